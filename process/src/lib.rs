@@ -1,0 +1,9 @@
+//! What every athook process does alike: read its settings, tell the time, log, stop, exit.
+//!
+//! Owns no business rule and no protocol. The gateway, the core-service and `athook` are built on it.
+
+pub mod clock;
+pub mod exit;
+pub mod logs;
+pub mod settings;
+pub mod shutdown;

@@ -1,0 +1,27 @@
+//! Compiles the `.proto` files with protox: no `protoc` is needed, and nothing generated is kept in git.
+
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+
+const FILES: [&str; 3] = ["xrpc/v1/annotations.proto", "athook/v1/secret.proto", "athook/v1/webhook.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo tells a build script where to write in this way alone"
+    )]
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    // Through the compiler, not `protox::compile`: prost-types has no place for extensions, and would lose
+    // the options that the gateway is driven by.
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
+    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}

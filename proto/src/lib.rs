@@ -1,0 +1,25 @@
+//! The gRPC interface between the gateway and the core-service.
+//!
+//! Owns the `.proto` files, the types made from them, the descriptors that drive the gateway, and the
+//! error contract ([`error`]). Knows no HTTP, no JSON and no database.
+//!
+//! The modules below [`athook`] and [`xrpc`] are made by `build.rs` from the files in `proto/athook` and
+//! `proto/xrpc`; their documentation is the comments in those files.
+
+pub mod error;
+
+/// Types and services of `package athook.v1`.
+pub mod athook {
+    #![expect(missing_docs, unused_qualifications, reason = "generated; documented in the .proto files")]
+    #![expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated")]
+    tonic::include_proto!("athook.v1");
+}
+
+/// Types of `package xrpc.v1`: the shape of the options.
+pub mod xrpc {
+    #![expect(missing_docs, reason = "generated; documented in the .proto files")]
+    tonic::include_proto!("xrpc.v1");
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of every file, imports, options and comments included.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
