@@ -1,0 +1,86 @@
+//! Connections to addresses that were checked already. Looks nothing up.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::{Host, Url};
+
+use crate::error::Failure;
+
+/// The most addresses of one host that are tried.
+const MAX_ATTEMPTS: usize = 4;
+
+/// How long an address is waited for before the next is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A connection to the host of a URL.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to one of `addresses`; with `tls`, the host must prove the name or address in `url`.
+/// The caller limits the time.
+pub(super) async fn open(
+    addresses: &[SocketAddr],
+    url: &Url,
+    tls: Option<&TlsConnector>,
+) -> Result<Stream, Failure> {
+    let stream = first_to_connect(addresses).await.map_err(Failure::Connect)?;
+    let Some(tls) = tls else {
+        return Ok(Stream::Plain(stream));
+    };
+    let name = server_name(url)?;
+    let stream = tls.connect(name, stream).await.map_err(Failure::Tls)?;
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// Tries the addresses in turn, each with a head start over the next, and takes the first that connects.
+async fn first_to_connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = alternate_families(addresses).into_iter().take(MAX_ATTEMPTS);
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let next = waiting.next();
+        let last = next.is_none();
+        attempts.extend(next.map(TcpStream::connect));
+        if attempts.is_empty() {
+            return Err(failure);
+        }
+        tokio::select! {
+            Some(attempt) = attempts.next() => match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            },
+            () = sleep(HEAD_START), if !last => {}
+        }
+    }
+}
+
+/// IPv4 and IPv6 in turns, so that a machine without the one soon tries the other.
+fn alternate_families(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let (ipv4, ipv6): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
+    let mut alternating = Vec::with_capacity(addresses.len());
+    for turn in 0..ipv4.len().max(ipv6.len()) {
+        alternating.extend(ipv4.get(turn));
+        alternating.extend(ipv6.get(turn));
+    }
+    alternating
+}
+
+fn server_name(url: &Url) -> Result<ServerName<'static>, Failure> {
+    match url.host().ok_or(Failure::NoHost)? {
+        Host::Domain(name) => ServerName::try_from(name.to_owned())
+            .map_err(|error| Failure::Tls(io::Error::new(io::ErrorKind::InvalidInput, error))),
+        Host::Ipv4(address) => Ok(ServerName::from(IpAddr::V4(address))),
+        Host::Ipv6(address) => Ok(ServerName::from(IpAddr::V6(address))),
+    }
+}

@@ -1,0 +1,85 @@
+//! One HTTP/1.1 request and its answer over a connection that is there already.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use url::{Position, Url};
+
+use crate::client::Answer;
+use crate::error::GetError;
+
+/// Who asks.
+const AGENT: &str = concat!("athook/", env!("CARGO_PKG_VERSION"));
+
+/// The largest head of an answer that is read, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// The most headers in an answer.
+const MAX_HEADERS: usize = 100;
+
+/// A GET of the URL: no user name or password of it is sent.
+pub(super) fn get(url: &Url, accept: &str) -> Result<Request<Full<Bytes>>, http::Error> {
+    Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT, accept)
+        .header(CONNECTION, "close")
+        .body(Full::default())
+}
+
+/// Sends the request and reads the answer, then drops the connection. The caller limits the time.
+pub(super) async fn run<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    max_body: usize,
+) -> Result<Answer, GetError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(GetError::Http)?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(GetError::Http)?;
+        read(response, max_body).await
+    };
+    // The connection's own end tells nothing that the exchange does not see.
+    let driver = async {
+        _ = connection.await;
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        answer = exchange => answer,
+        never = driver => match never {},
+    }
+}
+
+async fn read(response: Response<Incoming>, max_body: usize) -> Result<Answer, GetError> {
+    let (head, mut incoming) = response.into_parts();
+    let announced = incoming.size_hint().lower();
+    if usize::try_from(announced).map_or(true, |announced| announced > max_body) {
+        return Err(GetError::TooLarge(max_body));
+    }
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(GetError::Http)?.into_data() else {
+            continue;
+        };
+        if data.len() > max_body - body.len() {
+            return Err(GetError::TooLarge(max_body));
+        }
+        body.extend_from_slice(&data);
+    }
+    Ok(Answer { status: head.status, body: body.freeze() })
+}

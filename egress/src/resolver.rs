@@ -1,0 +1,172 @@
+//! Names to addresses, by DNS. Owns the servers to ask, the cache and the time limits; judges nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
+use hickory_resolver::system_conf::read_system_conf;
+use tokio::time::timeout;
+
+use crate::error::{BuildError, LookupError};
+use crate::policy::without_root;
+
+/// The longest that one look-up may take, with its retries.
+pub const LOOKUP_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long to wait for a server before it is asked again: time for one retry within [`LOOKUP_LIMIT`].
+const SERVER_LIMIT: Duration = Duration::from_millis(1_400);
+
+/// How often a look-up is repeated when no server answered.
+const RETRIES: usize = 1;
+
+/// Answers that are kept, in entries.
+const CACHE_ENTRIES: u64 = 4_096;
+
+/// The longest that an answer is kept, whatever its TTL says: a host that moves is found again soon.
+const POSITIVE_TTL_LIMIT: Duration = Duration::from_secs(300);
+
+/// The longest that "no such name" is kept: somebody may just be setting the name up.
+const NEGATIVE_TTL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Asked when the machine names no server.
+const FALLBACK_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+
+/// A DNS client with a bounded cache. Clones share both.
+#[derive(Debug, Clone)]
+pub struct Resolver(Arc<TokioResolver>);
+
+impl Resolver {
+    /// Asks `servers` (`--dns-servers`), or those of `/etc/resolv.conf` if there are none. A machine that
+    /// names none either still starts: 127.0.0.1:53 is asked.
+    ///
+    /// # Errors
+    ///
+    /// The client can't be set up.
+    pub fn new(servers: &[SocketAddr]) -> Result<Self, BuildError> {
+        Self::with_options(servers, options())
+    }
+
+    /// The same without a cache: each look-up asks, and follows a name that moves faster than its TTL says.
+    ///
+    /// # Errors
+    ///
+    /// The client can't be set up.
+    pub fn uncached(servers: &[SocketAddr]) -> Result<Self, BuildError> {
+        let mut options = options();
+        options.cache_size = 0;
+        Self::with_options(servers, options)
+    }
+
+    fn with_options(servers: &[SocketAddr], options: ResolverOpts) -> Result<Self, BuildError> {
+        let servers = if servers.is_empty() {
+            machine_servers(read_system_conf())
+        } else {
+            servers.iter().copied().map(name_server).collect()
+        };
+        // No domain and no search list: the machine's never apply.
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            .with_options(options)
+            .build()
+            .map(|resolver| Self(Arc::new(resolver)))
+            .map_err(BuildError::Resolver)
+    }
+
+    /// The IPv4 and IPv6 addresses of `host`, at least one. The name is absolute with or without its last
+    /// dot. The machine's hosts file goes before DNS.
+    ///
+    /// # Errors
+    ///
+    /// There is no address, or no answer within [`LOOKUP_LIMIT`].
+    pub async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
+        let labels = without_root(host).split('.').map(str::as_bytes);
+        // A name made of labels is absolute.
+        let name = Name::from_labels(labels).map_err(LookupError::Name)?;
+        let answer = timeout(LOOKUP_LIMIT, self.0.lookup_ip(name))
+            .await
+            .map_err(|_| LookupError::TimedOut)?
+            .map_err(LookupError::Dns)?;
+        let addresses: Vec<IpAddr> = answer.iter().collect();
+        if addresses.is_empty() {
+            return Err(LookupError::NoAddress);
+        }
+        Ok(addresses)
+    }
+}
+
+/// The servers of the machine's configuration; all else in it is left aside.
+fn machine_servers(configuration: Result<(ResolverConfig, ResolverOpts), NetError>) -> Vec<NameServerConfig> {
+    match configuration {
+        Ok((config, _)) => config.name_servers().to_vec(),
+        Err(error) => {
+            tracing::warn!(%error, "the machine names no DNS server; asking {FALLBACK_SERVER}");
+            vec![name_server(FALLBACK_SERVER)]
+        }
+    }
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut udp = ConnectionConfig::udp();
+    udp.port = address.port();
+    let mut tcp = ConnectionConfig::tcp();
+    tcp.port = address.port();
+    NameServerConfig::new(address.ip(), true, vec![udp, tcp])
+}
+
+fn options() -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.timeout = SERVER_LIMIT;
+    options.attempts = RETRIES;
+    options.cache_size = CACHE_ENTRIES;
+    options.positive_max_ttl = Some(POSITIVE_TTL_LIMIT);
+    options.negative_max_ttl = Some(NEGATIVE_TTL_LIMIT);
+    options.preserve_intermediates = false;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::system_conf::parse_resolv_conf;
+
+    use super::*;
+
+    fn servers(resolv_conf: &str) -> Vec<(IpAddr, Vec<u16>)> {
+        machine_servers(parse_resolv_conf(resolv_conf))
+            .into_iter()
+            .map(|server| {
+                let ports = server.connections.iter().map(|connection| connection.port);
+                (server.ip, ports.collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn servers_of_the_machine() {
+        let two = "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.com\n";
+        let expected = ["192.0.2.1", "2001:db8::1"].map(|ip| (ip.parse().unwrap(), vec![53, 53]));
+        assert_eq!(servers(two), expected);
+    }
+
+    #[test]
+    fn machine_without_servers() {
+        let fallback = [(IpAddr::V4(Ipv4Addr::LOCALHOST), vec![53, 53])];
+        assert_eq!(servers(""), fallback);
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let servers = machine_servers(Err(missing.into()));
+        assert_eq!(servers[0].ip, fallback[0].0);
+    }
+
+    #[test]
+    fn named_servers_keep_their_ports() {
+        let server = name_server("192.0.2.1:5353".parse().unwrap());
+        assert!(server.connections.iter().all(|connection| connection.port == 5353));
+    }
+}

@@ -1,0 +1,86 @@
+//! A DNS server that answers from a table, over UDP on loopback.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+/// Runs until it is dropped.
+pub(crate) struct Dns {
+    pub(crate) address: SocketAddr,
+    table: Arc<Mutex<Table>>,
+    _task: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// By absolute name. Each A query but the last moves on to the next set of addresses.
+    answers: HashMap<String, VecDeque<Vec<IpAddr>>>,
+    seen: Vec<(String, RecordType)>,
+}
+
+impl Dns {
+    /// A server that knows no name yet.
+    pub(crate) async fn start() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let table = Arc::new(Mutex::new(Table::default()));
+        let mut task = JoinSet::new();
+        task.spawn(serve(socket, Arc::clone(&table)));
+        Self { address, table, _task: task }
+    }
+
+    /// The addresses of `name` from now on.
+    pub(crate) fn set(&self, name: &str, addresses: &[&str]) {
+        self.set_in_turn(name, &[addresses]);
+    }
+
+    /// The addresses of `name`: another set for each A query, then the last for good.
+    pub(crate) fn set_in_turn(&self, name: &str, turns: &[&[&str]]) {
+        let turns = turns.iter().map(|turn| turn.iter().map(|address| address.parse().unwrap()).collect());
+        let mut table = self.table.lock().unwrap();
+        table.answers.insert(name.to_owned(), turns.collect());
+    }
+
+    /// What was asked so far, in order.
+    pub(crate) fn seen(&self) -> Vec<(String, RecordType)> {
+        self.table.lock().unwrap().seen.clone()
+    }
+}
+
+async fn serve(socket: UdpSocket, table: Arc<Mutex<Table>>) {
+    let mut buffer = [0; 1500];
+    loop {
+        let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+        let query = Message::from_vec(&buffer[..length]).unwrap();
+        let answer = table.lock().unwrap().answer(&query).to_vec().unwrap();
+        socket.send_to(&answer, peer).await.unwrap();
+    }
+}
+
+impl Table {
+    fn answer(&mut self, query: &Message) -> Message {
+        let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+        let question = query.queries[0].clone();
+        let (name, kind) = (question.name().clone(), question.query_type());
+        self.seen.push((name.to_ascii(), kind));
+        answer.add_query(question);
+        let Some(turns) = self.answers.get_mut(&name.to_ascii()) else {
+            answer.metadata.response_code = ResponseCode::NXDomain;
+            return answer;
+        };
+        let records = turns[0]
+            .iter()
+            .filter(|address| address.is_ipv4() == (kind == RecordType::A))
+            .map(|address| Record::from_rdata(name.clone(), 0, RData::from(*address)));
+        answer.add_answers(records.collect::<Vec<_>>());
+        if kind == RecordType::A && turns.len() > 1 {
+            turns.pop_front();
+        }
+        answer
+    }
+}
