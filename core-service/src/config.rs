@@ -1,0 +1,309 @@
+//! Settings of the core-service: flags and environment, read as text, checked into a [`Config`].
+//!
+//! The only place of this crate where the environment enters. An empty variable counts as none.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use process::clock::Clock;
+use process::settings::{CoreToken, Problems, Shared, given, or_default};
+use tonic::transport::server::ServerTlsConfig;
+use tonic::transport::{Certificate, Identity, Server};
+
+use crate::domain::webhook_url::Schemes;
+use crate::probe::ProbeMode;
+use crate::seal::SealKeys;
+use crate::store::batch::Limits;
+use crate::store::database::DatabaseUrl;
+
+const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";
+const MAX_WEBHOOKS: &str = "50";
+const MAX_SECRETS: &str = "100";
+const PROBE: &str = "connect";
+const ALLOW_HTTP: &str = "false";
+/// The highest limit that can be set: what one account may have must stay countable.
+const HIGHEST_LIMIT: u32 = 1_000_000;
+/// How long a client may take for its TLS handshake.
+const TLS_HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the database is, as text. Not `Debug`: it may hold a password.
+#[derive(Clone, clap::Args)]
+pub struct RawDatabase {
+    /// Where the database is: sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE [default: sqlite://athook.db?mode=rwc]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A file whose first line is the database URL, in place of --database-url
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<String>,
+}
+
+/// The settings that only the core-service has, as text; the address to listen on is apart.
+#[derive(Clone, clap::Args)]
+pub struct RawCoreArgs {
+    /// Where the database is.
+    #[command(flatten)]
+    pub database: RawDatabase,
+    /// Also serve gRPC health here, in plaintext: for probes that speak no TLS
+    #[arg(long, env = "HEALTH_LISTEN", value_name = "ADDRESS")]
+    pub health_listen: Option<String>,
+    /// The keys that seal tokens and URLs: one standard-base64 32-byte key a line; the first seals, all open
+    #[arg(long, env = "SEAL_KEYS_FILE", value_name = "FILE")]
+    pub seal_keys_file: Option<String>,
+    /// The certificate chain of this server (PEM)
+    #[arg(long, env = "TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// The private key of this server (PEM)
+    #[arg(long, env = "TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// The certificate authorities that clients must have a certificate of (PEM)
+    #[arg(long, env = "TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<String>,
+    /// How many webhooks a DID may have
+    #[arg(long, env = "MAX_WEBHOOKS", default_value = MAX_WEBHOOKS, value_name = "NUMBER")]
+    pub max_webhooks: String,
+    /// How many secrets a DID may have
+    #[arg(long, env = "MAX_SECRETS", default_value = MAX_SECRETS, value_name = "NUMBER")]
+    pub max_secrets: String,
+    /// How a new webhook's URL is tried: connect (look up, connect, TLS handshake), resolve (look up) or off
+    #[arg(long, env = "PROBE", default_value = PROBE, value_name = "HOW")]
+    pub probe: String,
+    /// Webhook URLs may be http
+    #[arg(
+        long,
+        env = "ALLOW_HTTP",
+        default_value = ALLOW_HTTP,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub allow_http: String,
+}
+
+/// The address to listen on, as text, and the flag that it came from: `--listen`, or `--core-listen` where
+/// both services are in one process.
+#[derive(Debug, Clone, Copy)]
+pub struct RawListen<'a> {
+    /// The flag, for what is told about it.
+    pub flag: &'a str,
+    /// An address and a port.
+    pub text: &'a str,
+}
+
+/// Checked settings.
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) health_listen: Option<SocketAddr>,
+    pub(crate) database: DatabaseUrl,
+    pub(crate) seal_keys: SealKeys,
+    pub(crate) tokens: Vec<CoreToken>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) limits: Limits,
+    pub(crate) probe: ProbeMode,
+    pub(crate) schemes: Schemes,
+    pub(crate) allow_private_ranges: Vec<IpNet>,
+    pub(crate) dns_servers: Vec<SocketAddr>,
+    pub(crate) extra_ca: Option<String>,
+    pub(crate) clock: Clock,
+}
+
+/// TLS of the server.
+pub(crate) struct Tls {
+    pub(crate) server: ServerTlsConfig,
+    /// Clients need a certificate.
+    pub(crate) mutual: bool,
+}
+
+impl Config {
+    /// Checks the settings. `None`: something was noted in `problems`.
+    pub fn check(
+        raw: RawCoreArgs,
+        listen: RawListen<'_>,
+        shared: &Shared,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let RawCoreArgs {
+            database,
+            health_listen,
+            seal_keys_file,
+            tls_cert,
+            tls_key,
+            tls_client_ca,
+            max_webhooks,
+            max_secrets,
+            probe,
+            allow_http,
+        } = raw;
+        let address: Option<SocketAddr> = problems.parse(listen.flag, listen.text);
+        let health_listen = match given(health_listen) {
+            None => Some(None),
+            Some(text) => problems.parse("--health-listen", &text).map(Some),
+        };
+        let database = check_database(database, problems);
+        let seal_keys = seal_keys(seal_keys_file, problems);
+        let tls = tls(tls_cert, tls_key, tls_client_ca, problems);
+        let webhooks = limit("--max-webhooks", &max_webhooks, MAX_WEBHOOKS, problems);
+        let secrets = limit("--max-secrets", &max_secrets, MAX_SECRETS, problems);
+        let probe = problems.parse("--probe", or_default(&probe, PROBE));
+        let allow_http: Option<bool> = problems.parse("--allow-http", or_default(&allow_http, ALLOW_HTTP));
+        if let (Some(address), Some(tls)) = (address, &tls)
+            && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
+        {
+            problems.note(listen.flag, open);
+        }
+        Some(Self {
+            listen: address?,
+            health_listen: health_listen?,
+            database: database?,
+            seal_keys: seal_keys?,
+            tokens: shared.core_tokens.clone(),
+            tls: tls?,
+            limits: Limits { secrets: secrets?, webhooks: webhooks? },
+            probe: probe?,
+            schemes: if allow_http? { Schemes::HttpsAndHttp } else { Schemes::Https },
+            allow_private_ranges: shared.allow_private_ranges.clone(),
+            dns_servers: shared.dns_servers.clone(),
+            extra_ca: shared.extra_ca.clone(),
+            clock: Clock::system(),
+        })
+    }
+
+    /// The address to listen on.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The address of the health service in plaintext, if there is to be one.
+    #[must_use]
+    pub fn health_listen(&self) -> Option<SocketAddr> {
+        self.health_listen
+    }
+
+    /// Where the data is, without a password.
+    pub fn database(&self) -> impl fmt::Display {
+        self.database.clone()
+    }
+
+    /// The same settings with another clock, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+}
+
+/// The SQLite file that the settings name; `Some(None)`: another database. `None`: something was noted in `problems`.
+pub fn sqlite_file(raw: RawDatabase, problems: &mut Problems) -> Option<Option<PathBuf>> {
+    Some(check_database(raw, problems)?.sqlite_file())
+}
+
+/// The database that the settings name. `None`: something was noted in `problems`.
+pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Option<DatabaseUrl> {
+    let RawDatabase { database_url, database_url_file } = raw;
+    let (flag, text) = match (given(database_url), given(database_url_file)) {
+        (None, None) => ("--database-url", DATABASE_URL.to_owned()),
+        (Some(text), None) => ("--database-url", text),
+        (None, Some(path)) => {
+            let flag = "--database-url-file";
+            let text = problems.file(flag, &PathBuf::from(path))?;
+            (flag, text.lines().next().unwrap_or_default().trim().to_owned())
+        }
+        (Some(_), Some(_)) => {
+            problems.note("--database-url", "give this or --database-url-file, not both");
+            return None;
+        }
+    };
+    match text.parse() {
+        Ok(url) => Some(url),
+        Err(error) => {
+            // Without the text: it may hold a password.
+            problems.note(flag, error);
+            None
+        }
+    }
+}
+
+fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option<SealKeys> {
+    const FLAG: &str = "--seal-keys-file";
+    let Some(path) = given(path) else {
+        problems.note(FLAG, "required; make a file with: head -c 32 /dev/urandom | base64 > athook.keys");
+        return None;
+    };
+    let text = problems.file(FLAG, &PathBuf::from(&path))?;
+    match text.parse() {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            problems.note(FLAG, format_args!("{path}: {error}"));
+            None
+        }
+    }
+}
+
+#[expect(clippy::option_option, reason = "outer: was it in order; inner: was it asked for")]
+fn tls(
+    cert: Option<String>,
+    key: Option<String>,
+    client_ca: Option<String>,
+    problems: &mut Problems,
+) -> Option<Option<Tls>> {
+    let (cert, key, client_ca) = match (given(cert), given(key), given(client_ca)) {
+        (None, None, None) => return Some(None),
+        (Some(cert), Some(key), client_ca) => (cert, key, client_ca),
+        _ => {
+            problems.note("--tls-cert", "give --tls-cert and --tls-key together; --tls-client-ca needs both");
+            return None;
+        }
+    };
+    let cert = problems.file("--tls-cert", &PathBuf::from(cert));
+    let key = problems.file("--tls-key", &PathBuf::from(key));
+    let mutual = client_ca.is_some();
+    let client_ca = match client_ca {
+        Some(path) => Some(problems.file("--tls-client-ca", &PathBuf::from(path))?),
+        None => None,
+    };
+    let mut server =
+        ServerTlsConfig::new().identity(Identity::from_pem(cert?, key?)).timeout(TLS_HANDSHAKE_LIMIT);
+    if let Some(client_ca) = client_ca {
+        server = server.client_ca_root(Certificate::from_pem(client_ca));
+    }
+    // The files are looked into only here.
+    if let Err(error) = Server::builder().tls_config(server.clone()) {
+        problems.note("--tls-cert", process::exit::chain(&error));
+        return None;
+    }
+    Some(Some(Tls { server, mutual }))
+}
+
+fn limit(flag: &str, text: &str, default: &str, problems: &mut Problems) -> Option<u32> {
+    let limit: u32 = problems.parse(flag, or_default(text, default))?;
+    if limit > HIGHEST_LIMIT {
+        problems.note(flag, format_args!("at most {HIGHEST_LIMIT}"));
+        return None;
+    }
+    Some(limit)
+}
+
+/// Others can reach the address, and nothing keeps strangers out.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} can be reached from outside: set --core-token-file, or --tls-cert, --tls-key and --tls-client-ca"
+)]
+pub(crate) struct Unprotected(SocketAddr);
+
+/// Whether only the gateway and other trusted services can call what listens on `address`.
+pub(crate) fn protected(
+    address: SocketAddr,
+    tokens: &[CoreToken],
+    tls: Option<&Tls>,
+) -> Result<(), Unprotected> {
+    let mutual = tls.is_some_and(|tls| tls.mutual);
+    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || mutual {
+        return Ok(());
+    }
+    Err(Unprotected(address))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! What the settings accept, and what is told about those that do not fit.
+
+use std::path::Path;
+
+use clap::Parser;
+use process::settings::RawShared;
+use tempfile::TempDir;
+
+use super::*;
+
+const LOOPBACK: &str = "127.0.0.1:0";
+const OPEN: &str = "0.0.0.0:0";
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    core: RawCoreArgs,
+    #[command(flatten)]
+    shared: RawShared,
+}
+
+/// What the flags come to, and where they were read from.
+fn check(listen: &str, flags: &[&str]) -> Result<Config, String> {
+    let all = std::iter::once("test").chain(flags.iter().copied());
+    let Flags { core, shared } = Flags::try_parse_from(all).map_err(|told| told.to_string())?;
+    let mut problems = Problems::new();
+    let listen = RawListen { flag: "--listen", text: listen };
+    let shared = Shared::check(shared, &mut problems);
+    let config = Config::check(core, listen, &shared, &mut problems);
+    problems.finish(config).map_err(|wrong| wrong.to_string())
+}
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        files.write("keys", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n");
+        files.write("token", "0123456789abcdef\n");
+        let key = rcgen::generate_simple_self_signed(vec!["core.example".to_owned()]).unwrap();
+        files.write("cert.pem", &key.cert.pem());
+        files.write("key.pem", &key.signing_key.serialize_pem());
+        files
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        let path: &Path = self.0.path();
+        path.join(name).display().to_string()
+    }
+
+    /// The flags, with the one that is required and `@name` replaced by the path of a file.
+    fn check(&self, listen: &str, flags: &[&str]) -> Result<Config, String> {
+        let keys = ["--seal-keys-file", "@keys"];
+        let flags: Vec<String> = keys
+            .iter()
+            .chain(flags)
+            .map(|flag| match flag.strip_prefix('@') {
+                Some(name) => self.path(name),
+                None => (*flag).to_owned(),
+            })
+            .collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        check(listen, &flags)
+    }
+
+    fn refused(&self, listen: &str, flags: &[&str]) -> String {
+        match self.check(listen, flags) {
+            Ok(_) => panic!("accepted: {flags:?}"),
+            Err(told) => told,
+        }
+    }
+}
+
+#[test]
+fn defaults() {
+    let config = Files::new().check(LOOPBACK, &[]).unwrap();
+    assert_eq!(config.database().to_string(), "SQLite file athook.db");
+    assert_eq!((config.limits.webhooks, config.limits.secrets), (50, 100));
+    assert_eq!((config.probe, config.schemes), (ProbeMode::Connect, Schemes::Https));
+    assert!(config.tls.is_none() && config.health_listen().is_none());
+}
+
+#[test]
+fn empty_counts_as_none() {
+    let flags = [
+        "--database-url",
+        "",
+        "--database-url-file",
+        "",
+        "--health-listen",
+        "",
+        "--tls-cert",
+        "",
+        "--max-secrets",
+        "",
+        "--probe",
+        "",
+        "--allow-http",
+        "",
+    ];
+    let config = Files::new().check(LOOPBACK, &flags).unwrap();
+    assert_eq!(config.database().to_string(), "SQLite file athook.db");
+    assert_eq!((config.limits.secrets, config.schemes), (100, Schemes::Https));
+}
+
+#[test]
+fn booleans() {
+    let files = Files::new();
+    for (flags, schemes) in [
+        (&["--allow-http"][..], Schemes::HttpsAndHttp),
+        (&["--allow-http", "true"], Schemes::HttpsAndHttp),
+        (&["--allow-http=false"], Schemes::Https),
+        (&["--allow-http", "--probe", "off"], Schemes::HttpsAndHttp),
+    ] {
+        assert_eq!(files.check(LOOPBACK, flags).unwrap().schemes, schemes, "{flags:?}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let flags = [
+        "--health-listen=here",
+        "--database-url=mysql://someone:letmein@host/name",
+        "--tls-cert=@cert.pem",
+        "--max-webhooks=-1",
+        "--max-secrets=1000001",
+        "--probe=maybe",
+        "--allow-http=perhaps",
+    ];
+    let told = Files::new().refused("nowhere", &flags);
+    for flag in [
+        "--listen:",
+        "--health-listen:",
+        "--database-url:",
+        "--tls-cert:",
+        "--max-webhooks:",
+        "--max-secrets:",
+        "--probe:",
+        "--allow-http:",
+    ] {
+        assert!(told.contains(flag), "{flag} in {told}");
+    }
+    assert!(!told.contains("letmein"), "{told}");
+    let told = check(LOOPBACK, &[]).err().unwrap();
+    assert!(told.contains("--seal-keys-file: required"), "{told}");
+}
+
+#[test]
+fn database_url_from_a_file() {
+    let files = Files::new();
+    files.write("url", "postgres://someone:letmein@db.example/hooks \nanother line\n");
+    let config = files.check(LOOPBACK, &["--database-url-file", "@url"]).unwrap();
+    assert_eq!(config.database().to_string(), "Postgres db.example:5432/hooks");
+    let both = ["--database-url-file", "@url", "--database-url", "sqlite://a.db"];
+    assert!(files.refused(LOOPBACK, &both).contains("not both"));
+    files.write("url", "letmein\n");
+    let told = files.refused(LOOPBACK, &["--database-url-file", "@url"]);
+    assert!(told.contains("--database-url-file: must be") && !told.contains("letmein"), "{told}");
+}
+
+#[test]
+fn address_that_others_reach_needs_a_guard() {
+    let files = Files::new();
+    let tls = ["--tls-cert", "@cert.pem", "--tls-key", "@key.pem"];
+    for flags in [&[][..], &tls] {
+        for listen in [OPEN, "[::]:0", "192.0.2.1:50051", "[::ffff:192.0.2.1]:50051"] {
+            let told = files.refused(listen, flags);
+            assert!(told.contains("--listen:") && told.contains("set --core-token-file"), "{told}");
+        }
+    }
+    let mutual = [&tls[..], &["--tls-client-ca", "@cert.pem"]].concat();
+    for flags in [&["--core-token-file", "@token"][..], &mutual] {
+        assert!(files.check(OPEN, flags).is_ok(), "{flags:?}");
+    }
+    for listen in [LOOPBACK, "[::1]:0", "127.8.8.8:1"] {
+        assert!(files.check(listen, &[]).is_ok(), "{listen}");
+    }
+}
+
+#[test]
+fn tls_files_are_looked_into() {
+    let files = Files::new();
+    files.write("garbage", "garbage");
+    for flags in [
+        ["--tls-cert", "@garbage", "--tls-key", "@key.pem"],
+        ["--tls-cert", "@cert.pem", "--tls-key", "@garbage"],
+        ["--tls-cert", "@cert.pem", "--tls-key", "@missing"],
+    ] {
+        assert!(files.refused(LOOPBACK, &flags).contains("--tls-"), "{flags:?}");
+    }
+}
+
+#[test]
+fn seal_keys_are_not_told() {
+    let files = Files::new();
+    files.write("keys", "letmein\n");
+    let told = files.refused(LOOPBACK, &[]);
+    assert!(told.contains("line 1") && !told.contains("letmein"), "{told}");
+}

@@ -1,0 +1,118 @@
+//! What a webhook may be told about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::rule::{BrokenField, Rule};
+
+/// A kind of event, as METHODS.md lists them for `events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventType {
+    Chat,
+    Livestream,
+    Follow,
+    Mention,
+    StreamReceived,
+}
+
+impl EventType {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Livestream => "livestream",
+            Self::Follow => "follow",
+            Self::Mention => "mention",
+            Self::StreamReceived => "stream.received",
+        }
+    }
+}
+
+impl FromStr for EventType {
+    type Err = Rule;
+
+    fn from_str(text: &str) -> Result<Self, Rule> {
+        match text {
+            "chat" => Ok(Self::Chat),
+            "livestream" => Ok(Self::Livestream),
+            "follow" => Ok(Self::Follow),
+            "mention" => Ok(Self::Mention),
+            "stream.received" => Ok(Self::StreamReceived),
+            _ => Err(Rule::EventType),
+        }
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The event types that a webhook asks for: at least one, none twice, in the order given.
+///
+/// How many entries a request may have is limited by the size of a message alone: repeats collapse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventTypes(Vec<EventType>);
+
+impl EventTypes {
+    /// The types named by `texts`, the entries of the field at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The first entry that is no event type, or that there is none at all.
+    pub(crate) fn parse(path: &str, texts: &[String]) -> Result<Self, BrokenField> {
+        let mut types = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let event_type: EventType =
+                text.parse().map_err(|rule: Rule| rule.at(format!("{path}[{index}]")))?;
+            if !types.contains(&event_type) {
+                types.push(event_type);
+            }
+        }
+        if types.is_empty() {
+            return Err(Rule::NoEntry.at(path));
+        }
+        Ok(Self(types))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = EventType> {
+        self.0.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(texts: &[&str]) -> Result<String, String> {
+        let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
+        let types = EventTypes::parse("input.events", &texts).map_err(|error| error.to_string())?;
+        Ok(types.iter().map(EventType::as_str).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn repeats_collapse_and_order_is_kept() {
+        let all = ["stream.received", "chat", "mention", "chat", "follow", "livestream", "follow"];
+        assert_eq!(parse(&all).unwrap(), "stream.received chat mention follow livestream");
+    }
+
+    #[test]
+    fn none() {
+        assert_eq!(parse(&[]).unwrap_err(), "input.events: must have at least one entry");
+    }
+
+    #[test]
+    fn unknown() {
+        for text in ["", "Chat", "chat ", "stream", "*"] {
+            let told = parse(&["chat", text]).unwrap_err();
+            assert!(told.starts_with("input.events[1]: must be one of chat,"), "{told}");
+        }
+    }
+
+    #[test]
+    fn text_of_each_type_is_read_back() {
+        for text in ["chat", "livestream", "follow", "mention", "stream.received"] {
+            assert_eq!(text.parse::<EventType>().unwrap().to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The rules of single fields, as a caller reads them.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A rule that a value breaks. `Display` says the rule and its limit, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rule {
+    #[error("must be at most {max} bytes")]
+    AtMostBytes { max: usize },
+    #[error("must be {min} to {max} bytes")]
+    Bytes { min: usize, max: usize },
+    #[error("must have at most {max} entries")]
+    AtMostEntries { max: usize },
+    #[error("must have at least one entry")]
+    NoEntry,
+    #[error("must not contain U+0000")]
+    Nul,
+    #[error("must not be blank")]
+    Blank,
+    #[error("must be a DID of at most {max} bytes")]
+    Did { max: usize },
+    #[error("must be a record key: 1 to 512 bytes of A-Z a-z 0-9 . _ ~ : - and neither \".\" nor \"..\"")]
+    RecordKey,
+    #[error("must be {min} to {max} bytes of printable ASCII without space")]
+    Token { min: usize, max: usize },
+    #[error("must be one of chat, livestream, follow, mention, stream.received")]
+    EventType,
+    #[error("must name a secret of the caller")]
+    UnknownSecret,
+}
+
+impl Rule {
+    /// The rule, broken by the field at `path`.
+    pub(crate) fn at(self, path: impl Into<String>) -> BrokenField {
+        BrokenField { path: path.into(), rule: self }
+    }
+}
+
+/// A field that breaks a rule. `Display` has both: `input.rewrite[2].from: must be 1 to 100 bytes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BrokenField {
+    path: String,
+    rule: Rule,
+}
+
+impl fmt::Display for BrokenField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.rule)
+    }
+}
+
+impl std::error::Error for BrokenField {}
+
+/// The field at `path`, a lexicon path such as `input.name`, made from its text.
+///
+/// # Errors
+///
+/// The rule that the text breaks.
+pub(crate) fn field<T: FromStr<Err = Rule>>(path: &str, text: &str) -> Result<T, BrokenField> {
+    text.parse().map_err(|rule: Rule| rule.at(path))
+}
+
+/// Like [`field`] for a field that may be left out. `""` counts as left out.
+///
+/// # Errors
+///
+/// The rule that the text breaks.
+pub(crate) fn optional_field<T: FromStr<Err = Rule>>(
+    path: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, BrokenField> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => field(path, text).map(Some),
+    }
+}
+
+/// Text that any database can store: without U+0000, and at most `max` UTF-8 bytes.
+///
+/// # Errors
+///
+/// The rule that the text breaks.
+pub(crate) fn storable(text: &str, min: usize, max: usize) -> Result<(), Rule> {
+    if text.contains('\0') {
+        return Err(Rule::Nul);
+    }
+    match (text.len(), min) {
+        (length, 0) if length > max => Err(Rule::AtMostBytes { max }),
+        (length, min) if length < min || length > max => Err(Rule::Bytes { min, max }),
+        _ => Ok(()),
+    }
+}

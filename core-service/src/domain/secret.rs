@@ -1,0 +1,139 @@
+//! Named signing secrets.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use shrike::syntax::RecordKey;
+use uuid::Uuid;
+
+use super::did::Did;
+use super::rule::Rule;
+
+/// The shortest token, in bytes (METHODS.md, secret.create).
+const TOKEN_MIN_BYTES: usize = 32;
+/// The longest token, in bytes (METHODS.md, secret.create).
+const TOKEN_MAX_BYTES: usize = 256;
+/// How much of the operating system's generator is in a token that is made here, in bytes.
+pub(crate) const GENERATED_TOKEN_BYTES: usize = 24;
+
+/// The name of a secret: a record key, unique for each owner, case-sensitive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SecretName(RecordKey);
+
+impl SecretName {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = Rule;
+
+    fn from_str(text: &str) -> Result<Self, Rule> {
+        // The library's error has the value in it.
+        text.parse().map(Self).map_err(|_| Rule::RecordKey)
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What deliveries are signed with: 32 to 256 bytes of printable ASCII without space. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SigningToken(String);
+
+impl SigningToken {
+    /// A token in the form of a Standard Webhooks secret.
+    pub(crate) fn generated(random: &[u8; GENERATED_TOKEN_BYTES]) -> Self {
+        Self(format!("whsec_{}", STANDARD.encode(random)))
+    }
+
+    /// The token in clear, for sealing, for signing and for the one answer that shows it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SigningToken {
+    type Err = Rule;
+
+    fn from_str(text: &str) -> Result<Self, Rule> {
+        let fits = (TOKEN_MIN_BYTES..=TOKEN_MAX_BYTES).contains(&text.len());
+        if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Rule::Token { min: TOKEN_MIN_BYTES, max: TOKEN_MAX_BYTES });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for SigningToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A secret to be stored.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSecret {
+    pub(crate) id: Uuid,
+    pub(crate) owner: Did,
+    pub(crate) name: SecretName,
+    pub(crate) token: SigningToken,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) created_at_ms: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    #[test]
+    fn names() {
+        for text in ["a", "...", "A-z_0~9:.", "a".repeat(512).as_str()] {
+            assert_eq!(text.parse::<SecretName>().unwrap().to_string(), text);
+        }
+        for text in ["", ".", "..", "a b", "a/b", "é", "a\0", "a".repeat(513).as_str()] {
+            assert_eq!(text.parse::<SecretName>(), Err(Rule::RecordKey), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn name_is_a_record_key(text in "[ -~é]{0,20}") {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "._~:-".contains(c);
+            let expected = !text.is_empty() && text != "." && text != ".." && text.chars().all(allowed);
+            prop_assert_eq!(text.parse::<SecretName>().is_ok(), expected);
+        }
+    }
+
+    #[test]
+    fn tokens() {
+        for text in ["!".repeat(32), "~".repeat(256)] {
+            assert_eq!(text.parse::<SigningToken>().unwrap().expose(), text);
+        }
+        let with = |odd: &str| format!("{}{odd}", "a".repeat(40));
+        for text in ["a".repeat(31), "a".repeat(257), with(" "), with("\x7f"), with("\n"), with("é")] {
+            assert_eq!(text.parse::<SigningToken>(), Err(Rule::Token { min: 32, max: 256 }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn generated_token_is_a_token() {
+        let token = SigningToken::generated(&[0xff; GENERATED_TOKEN_BYTES]);
+        assert_eq!(token.expose(), format!("whsec_{}", "/".repeat(32)));
+        assert_eq!(token.expose().parse::<SigningToken>(), Ok(token));
+    }
+
+    #[test]
+    fn token_is_not_printed() {
+        let token: SigningToken = "x".repeat(40).parse().unwrap();
+        assert_eq!(format!("{token:?}"), "[redacted]");
+    }
+}

@@ -1,0 +1,166 @@
+//! The URL of a webhook, normalised.
+//!
+//! Owns the rules that the text alone decides. Which hosts, addresses and ports may be reached is `egress`'s.
+
+use std::fmt;
+
+use url::Url;
+
+/// The longest URL, in bytes: as it was sent, and as it is stored (METHODS.md, createWebhook).
+const MAX_BYTES: usize = 2048;
+
+/// Which schemes a webhook's URL may have (`--allow-http`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schemes {
+    Https,
+    HttpsAndHttp,
+}
+
+/// A rule that a URL breaks. `Display` is for the caller and never has the URL, which may carry a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UrlRule {
+    #[error("must be at most {MAX_BYTES} bytes")]
+    Length,
+    #[error("must be an absolute URL")]
+    Syntax,
+    #[error("must be https")]
+    NotHttps,
+    #[error("must be https or http")]
+    NotHttpsOrHttp,
+    #[error("must not have a user name or password")]
+    Credentials,
+}
+
+/// An absolute URL with a host and without user name, password and fragment, as the WHATWG rules write it.
+/// Never printed: a Discord URL carries its credential in the path.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WebhookUrl(Url);
+
+impl WebhookUrl {
+    /// The URL that `text` stands for.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
+    pub(crate) fn parse(text: &str, schemes: Schemes) -> Result<Self, UrlRule> {
+        if text.len() > MAX_BYTES {
+            return Err(UrlRule::Length);
+        }
+        // The parser would take it, encoded in a path or cut off at the ends.
+        if text.contains('\0') {
+            return Err(UrlRule::Syntax);
+        }
+        let mut url: Url = text.parse().map_err(|_| UrlRule::Syntax)?;
+        match (url.scheme(), schemes) {
+            ("https", _) | ("http", Schemes::HttpsAndHttp) => {}
+            (_, Schemes::Https) => return Err(UrlRule::NotHttps),
+            (_, Schemes::HttpsAndHttp) => return Err(UrlRule::NotHttpsOrHttp),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlRule::Credentials);
+        }
+        // The parser gives every https and http URL a host; this is the rule's own line of defence.
+        if url.host().is_none() {
+            return Err(UrlRule::Syntax);
+        }
+        url.set_fragment(None);
+        if url.as_str().len() > MAX_BYTES {
+            return Err(UrlRule::Length);
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL in clear, for reaching it, sealing it, and showing it to its owner.
+    pub(crate) fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn https(text: &str) -> Result<String, UrlRule> {
+        WebhookUrl::parse(text, Schemes::Https).map(|url| url.expose().to_string())
+    }
+
+    #[test]
+    fn normalised() {
+        for (text, stored) in [
+            ("https://example.com", "https://example.com/"),
+            (" HTTPS://EXAMPLE.com:443/a/../b?c#d ", "https://example.com/b?c"),
+            ("https://bücher.example/ä", "https://xn--bcher-kva.example/%C3%A4"),
+            ("https:\\\\example.com\\a", "https://example.com/a"),
+            ("https://2130706433/", "https://127.0.0.1/"),
+            ("https://①②⑦.⓪.⓪.①", "https://127.0.0.1/"),
+            ("https://@example.com/", "https://example.com/"),
+        ] {
+            assert_eq!(https(text).as_deref(), Ok(stored), "{text}");
+        }
+    }
+
+    #[test]
+    fn broken() {
+        for (text, rule) in [
+            ("", UrlRule::Syntax),
+            ("/path", UrlRule::Syntax),
+            ("example.com", UrlRule::Syntax),
+            ("https://", UrlRule::Syntax),
+            ("https://?q", UrlRule::Syntax),
+            ("https://exa mple.com/", UrlRule::Syntax),
+            ("https://example.com/\0", UrlRule::Syntax),
+            ("https://example.com/a\0b", UrlRule::Syntax),
+            ("https://[::1/", UrlRule::Syntax),
+            ("https://example.com:65536/", UrlRule::Syntax),
+            ("http://example.com/", UrlRule::NotHttps),
+            ("ftp://example.com/", UrlRule::NotHttps),
+            ("javascript:alert(1)", UrlRule::NotHttps),
+            ("https://user@example.com/", UrlRule::Credentials),
+            ("https://:word@example.com/", UrlRule::Credentials),
+        ] {
+            assert_eq!(https(text), Err(rule), "{text}");
+        }
+    }
+
+    #[test]
+    fn http_where_it_is_allowed() {
+        let parse = |text| WebhookUrl::parse(text, Schemes::HttpsAndHttp).map(|_| ());
+        assert_eq!(parse("http://example.com/"), Ok(()));
+        assert_eq!(parse("https://example.com/"), Ok(()));
+        assert_eq!(parse("ws://example.com/"), Err(UrlRule::NotHttpsOrHttp));
+    }
+
+    #[test]
+    fn length_of_the_text_and_of_what_is_stored() {
+        let base = "https://example.com/";
+        let longest = format!("{base}{}", "a".repeat(MAX_BYTES - base.len()));
+        assert_eq!(https(&longest), Ok(longest.clone()));
+        assert_eq!(https(&format!("{longest}a")), Err(UrlRule::Length));
+        // Two bytes as text, six when they are percent-encoded.
+        assert_eq!(https(&format!("{base}{}", "é".repeat(400))), Err(UrlRule::Length));
+        assert!(https(&format!("{base}{}", "é".repeat(300))).is_ok());
+    }
+
+    #[test]
+    fn url_is_not_printed() {
+        let url = WebhookUrl::parse("https://example.com/token", Schemes::Https).unwrap();
+        assert_eq!(format!("{url:?}"), "[redacted]");
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(rest in "[ -~é#?/\\\\:@%.]{0,60}") {
+            if let Ok(once) = https(&format!("https://{rest}")) {
+                prop_assert_eq!(https(&once), Ok(once.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What can go wrong with a call, as its caller can act on it, and how that is told over gRPC.
+//!
+//! Owns every code, reason and text that leaves this service. A fault of the service itself has a fixed text;
+//! its causes are logged once, by [`log_fault`], where it becomes such an error, with the request's id.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+
+use crate::domain::rule::BrokenField;
+use crate::domain::webhook_url::UrlRule;
+use crate::request_id::RequestId;
+
+/// When to come back after [`Error::Overloaded`].
+const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
+
+/// A call that failed. `Display` is the text that the caller is given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0}")]
+    BrokenField(BrokenField),
+    #[error("input.url: {0}")]
+    BrokenUrl(UrlRule),
+    /// Closed, filtered and refused by the egress rules look the same (METHODS.md, "Unreachable").
+    #[error("input.url: the address can't be reached")]
+    Unreachable,
+    #[error("a secret with this name exists already")]
+    SecretExists,
+    #[error("a webhook with this URL exists already")]
+    WebhookExists,
+    #[error("the limit of {limit} secrets is reached")]
+    TooManySecrets { limit: u32 },
+    #[error("the limit of {limit} webhooks is reached")]
+    TooManyWebhooks { limit: u32 },
+    #[error("too many webhook URLs were tried; try again later")]
+    TooManyProbes { retry_after: Duration },
+    #[error("the service is overloaded; try again")]
+    Overloaded,
+    /// The database can't be reached or can't write. Whether a write happened may be unknown.
+    #[error("the service is unavailable; try again")]
+    Unavailable,
+    #[error("internal error")]
+    Internal,
+}
+
+impl Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::BrokenField(_) | Self::BrokenUrl(_) | Self::Unreachable => Code::InvalidArgument,
+            Self::SecretExists | Self::WebhookExists => Code::AlreadyExists,
+            Self::TooManySecrets { .. }
+            | Self::TooManyWebhooks { .. }
+            | Self::TooManyProbes { .. }
+            | Self::Overloaded => Code::ResourceExhausted,
+            Self::Unavailable => Code::Unavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// The reason that the `.proto` files promise; empty where the code says it all.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::BrokenUrl(_) | Self::Unreachable => "INVALID_URL",
+            Self::TooManySecrets { .. } => "TOO_MANY_SECRETS",
+            Self::TooManyWebhooks { .. } => "TOO_MANY_WEBHOOKS",
+            Self::TooManyProbes { .. } => "RATE_LIMITED",
+            Self::Overloaded => "OVERLOADED",
+            Self::BrokenField(_)
+            | Self::SecretExists
+            | Self::WebhookExists
+            | Self::Unavailable
+            | Self::Internal => "",
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyProbes { retry_after } => Some(*retry_after),
+            Self::Overloaded => Some(OVERLOADED_RETRY),
+            _ => None,
+        }
+    }
+}
+
+impl From<BrokenField> for Error {
+    fn from(broken: BrokenField) -> Self {
+        Self::BrokenField(broken)
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        proto::error::status(error.code(), error.reason(), error.to_string(), error.retry_after())
+    }
+}
+
+/// Logs `fault` with all its sources, once, and gives what the caller of the call being served is told instead.
+pub(crate) fn log_fault(told: Error, fault: &(dyn StdError + 'static)) -> Error {
+    log_fault_of(&[RequestId::current()], told, fault)
+}
+
+/// The same for a fault that several requests share.
+pub(crate) fn log_fault_of(requests: &[RequestId], told: Error, fault: &(dyn StdError + 'static)) -> Error {
+    tracing::error!(?requests, causes = process::exit::chain(fault), "{told}");
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rule::Rule;
+
+    #[test]
+    fn told_over_grpc() {
+        let after = Duration::from_secs(7);
+        for (error, code, reason, retry) in [
+            (Error::BrokenField(Rule::Nul.at("input.name")), Code::InvalidArgument, "", None),
+            (Error::BrokenUrl(UrlRule::Syntax), Code::InvalidArgument, "INVALID_URL", None),
+            (Error::Unreachable, Code::InvalidArgument, "INVALID_URL", None),
+            (Error::SecretExists, Code::AlreadyExists, "", None),
+            (Error::WebhookExists, Code::AlreadyExists, "", None),
+            (Error::TooManySecrets { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_SECRETS", None),
+            (Error::TooManyWebhooks { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_WEBHOOKS", None),
+            (
+                Error::TooManyProbes { retry_after: after },
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+                Some(after),
+            ),
+            (Error::Overloaded, Code::ResourceExhausted, "OVERLOADED", Some(OVERLOADED_RETRY)),
+            (Error::Unavailable, Code::Unavailable, "", None),
+            (Error::Internal, Code::Internal, "", None),
+        ] {
+            let text = error.to_string();
+            let status = Status::from(error);
+            assert_eq!((status.code(), status.message()), (code, text.as_str()));
+            let told = proto::error::reason(&status).map(|told| (told.domain, told.reason));
+            let expected = (!reason.is_empty()).then(|| (proto::error::DOMAIN.to_owned(), reason.to_owned()));
+            assert_eq!(told, expected);
+            assert_eq!(proto::error::retry_after(&status), retry);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The core-service: what a secret, a webhook and a delivery are, behind gRPC.
+//!
+//! Owns validation, limits, sealing and persistence. Knows no XRPC, no lexicon and no service-auth token: who
+//! the caller is comes in a field of each request, filled in by the gateway.
+//!
+//! `main` parses, binds, and calls [`serve`].
+
+pub mod cli;
+pub mod config;
+mod domain;
+mod error;
+mod probe;
+mod randomness;
+mod request_id;
+mod rpc;
+mod seal;
+mod server;
+mod store;
+
+use std::sync::Arc;
+
+use egress::client::Egress;
+use egress::error::BuildError;
+use egress::policy::Policy;
+use egress::resolver::Resolver;
+use process::shutdown::{End, Shutdown};
+use tokio::net::TcpListener;
+
+use crate::config::{Config, Unprotected, protected};
+use crate::probe::Prober;
+use crate::randomness::Randomness;
+use crate::rpc::{Parts, Rpcs};
+use crate::server::{Served, ServerError};
+use crate::store::{OpenError, Store};
+
+/// The core-service could not start, or failed while it ran.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ServeError(#[from] Cause);
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("the address can't be listened on")]
+    Unprotected(#[source] Unprotected),
+    #[error("the listener has no address")]
+    Listener(#[source] std::io::Error),
+    #[error("the store can't be opened")]
+    Store(#[source] OpenError),
+    #[error("the egress client can't be made")]
+    Egress(#[source] BuildError),
+    #[error("serving failed")]
+    Server(#[source] ServerError),
+}
+
+/// Opens the store, which brings the database's schema up to date, and serves gRPC on `listener` until
+/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`.
+///
+/// # Errors
+///
+/// The database can't be used; the address of `listener` is open to others without a token or mutual TLS; the
+/// server failed.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    health_listener: Option<TcpListener>,
+    shutdown: Shutdown,
+) -> Result<(), ServeError> {
+    let Config {
+        listen: _,
+        health_listen: _,
+        database,
+        seal_keys,
+        tokens,
+        tls,
+        limits,
+        probe,
+        schemes,
+        allow_private_ranges,
+        dns_servers,
+        extra_ca,
+        clock,
+    } = config;
+    let address = listener.local_addr().map_err(Cause::Listener)?;
+    protected(address, &tokens, tls.as_ref()).map_err(Cause::Unprotected)?;
+    let resolver = Resolver::new(&dns_servers).map_err(Cause::Egress)?;
+    let policy = Policy::new(allow_private_ranges);
+    let egress = Egress::new(policy, resolver, extra_ca.as_deref()).map_err(Cause::Egress)?;
+    let randomness = Randomness::of_the_system();
+    let store = Store::open(&database, limits, seal_keys, randomness).await.map_err(Cause::Store)?;
+    let store = Arc::new(store);
+    let rpcs = Rpcs::new(Parts {
+        store: Arc::clone(&store),
+        prober: Prober::new(probe, egress),
+        schemes,
+        clock,
+        randomness,
+    });
+    let served = Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store) };
+    tracing::info!(%address, %database, "core-service serves");
+    let (end, result) = shutdown.limit(server::serve(served, &shutdown)).await;
+    if end == End::Cut {
+        tracing::warn!("the drain limit passed; calls in flight were cut off");
+    }
+    store.close().await;
+    tracing::info!("core-service stopped");
+    match result {
+        Some(result) => result.map_err(|error| Cause::Server(error).into()),
+        None => Ok(()),
+    }
+}

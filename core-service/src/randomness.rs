@@ -1,0 +1,31 @@
+//! The one place where randomness enters: the operating system's generator.
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+/// The operating system's generator, handed to whatever needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Randomness(SysRng);
+
+/// The operating system gave no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gave no random bytes")]
+pub(crate) struct NoRandomness(#[source] <SysRng as rand::TryRng>::Error);
+
+impl Randomness {
+    /// The operating system's generator.
+    pub(crate) fn of_the_system() -> Self {
+        Self(SysRng)
+    }
+
+    /// `N` random bytes, fit for keys and nonces.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub(crate) fn bytes<const N: usize>(mut self) -> Result<[u8; N], NoRandomness> {
+        let mut bytes = [0; N];
+        self.0.try_fill_bytes(&mut bytes).map_err(NoRandomness)?;
+        Ok(bytes)
+    }
+}

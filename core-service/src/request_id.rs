@@ -1,0 +1,91 @@
+//! The id of the request that a call belongs to, as the gateway sends it: for the log and nothing else.
+//!
+//! It goes beside the call and not through it: the code that serves a call does not see it, only what logs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tonic::metadata::MetadataMap;
+
+/// The metadata key of the id.
+const KEY: &str = "x-request-id";
+/// The longest id that is taken, in bytes.
+const MAX_BYTES: usize = 64;
+/// What the log has in place of an id that was not sent, or is none.
+const NONE: &str = "-";
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
+/// The id of a request: at most 64 bytes of visible ASCII.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The id that came with a call.
+    pub(crate) fn of(metadata: &MetadataMap) -> Self {
+        let sent = metadata.get(KEY).and_then(|value| value.to_str().ok());
+        let fit =
+            |id: &&str| !id.is_empty() && id.len() <= MAX_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
+        Self(sent.filter(fit).unwrap_or(NONE).into())
+    }
+
+    /// Serves a call of this request.
+    pub(crate) async fn scope<T>(self, call: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, call).await
+    }
+
+    /// The id of the request whose call is being served here.
+    pub(crate) fn current() -> Self {
+        CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self(NONE.into()))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As [`Display`](fmt::Display), in quotes.
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(id: &str) -> String {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(KEY, id.parse().unwrap());
+        RequestId::of(&metadata).to_string()
+    }
+
+    #[test]
+    fn ids_that_are_taken() {
+        let longest = "a".repeat(MAX_BYTES);
+        for (id, taken) in [
+            ("3f-1", "3f-1"),
+            (longest.as_str(), longest.as_str()),
+            (&format!("{longest}a"), NONE),
+            ("", NONE),
+            ("a b", NONE),
+        ] {
+            assert_eq!(sent(id), taken, "{id:?}");
+        }
+        assert_eq!(RequestId::of(&MetadataMap::new()).to_string(), NONE);
+    }
+
+    #[tokio::test]
+    async fn current_is_that_of_the_call() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(KEY, "one".parse().unwrap());
+        let current = RequestId::of(&metadata).scope(async { RequestId::current().to_string() });
+        assert_eq!(current.await, "one");
+        assert_eq!(RequestId::current().to_string(), NONE);
+    }
+}

@@ -1,0 +1,85 @@
+//! The standard gRPC health service, tied to the database: whoever can't store can't serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::shutdown::Shutdown;
+use proto::athook::secret_service_server::SecretServiceServer;
+use proto::athook::webhook_service_server::WebhookServiceServer;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::{HealthReporter, health_reporter};
+
+use crate::rpc::Rpcs;
+use crate::store::Store;
+use process::exit::chain;
+
+/// How often the database is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long it may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// The names that have a status: the whole server, and each service.
+const NAMES: [&str; 3] = [
+    "",
+    <SecretServiceServer<Rpcs> as NamedService>::NAME,
+    <WebhookServiceServer<Rpcs> as NamedService>::NAME,
+];
+
+/// The health service, and the task that keeps its statuses until `shutdown` drains.
+pub(super) fn start(store: Arc<Store>, shutdown: Shutdown) -> (HealthServer<impl Health>, JoinHandle<()>) {
+    let (reporter, server) = health_reporter();
+    (server, tokio::spawn(watch(reporter, store, shutdown)))
+}
+
+async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdown) {
+    // The store has just been opened.
+    let mut serving = true;
+    report(&reporter, serving).await;
+    let mut tick = interval(INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.leaving() => break,
+            _ = tick.tick() => {}
+        }
+        let answers = database_answers(&store, serving).await;
+        if answers != serving {
+            serving = answers;
+            report(&reporter, serving).await;
+        }
+    }
+    report(&reporter, false).await;
+    shutdown.draining().await;
+    // Without a status the streams of those who watch end; otherwise they would hold the drain up.
+    for name in NAMES {
+        reporter.clear_service_status(name).await;
+    }
+}
+
+/// Whether the database answers. A change is logged.
+async fn database_answers(store: &Store, before: bool) -> bool {
+    let causes = match timeout(ANSWER_LIMIT, store.ping()).await {
+        Ok(Ok(())) => {
+            if !before {
+                tracing::info!("the database answers again");
+            }
+            return true;
+        }
+        Ok(Err(error)) => chain(&error),
+        Err(elapsed) => chain(&elapsed),
+    };
+    if before {
+        tracing::error!(causes, "the database does not answer");
+    }
+    false
+}
+
+async fn report(reporter: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in NAMES {
+        reporter.set_service_status(name, status).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! One transaction that writes the rows of many callers, each of which succeeds or fails by itself.
+//!
+//! Exact with any number of processes on one database: the owners' account rows are locked first, in the order
+//! of their DIDs, and everything that touches an owner's rows does so. Then the database says which rows are
+//! new, and the counts under the lock say which of those stay.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait as _, OnConflict};
+use sea_orm::{
+    ColumnTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
+    QuerySelect as _, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
+use uuid::Uuid;
+
+use super::settle::{Candidate, Outcome, Settled, settle};
+use super::table::{account, secret, webhook};
+
+/// How much one owner may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// `--max-secrets`.
+    pub(crate) secrets: u32,
+    /// `--max-webhooks`.
+    pub(crate) webhooks: u32,
+}
+
+/// A row to be inserted.
+#[derive(Debug, Clone)]
+pub(super) enum Row {
+    Secret(secret::Model),
+    Webhook(Box<webhook::Model>),
+}
+
+impl Row {
+    pub(super) fn owner(&self) -> &str {
+        match self {
+            Self::Secret(row) => &row.owner_did,
+            Self::Webhook(row) => &row.owner_did,
+        }
+    }
+}
+
+/// A transaction that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: DbErr,
+    /// It failed at its end: whether it was committed is unknown. Otherwise nothing of it is stored.
+    pub(super) may_be_stored: bool,
+}
+
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self { error, may_be_stored: false }
+    }
+}
+
+/// What an owner has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    secrets: u32,
+    webhooks: u32,
+}
+
+/// By DID, in the order in which accounts are locked.
+type Counts<'a> = BTreeMap<&'a str, Count>;
+
+/// Writes `rows` in one transaction; an outcome for each row, in their order.
+///
+/// # Errors
+///
+/// The transaction as a whole: [`Failure`].
+pub(super) async fn write(
+    database: &DatabaseConnection,
+    limits: Limits,
+    rows: &[&Row],
+) -> Result<Vec<Outcome>, Failure> {
+    let transaction = database
+        .begin_with_options(TransactionOptions {
+            isolation_level: None,
+            access_mode: None,
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        })
+        .await?;
+
+    let (mut secrets, mut webhooks) = (Vec::new(), Vec::new());
+    let mut asked = Counts::new();
+    for (at, row) in rows.iter().enumerate() {
+        let count = asked.entry(row.owner()).or_default();
+        match row {
+            Row::Secret(row) => {
+                count.secrets += 1;
+                secrets.push((at, row));
+            }
+            Row::Webhook(row) => {
+                count.webhooks += 1;
+                webhooks.push((at, &**row));
+            }
+        }
+    }
+
+    let before = lock_accounts(&transaction, &asked).await?;
+    let room = |owner: &str| limits.secrets.saturating_sub(before[owner].secrets);
+    let secrets = insert_secrets(&transaction, &secrets, room).await?;
+    let room = |owner: &str| limits.webhooks.saturating_sub(before[owner].webhooks);
+    let webhooks = insert_webhooks(&transaction, &webhooks, room).await?;
+
+    // `lock_accounts` counted every row as one that stays.
+    let stay = |settled: &Settled, owner| settled.stay.get(owner).copied().unwrap_or(0);
+    let stayed = asked.keys().map(|owner| {
+        let count = Count { secrets: stay(&secrets, owner), webhooks: stay(&webhooks, owner) };
+        (*owner, count)
+    });
+    let stayed: Counts = stayed.collect();
+    if stayed != asked {
+        set_counts(&transaction, &before, &stayed).await?;
+    }
+
+    transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })?;
+    let mut outcomes = vec![Outcome::Exists; rows.len()];
+    for (at, outcome) in secrets.outcomes.into_iter().chain(webhooks.outcomes) {
+        outcomes[at] = outcome;
+    }
+    Ok(outcomes)
+}
+
+/// Makes or locks the account row of each owner, in the order of the DIDs, adds what is asked for to its
+/// counts, and gives the counts as they were before.
+async fn lock_accounts<'a>(
+    transaction: &DatabaseTransaction,
+    asked: &Counts<'a>,
+) -> Result<Counts<'a>, DbErr> {
+    let sum = |column: account::Column| {
+        Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
+    };
+    let add = OnConflict::column(account::Column::Did)
+        .value(account::Column::Secrets, sum(account::Column::Secrets))
+        .value(account::Column::Webhooks, sum(account::Column::Webhooks))
+        .to_owned();
+    let rows = asked.iter().map(|(owner, count)| account_row(owner, *count));
+    let sums: BTreeMap<String, Count> = account::Entity::insert_many(rows.map(account::ActiveModel::from))
+        .on_conflict(add)
+        .exec_with_returning(transaction)
+        .await?
+        .into_iter()
+        .map(|account::Model { did, secrets, webhooks }| {
+            let count = Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() };
+            (did, count)
+        })
+        .collect();
+    let mut before = Counts::new();
+    for (owner, asked) in asked {
+        let sum = sums.get(*owner).ok_or_else(|| DbErr::RecordNotFound("account".to_owned()))?;
+        let count = Count {
+            secrets: sum.secrets.saturating_sub(asked.secrets),
+            webhooks: sum.webhooks.saturating_sub(asked.webhooks),
+        };
+        before.insert(owner, count);
+    }
+    Ok(before)
+}
+
+/// Sets the counts of locked accounts to what they were before and what stayed.
+async fn set_counts(
+    transaction: &DatabaseTransaction,
+    before: &Counts<'_>,
+    stayed: &Counts<'_>,
+) -> Result<(), DbErr> {
+    let rows = stayed.iter().map(|(owner, stayed)| {
+        let before = before[owner];
+        let count =
+            Count { secrets: before.secrets + stayed.secrets, webhooks: before.webhooks + stayed.webhooks };
+        account::ActiveModel::from(account_row(owner, count))
+    });
+    let replace = OnConflict::column(account::Column::Did)
+        .update_columns([account::Column::Secrets, account::Column::Webhooks])
+        .to_owned();
+    account::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+fn account_row(owner: &str, count: Count) -> account::Model {
+    account::Model {
+        did: owner.to_owned(),
+        secrets: count.secrets.cast_signed(),
+        webhooks: count.webhooks.cast_signed(),
+    }
+}
+
+async fn insert_secrets<'a>(
+    transaction: &DatabaseTransaction,
+    rows: &[(usize, &'a secret::Model)],
+    room: impl Fn(&str) -> u32,
+) -> Result<Settled<'a>, DbErr> {
+    let once = OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
+    let models = rows.iter().map(|(_, row)| secret::ActiveModel::from((*row).clone()));
+    let inserted: HashSet<Uuid> = secret::Entity::insert_many(models)
+        .on_conflict(once)
+        .exec_with_returning_keys(transaction)
+        .await?
+        .into_iter()
+        .collect();
+    let candidates: Vec<Candidate> = rows
+        .iter()
+        .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: row.name.as_bytes() })
+        .collect();
+    let settled = settle(&candidates, &inserted, room);
+    if !settled.surplus.is_empty() {
+        secret::Entity::delete_many()
+            .filter(secret::Column::Id.is_in(settled.surplus.iter().copied()))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(settled)
+}
+
+async fn insert_webhooks<'a>(
+    transaction: &DatabaseTransaction,
+    rows: &[(usize, &'a webhook::Model)],
+    room: impl Fn(&str) -> u32,
+) -> Result<Settled<'a>, DbErr> {
+    let known = known_secrets(transaction, rows).await?;
+    let names_known = |row: &webhook::Model| {
+        row.secret_name.as_ref().is_none_or(|name| known.contains(&(row.owner_did.clone(), name.clone())))
+    };
+    let (rows, unknown): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|(_, row)| names_known(row));
+
+    let once =
+        OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash]).do_nothing().to_owned();
+    let models = rows.iter().map(|(_, row)| webhook::ActiveModel::from((*row).clone()));
+    let inserted: HashSet<Uuid> = webhook::Entity::insert_many(models)
+        .on_conflict(once)
+        .exec_with_returning_keys(transaction)
+        .await?
+        .into_iter()
+        .collect();
+    let candidates: Vec<Candidate> = rows
+        .iter()
+        .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: &row.url_hash })
+        .collect();
+    let mut settled = settle(&candidates, &inserted, room);
+    if !settled.surplus.is_empty() {
+        webhook::Entity::delete_many()
+            .filter(webhook::Column::Id.is_in(settled.surplus.iter().copied()))
+            .exec(transaction)
+            .await?;
+    }
+    let unknown = unknown.into_iter().map(|(at, _)| (at, Outcome::UnknownSecret));
+    settled.outcomes.extend(unknown);
+    Ok(settled)
+}
+
+/// The secrets that `rows` name and that are there, as owner and name. The account lock keeps them there.
+async fn known_secrets(
+    transaction: &DatabaseTransaction,
+    rows: &[(usize, &webhook::Model)],
+) -> Result<HashSet<(String, String)>, DbErr> {
+    let mut named = Condition::any();
+    for (_, row) in rows {
+        if let Some(name) = &row.secret_name {
+            let owner = secret::Column::OwnerDid.eq(&row.owner_did);
+            named = named.add(owner.and(secret::Column::Name.eq(name)));
+        }
+    }
+    if named.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let known: Vec<(String, String)> = secret::Entity::find()
+        .select_only()
+        .columns([secret::Column::OwnerDid, secret::Column::Name])
+        .filter(named)
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    Ok(known.into_iter().collect())
+}

@@ -1,0 +1,135 @@
+//! What a failing database means: try again, wait, or give one row up.
+
+use std::borrow::Cow;
+
+use sea_orm::sqlx;
+use sea_orm::{DbErr, RuntimeErr};
+
+/// What to do about a database error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Two transactions were in each other's way and this one was undone: it may be repeated.
+    Conflict,
+    /// The connection is gone: another may work.
+    Lost,
+    /// The database can't do it now: locked, full, out of connections, starting, a standby.
+    Unavailable,
+    /// The database's file can't be opened or written, and somebody has to see to that.
+    Unusable,
+    /// The statement itself: one of its rows, or a mistake of ours.
+    Statement,
+}
+
+/// The kind of fault that `error` is.
+pub(super) fn kind(error: &DbErr) -> Fault {
+    let (DbErr::Conn(runtime) | DbErr::Exec(runtime) | DbErr::Query(runtime)) = error else {
+        return match error {
+            DbErr::ConnectionAcquire(_) => Fault::Unavailable,
+            _ => Fault::Statement,
+        };
+    };
+    match runtime {
+        RuntimeErr::SqlxError(cause) => match &**cause {
+            sqlx::Error::Database(told) => {
+                let code = told.code().unwrap_or(Cow::Borrowed(""));
+                let fault = if told.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                    sqlite(&code)
+                } else {
+                    postgres(&code)
+                };
+                match (fault, error) {
+                    // Nothing but connecting was asked for: no row is to blame.
+                    (Fault::Statement, DbErr::Conn(_)) => Fault::Unavailable,
+                    (fault, _) => fault,
+                }
+            }
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Fault::Lost,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Fault::Unavailable,
+            _ => Fault::Statement,
+        },
+        RuntimeErr::Internal(_) => Fault::Statement,
+    }
+}
+
+/// By SQLite's result code; the low byte of an extended code is its primary one.
+fn sqlite(code: &str) -> Fault {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const OUT_OF_MEMORY: u32 = 7;
+    const READ_ONLY: u32 = 8;
+    const IO_ERROR: u32 = 10;
+    const FULL: u32 = 13;
+    const CANT_OPEN: u32 = 14;
+    const READ_ONLY_FOLDER: u32 = READ_ONLY | (6 << 8);
+    let Ok(code) = code.parse::<u32>() else { return Fault::Statement };
+    match code & 0xff {
+        // What is more special than these may pass: another process recovers the file, say.
+        _ if [READ_ONLY, READ_ONLY_FOLDER, CANT_OPEN].contains(&code) => Fault::Unusable,
+        BUSY | LOCKED | OUT_OF_MEMORY | READ_ONLY | IO_ERROR | FULL | CANT_OPEN => Fault::Unavailable,
+        _ => Fault::Statement,
+    }
+}
+
+/// By SQLSTATE (Postgres manual, appendix A).
+fn postgres(code: &str) -> Fault {
+    match code {
+        // serialization_failure, deadlock_detected
+        "40001" | "40P01" => Fault::Conflict,
+        // admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout
+        "57P01" | "57P02" | "25P03" => Fault::Lost,
+        // lock_not_available, cannot_connect_now, query_canceled (a time limit), read_only_sql_transaction
+        "55P03" | "57P03" | "57014" | "25006" => Fault::Unavailable,
+        // connection exceptions; insufficient resources (disk, memory, connections); system errors
+        _ if code.starts_with("08") => Fault::Lost,
+        _ if code.starts_with("53") || code.starts_with("58") => Fault::Unavailable,
+        _ => Fault::Statement,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_codes() {
+        // SQLITE_BUSY_SNAPSHOT, SQLITE_READONLY_RECOVERY, SQLITE_IOERR_WRITE, SQLITE_FULL
+        for code in ["517", "264", "778", "13"] {
+            assert_eq!(sqlite(code), Fault::Unavailable, "{code}");
+        }
+        // SQLITE_READONLY, SQLITE_READONLY_DIRECTORY, SQLITE_CANTOPEN
+        for code in ["8", "1544", "14"] {
+            assert_eq!(sqlite(code), Fault::Unusable, "{code}");
+        }
+        // SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_MISMATCH
+        for code in ["787", "20", ""] {
+            assert_eq!(sqlite(code), Fault::Statement, "{code}");
+        }
+    }
+
+    #[test]
+    fn postgres_codes() {
+        for (code, fault) in [
+            ("40001", Fault::Conflict),
+            ("40P01", Fault::Conflict),
+            ("57P01", Fault::Lost),
+            ("08006", Fault::Lost),
+            ("53100", Fault::Unavailable),
+            ("57P03", Fault::Unavailable),
+            ("25006", Fault::Unavailable),
+            ("23503", Fault::Statement),
+            ("22021", Fault::Statement),
+        ] {
+            assert_eq!(postgres(code), fault, "{code}");
+        }
+    }
+
+    #[test]
+    fn pool_and_connection() {
+        let io = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(kind(&DbErr::Query(RuntimeErr::SqlxError(io().into()))), Fault::Lost);
+        let timed_out = sqlx::Error::PoolTimedOut;
+        assert_eq!(kind(&DbErr::Conn(RuntimeErr::SqlxError(timed_out.into()))), Fault::Unavailable);
+        assert_eq!(kind(&DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout)), Fault::Unavailable);
+        assert_eq!(kind(&DbErr::UnpackInsertId), Fault::Statement);
+    }
+}

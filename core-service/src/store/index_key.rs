@@ -1,0 +1,89 @@
+//! The key under which URLs are hashed, so that the database can see that two are the same and nothing else.
+//!
+//! Made once for a database and kept there, sealed.
+
+use ring::hmac;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _};
+
+use super::table::index_key;
+use crate::domain::webhook_url::WebhookUrl;
+use crate::randomness::{NoRandomness, Randomness};
+use crate::seal::{OpenError, Purpose, SealKeys};
+
+/// The id of the one row.
+pub(super) const ID: i32 = 1;
+/// Bytes of the key: those of a SHA-256.
+const KEY_BYTES: usize = 32;
+
+/// The key of this database. Never printed.
+pub(super) struct IndexKey(hmac::Key);
+
+/// The key can't be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexKeyError {
+    #[error("the database does not keep it")]
+    Database(#[source] DbErr),
+    #[error("it can't be made")]
+    Randomness(#[source] NoRandomness),
+    #[error("the seal keys do not open it; is this the file that this database was made with?")]
+    Sealed(#[source] OpenError),
+}
+
+impl IndexKey {
+    /// The key that `database` keeps. If there is none yet it is made; of several processes that make one at
+    /// the same time, one wins and all use that one.
+    ///
+    /// # Errors
+    ///
+    /// The database fails, or `keys` do not open what it keeps.
+    pub(super) async fn load_or_make(
+        database: &DatabaseConnection,
+        keys: &SealKeys,
+        randomness: Randomness,
+    ) -> Result<Self, IndexKeyError> {
+        let kept = match load(database).await? {
+            Some(kept) => kept,
+            None => {
+                make(database, keys, randomness).await?;
+                let missing = || DbErr::RecordNotFound("the index key".to_owned());
+                load(database).await?.ok_or_else(|| IndexKeyError::Database(missing()))?
+            }
+        };
+        let key = keys.open(Purpose::IndexKey, &kept).map_err(IndexKeyError::Sealed)?;
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
+    }
+
+    /// What stands for `url` in the database: the same for the same URL.
+    pub(super) fn hash(&self, url: &WebhookUrl) -> Vec<u8> {
+        hmac::sign(&self.0, url.expose().as_str().as_bytes()).as_ref().to_vec()
+    }
+}
+
+impl std::fmt::Debug for IndexKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+async fn load(database: &DatabaseConnection) -> Result<Option<Vec<u8>>, IndexKeyError> {
+    let row = index_key::Entity::find_by_id(ID).one(database).await.map_err(IndexKeyError::Database)?;
+    Ok(row.map(|row| row.sealed_key))
+}
+
+async fn make(
+    database: &DatabaseConnection,
+    keys: &SealKeys,
+    randomness: Randomness,
+) -> Result<(), IndexKeyError> {
+    let key: [u8; KEY_BYTES] = randomness.bytes().map_err(IndexKeyError::Randomness)?;
+    let nonce = randomness.bytes().map_err(IndexKeyError::Randomness)?;
+    let row = index_key::Model { id: ID, sealed_key: keys.seal(nonce, Purpose::IndexKey, &key) };
+    let unless_there = OnConflict::column(index_key::Column::Id).do_nothing().to_owned();
+    index_key::Entity::insert(index_key::ActiveModel::from(row))
+        .on_conflict(unless_there)
+        .exec_without_returning(database)
+        .await
+        .map(drop)
+        .map_err(IndexKeyError::Database)
+}

@@ -1,0 +1,212 @@
+//! Shared commits: a queue of rows and the tasks that write what is waiting, together.
+//!
+//! Owns the queue, its limits, retries, and who is told what. A row that arrives alone is written at once; the
+//! rows that arrive while a commit is under way share the next one.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::batch::{self, Failure, Limits, Row};
+use super::fault::{self, Fault};
+use super::settle::Outcome;
+use crate::error::{Error, log_fault_of};
+use crate::request_id::RequestId;
+
+/// Rows that may wait for a writer. More are refused.
+const QUEUE_ROWS: usize = 1024;
+/// Rows of one transaction. A webhook has 18 parameters: within SQLite's 32,766 for a statement and Postgres's
+/// 65,535.
+const BATCH_ROWS: usize = 256;
+/// How often a transaction that conflicts with another is tried in all.
+const CONFLICT_TRIES: u32 = 5;
+/// How long one transaction may take: more than the database's own limits.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(7);
+
+/// The way to the writing tasks.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queues: Vec<mpsc::Sender<Write>>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Write {
+    row: Row,
+    request: RequestId,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+impl Writer {
+    /// Starts `writers` tasks that write to `database`.
+    pub(super) fn start(database: &DatabaseConnection, writers: usize, limits: Limits) -> Self {
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let mut queues = Vec::new();
+        for _ in 0..writers {
+            let (sender, queue) = mpsc::channel(QUEUE_ROWS);
+            queues.push(sender);
+            let batches = Batches { database: database.clone(), limits };
+            tasks.spawn(run(queue, batches, closing.clone()));
+        }
+        Self { queues, closing, tasks }
+    }
+
+    /// Writes `row` together with whatever else is waiting, and says what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overloaded`] when too much is waiting; [`Error::Unavailable`] when the database can't write
+    /// now or it is unknown whether it did; [`Error::Internal`] when it refuses this row.
+    pub(super) async fn write(&self, row: Row) -> Result<Outcome, Error> {
+        let (reply, outcome) = oneshot::channel();
+        let queue = &self.queues[self.queue_of(row.owner())];
+        let write = Write { row, request: RequestId::current(), reply };
+        queue.try_send(write).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
+        })?;
+        // Without an answer the batch panicked, which its task has logged.
+        outcome.await.unwrap_or(Err(Error::Internal))
+    }
+
+    /// An owner's rows always go to the same writer: no two of this process lock the same account.
+    fn queue_of(&self, owner: &str) -> usize {
+        let mut hasher = DefaultHasher::new();
+        owner.hash(&mut hasher);
+        let slot = hasher.finish() % self.queues.len() as u64;
+        usize::try_from(slot).unwrap_or(0)
+    }
+
+    /// Takes no more rows, and returns when all that were taken are written.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Writes batches until the queue is closed and empty.
+async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: CancellationToken) {
+    let mut waiting = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            biased;
+            () = closing.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
+            taken = queue.recv_many(&mut waiting, BATCH_ROWS) => taken,
+        };
+        if taken == 0 {
+            return;
+        }
+        // Whoever gave up is not waited for.
+        waiting.retain(|write: &Write| !write.reply.is_closed());
+        let batch = std::mem::take(&mut waiting);
+        if batch.is_empty() {
+            continue;
+        }
+        let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
+        // In a task of its own, so that a panic costs this batch and not the writer.
+        if let Err(error) = tokio::spawn(batches.clone().write(batch)).await {
+            tracing::error!(?requests, %error, "writing a batch panicked");
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Batches {
+    database: DatabaseConnection,
+    limits: Limits,
+}
+
+impl Batches {
+    /// Writes a batch and tells each caller what became of its row. When a statement fails, the rows are
+    /// written one by one, so that one bad row can't fail its neighbours.
+    async fn write(self, batch: Vec<Write>) {
+        let rows: Vec<&Row> = batch.iter().map(|write| &write.row).collect();
+        let failure = match self.write_rows(&rows).await {
+            Ok(outcomes) => return answer(batch, outcomes),
+            Err(failure) => failure,
+        };
+        if failure.kind() == Fault::Statement && !failure.may_be_stored && batch.len() > 1 {
+            tracing::warn!(rows = batch.len(), "a batch failed; writing its rows one by one");
+            return self.write_one_by_one(batch).await;
+        }
+        refuse(batch, &failure);
+    }
+
+    async fn write_one_by_one(&self, batch: Vec<Write>) {
+        let mut batch = batch.into_iter();
+        while let Some(write) = batch.next() {
+            match self.write_rows(&[&write.row]).await {
+                Ok(outcomes) => answer(vec![write], outcomes),
+                Err(failure) if failure.kind() == Fault::Statement => refuse(vec![write], &failure),
+                Err(failure) => {
+                    // The database is gone: it would be for the rest too.
+                    let rest = std::iter::once(write).chain(batch).collect();
+                    return refuse(rest, &failure);
+                }
+            }
+        }
+    }
+
+    /// One transaction, repeated as long as that is safe and may help.
+    async fn write_rows(&self, rows: &[&Row]) -> Result<Vec<Outcome>, Failure> {
+        let mut tries = 1;
+        let mut reconnected = false;
+        loop {
+            let attempt = timeout(TRANSACTION_LIMIT, batch::write(&self.database, self.limits, rows));
+            let failure = match attempt.await {
+                Ok(Ok(outcomes)) => return Ok(outcomes),
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure {
+                    error: DbErr::Custom("the transaction took too long".to_owned()),
+                    may_be_stored: true,
+                },
+            };
+            match failure.kind() {
+                // The database says that it undid everything.
+                Fault::Conflict if tries < CONFLICT_TRIES => tries += 1,
+                // Before the commit nothing can have been stored. A pool may hold dead connections.
+                Fault::Lost if !failure.may_be_stored && !reconnected => reconnected = true,
+                _ => return Err(failure),
+            }
+        }
+    }
+}
+
+impl Failure {
+    fn kind(&self) -> Fault {
+        fault::kind(&self.error)
+    }
+}
+
+fn answer(batch: Vec<Write>, outcomes: Vec<Outcome>) {
+    for (write, outcome) in batch.into_iter().zip(outcomes) {
+        // A caller that gave up meanwhile is not there to be told.
+        let _ = write.reply.send(Ok(outcome));
+    }
+}
+
+/// Tells all callers of a batch that it failed. The cause is logged here, once, with
+/// the ids of their requests.
+fn refuse(batch: Vec<Write>, failure: &Failure) {
+    let told = match failure.kind() {
+        Fault::Statement if !failure.may_be_stored => Error::Internal,
+        _ => Error::Unavailable,
+    };
+    let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
+    let told = log_fault_of(&requests, told, &failure.error);
+    for write in batch {
+        let _ = write.reply.send(Err(told.clone()));
+    }
+}

@@ -1,0 +1,60 @@
+//! Migrations on an SQLite file; on Postgres they run in the root package's tests.
+
+use std::path::Path;
+
+use sea_orm_migration::sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
+
+async fn connect(folder: &Path) -> DatabaseConnection {
+    let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
+    Database::connect(url).await.expect("a new file is a database")
+}
+
+async fn schema(database: &DatabaseConnection) -> Vec<String> {
+    let sql = "SELECT coalesce(sql, name) AS sql FROM sqlite_schema ORDER BY name";
+    let statement = sea_orm_migration::sea_orm::Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.expect("the schema is readable");
+    rows.iter().map(|row| row.try_get("", "sql").expect("each entry has its SQL")).collect()
+}
+
+#[tokio::test]
+async fn second_run_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let database = connect(folder.path()).await;
+    migrations::run(&database).await.expect("the first run");
+    let first = schema(&database).await;
+    for constraint in [
+        "account_pkey",
+        "secret_owner_did_name_key",
+        "webhook_owner_did_url_hash_key",
+        // sea-query gives foreign keys no name on SQLite, which would not tell it anyway.
+        r#"FOREIGN KEY ("owner_did", "secret_name") REFERENCES "secret" ("owner_did", "name") ON DELETE RESTRICT"#,
+        "webhook_owner_did_created_at_ms_id_idx",
+    ] {
+        assert!(first.iter().any(|sql| sql.contains(constraint)), "{constraint} in {first:#?}");
+    }
+    migrations::run(&database).await.expect("the second run");
+    assert_eq!(schema(&database).await, first);
+}
+
+#[tokio::test]
+async fn two_runs_at_once() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().expect("a folder for tests");
+        let (one, other) = (connect(folder.path()).await, connect(folder.path()).await);
+        let (first, second) = tokio::join!(migrations::run(&one), migrations::run(&other));
+        first.expect("one of two runs");
+        second.expect("the other of two runs");
+    }
+}
+
+#[tokio::test]
+async fn newer_schema_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let database = connect(folder.path()).await;
+    migrations::run(&database).await.expect("the first run");
+    database
+        .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m9999_from_the_future', 0)")
+        .await
+        .expect("a record of a newer release");
+    migrations::run(&database).await.expect("a run of the older release");
+}
