@@ -1,0 +1,179 @@
+//! The DIDs a caller can have: a bare did:plc or did:web, as atproto restricts them.
+//!
+//! Owns their syntax. Whether one exists is `identity`'s to find out.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest host name there is (RFC 1035, 2.3.4), in bytes.
+const MAX_HOST_BYTES: usize = 253;
+
+/// The longest did:web there can be: the prefix, a host name and `%3A65535`, in bytes. A did:plc has 32.
+const MAX_DID_BYTES: usize = "did:web:".len() + MAX_HOST_BYTES + "%3A65535".len();
+
+const PLC: &str = "did:plc:";
+const WEB: &str = "did:web:";
+
+/// A bare did:plc or did:web, at most 269 bytes. A did:web is a host name and perhaps a port (`%3A8080`); paths are
+/// no part of atproto's did:web.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Did(String);
+
+/// Who knows the document of a DID.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Method<'a> {
+    /// The PLC directory.
+    Plc,
+    /// The host itself.
+    Web {
+        /// As written in the DID: labels of letters, digits and `-`, with a `.` between each two and none at the end.
+        host: &'a str,
+        /// The port, when the DID names one.
+        port: Option<u16>,
+    },
+}
+
+/// A text that is no bare did:plc and no did:web.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a bare did:plc or did:web")]
+pub(crate) struct NotACaller;
+
+impl Did {
+    /// The DID as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Who knows its document.
+    pub(crate) fn method(&self) -> Method<'_> {
+        parse(&self.0).expect("parsed when it was made")
+    }
+}
+
+impl FromStr for Did {
+    type Err = NotACaller;
+
+    fn from_str(text: &str) -> Result<Self, NotACaller> {
+        parse(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn parse(text: &str) -> Result<Method<'_>, NotACaller> {
+    if text.len() > MAX_DID_BYTES {
+        return Err(NotACaller);
+    }
+    if let Some(identifier) = text.strip_prefix(PLC) {
+        return if is_made_of(identifier, b"._-") { Ok(Method::Plc) } else { Err(NotACaller) };
+    }
+    let identifier = text.strip_prefix(WEB).ok_or(NotACaller)?;
+    let (host, port) = match identifier.split_once('%') {
+        None => (identifier, None),
+        Some((host, encoded)) => (host, Some(port(encoded)?)),
+    };
+    // No empty label: with a dot at its end a name is another text, but the same host.
+    if host.len() > MAX_HOST_BYTES || !host.split('.').all(|label| is_made_of(label, b"-")) {
+        return Err(NotACaller);
+    }
+    Ok(Method::Web { host, port })
+}
+
+/// What follows the `%` of `%3A8080`.
+fn port(encoded: &str) -> Result<u16, NotACaller> {
+    let digits = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a")).ok_or(NotACaller)?;
+    if digits.starts_with(['0', '+']) {
+        return Err(NotACaller);
+    }
+    digits.parse().map_err(|_| NotACaller)
+}
+
+fn is_made_of(text: &str, punctuation: &[u8]) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || punctuation.contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Did, Method, NotACaller};
+
+    #[test]
+    fn callers() {
+        for text in [
+            "did:plc:7iza6de2dwap2sbkpav7c6c6",
+            "did:web:example.com",
+            "did:web:localhost",
+            "did:web:localhost%3A1234",
+            "did:web:localhost%3a1234",
+        ] {
+            let did: Did = text.parse().unwrap();
+            assert_eq!(did.as_str(), text);
+            assert_eq!(did.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_longest_host_and_one_more() {
+        let host = "a".repeat(253);
+        assert!(format!("did:web:{host}%3A65535").parse::<Did>().is_ok());
+        assert!(format!("did:web:{host}a").parse::<Did>().is_err());
+        assert!(format!("did:plc:{}", "a".repeat(262)).parse::<Did>().is_err());
+    }
+
+    #[test]
+    fn host_and_port() {
+        let did: Did = "did:web:localhost%3A1234".parse().unwrap();
+        let (host, port) = ("localhost", Some(1234));
+        assert_eq!(did.method(), Method::Web { host, port });
+        let did: Did = "did:web:example.com".parse().unwrap();
+        let (host, port) = ("example.com", None);
+        assert_eq!(did.method(), Method::Web { host, port });
+        let did: Did = "did:plc:7iza6de2dwap2sbkpav7c6c6".parse().unwrap();
+        assert_eq!(did.method(), Method::Plc);
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in [
+            "",
+            "did",
+            "did:",
+            "did:plc",
+            "did:plc:",
+            "did:web:",
+            "DID:plc:abc",
+            "did:PLC:abc",
+            "did:plc:abc#atproto_labeler",
+            "did:plc:abc?query",
+            "did:plc:abc/path",
+            "did:plc:abc:def",
+            "did:plc:abc%41",
+            "did:plc:abc ",
+            " did:plc:abc",
+            "did:web:example.com:user:alice",
+            "did:web:example.com%2Fpath",
+            "did:web:example.com%3A",
+            "did:web:example.com%3A0",
+            "did:web:example.com%3A080",
+            "did:web:example.com%3A65536",
+            "did:web:example.com%3A80%3A80",
+            "did:web:%3A80",
+            "did:web:user@example.com",
+            "did:web:exämple.com",
+            "did:web:[::1]",
+            "did:web:example.com.",
+            "did:web:example.com.%3A8080",
+            "did:web:example..com",
+            "did:web:.example.com",
+            "did:web:.",
+            "did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N",
+            "did:example:123456789abcdefghi",
+        ] {
+            assert_eq!(text.parse::<Did>(), Err(NotACaller), "{text}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! DID documents: the part that service auth reads, the `#atproto` verification method.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::key::SigningKey;
+use super::refusal::Refusal;
+
+/// The longest DID document that is read, in bytes.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+
+/// A DID document.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Document {
+    /// The DID it is of; who reads it compares.
+    pub(crate) id: String,
+    /// Kept as they are: a method of a kind that is unknown here does not spoil the others.
+    #[serde(default, rename = "verificationMethod")]
+    methods: Vec<Value>,
+}
+
+impl Document {
+    /// Reads a document; `None` when it is none.
+    pub(crate) fn parse(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    /// The key of the first method whose id is `#atproto` or `<did>#atproto`.
+    pub(crate) fn signing_key(&self) -> Result<SigningKey, Refusal> {
+        let method = self.methods.iter().find(|method| self.is_signing(method));
+        let text = |name| method.and_then(|method| method.get(name)?.as_str());
+        text("type")
+            .zip(text("publicKeyMultibase"))
+            .and_then(|(kind, multibase)| SigningKey::from_method(kind, multibase))
+            .ok_or(Refusal::NoKey)
+    }
+
+    fn is_signing(&self, method: &Value) -> bool {
+        let id = method.get("id").and_then(Value::as_str).unwrap_or_default();
+        id.strip_suffix("#atproto").is_some_and(|did| did.is_empty() || did == self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Document;
+    use crate::auth::refusal::Refusal;
+
+    const DID: &str = "did:plc:7iza6de2dwap2sbkpav7c6c6";
+    const KEY: &str = "zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme";
+
+    fn key(methods: &Value) -> Result<(), Refusal> {
+        let document = json!({ "id": DID, "verificationMethod": methods }).to_string();
+        let document = Document::parse(document.as_bytes()).unwrap();
+        document.signing_key().map(|_| ())
+    }
+
+    fn method(id: &str) -> Value {
+        json!({ "id": id, "type": "Multikey", "controller": DID, "publicKeyMultibase": KEY })
+    }
+
+    #[test]
+    fn relative_and_absolute_ids() {
+        assert_eq!(key(&json!([method("#atproto")])), Ok(()));
+        assert_eq!(key(&json!([method(&format!("{DID}#atproto"))])), Ok(()));
+    }
+
+    #[test]
+    fn other_methods_do_not_count() {
+        let other_did = method("did:plc:other#atproto");
+        assert_eq!(key(&json!([other_did])), Err(Refusal::NoKey));
+        assert_eq!(key(&json!([method("#atproto_label")])), Err(Refusal::NoKey));
+        assert_eq!(key(&json!([])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn strange_methods_beside_it() {
+        let strange = json!(["#atproto", 7, { "id": 7 }, { "type": "JsonWebKey2020" }, method("#atproto")]);
+        assert_eq!(key(&strange), Ok(()));
+    }
+
+    #[test]
+    fn unusable_keys() {
+        let mut unknown_type = method("#atproto");
+        unknown_type["type"] = json!("Ed25519VerificationKey2020");
+        assert_eq!(key(&json!([unknown_type])), Err(Refusal::NoKey));
+        let mut no_key = method("#atproto");
+        no_key["publicKeyMultibase"] = json!(null);
+        assert_eq!(key(&json!([no_key])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn no_document() {
+        for json in ["", "[]", "{}", "{\"id\":7}", "<html>"] {
+            assert!(Document::parse(json.as_bytes()).is_none(), "{json}");
+        }
+    }
+}

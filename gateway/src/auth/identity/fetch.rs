@@ -1,0 +1,322 @@
+//! One look-up of a DID over the network: the PLC directory, or the host of a did:web.
+//!
+//! Owns where a document is asked for, under which limits, and what each answer means. What is kept of it, and for how
+//! long, is the parent's.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egress::client::{Answer, Egress};
+use egress::error::GetError;
+use egress::policy::Policy;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::StatusCode;
+use process::exit::chain;
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::auth::did::{Did, Method};
+use crate::auth::document::{Document, MAX_DOCUMENT_BYTES};
+use crate::auth::key::SigningKey;
+use crate::auth::refusal::{AuthError, Refusal};
+
+const ACCEPT: &str = "application/did+ld+json, application/json";
+
+/// How many did:web hosts have their rate remembered.
+const MAX_HOSTS: usize = 4_096;
+
+/// What look-ups may cost the directory, the hosts of did:web and this process. The limits hold for each process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long one look-up may take, waiting for its turn included ("3 s").
+    pub(crate) time: Duration,
+    /// Look-ups in the PLC directory.
+    pub(crate) directory: Allowance,
+    /// Look-ups at all did:web hosts together.
+    pub(crate) web: Allowance,
+    /// Look-ups at one did:web host, whatever the port, in a minute.
+    pub(crate) host_per_minute: NonZeroU32,
+}
+
+/// A rate, and how many may be under way at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    pub(crate) per_second: NonZeroU32,
+    pub(crate) burst: NonZeroU32,
+    pub(crate) at_once: usize,
+}
+
+impl Limits {
+    /// Two allowances rather than one, so that invented did:webs, which may be slow on purpose, take nothing from the
+    /// directory's.
+    pub(crate) const DEFAULT: Self = Self {
+        time: Duration::from_secs(3),
+        directory: Allowance {
+            per_second: NonZeroU32::new(50).expect("not zero"),
+            burst: NonZeroU32::new(1_000).expect("not zero"),
+            at_once: 64,
+        },
+        web: Allowance {
+            per_second: NonZeroU32::new(10).expect("not zero"),
+            burst: NonZeroU32::new(100).expect("not zero"),
+            at_once: 32,
+        },
+        host_per_minute: NonZeroU32::new(30).expect("not zero"),
+    };
+}
+
+/// Why the PLC directory gave no answer. For the log: the client is told nothing of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DirectoryFailure {
+    #[error("the request to the PLC directory failed")]
+    Request(#[source] GetError),
+    #[error("the PLC directory took too long")]
+    TimedOut,
+    #[error("the PLC directory answered {0}")]
+    Status(StatusCode),
+    #[error("the PLC directory answered with something else than the DID's document")]
+    NotTheDocument,
+    #[error("too many look-ups in the PLC directory")]
+    Busy,
+    #[error("the look-up broke off")]
+    BrokeOff,
+}
+
+/// A look-up that brought no key.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// An answer: there is no such DID, or it has no usable key or document.
+    Definite(Refusal),
+    /// No answer from the host of a did:web, or that of a server in trouble (5xx, 429).
+    HostDown(Refusal),
+    /// No answer from the PLC directory, or not one of a directory.
+    DirectoryDown(Arc<DirectoryFailure>),
+}
+
+impl Miss {
+    /// What the caller is told.
+    pub(super) fn error(&self) -> AuthError {
+        match self {
+            Self::Definite(refusal) | Self::HostDown(refusal) => AuthError::Refused(*refusal),
+            Self::DirectoryDown(failure) => AuthError::DirectoryUnavailable(Arc::clone(failure)),
+        }
+    }
+}
+
+impl From<DirectoryFailure> for Miss {
+    fn from(failure: DirectoryFailure) -> Self {
+        Self::DirectoryDown(Arc::new(failure))
+    }
+}
+
+/// The network as seen from here.
+pub(super) struct Network {
+    limits: Limits,
+    plc_url: Url,
+    /// Any host the operator names.
+    to_directory: Egress,
+    /// Guarded: the hosts are named by strangers.
+    to_hosts: Egress,
+    directory: Lane,
+    web: Lane,
+    hosts: Cache<String, Arc<DefaultDirectRateLimiter>>,
+}
+
+struct Lane {
+    rate: DefaultDirectRateLimiter,
+    /// Waiting for a place is bounded by the rate: it goes first.
+    places: Semaphore,
+}
+
+impl Lane {
+    fn new(allowance: Allowance) -> Self {
+        let Allowance { per_second, burst, at_once } = allowance;
+        Self {
+            rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
+            places: Semaphore::new(at_once),
+        }
+    }
+}
+
+impl Network {
+    pub(super) fn new(plc_url: Url, egress: Egress, limits: Limits) -> Self {
+        Self {
+            limits,
+            plc_url,
+            to_directory: egress.with_policy(Policy::unrestricted()),
+            to_hosts: egress,
+            directory: Lane::new(limits.directory),
+            web: Lane::new(limits.web),
+            hosts: Cache::new(MAX_HOSTS),
+        }
+    }
+
+    /// Takes one look-up of this DID from what the limits allow. Over them, a did:web is refused, and for a did:plc the
+    /// directory counts as unavailable: the DID may well be good, and the caller should come again.
+    pub(super) fn admit(&self, did: &Did) -> Result<(), AuthError> {
+        match did.method() {
+            Method::Plc => self
+                .directory
+                .rate
+                .check()
+                .map_err(|_| AuthError::DirectoryUnavailable(Arc::new(DirectoryFailure::Busy))),
+            Method::Web { host, port } => {
+                let url = self.document_url(host, port);
+                let host = url.as_ref().and_then(Url::host_str).ok_or(Refusal::HostUnreachable)?;
+                // The host first: one host's flood takes nothing from the others.
+                self.host_rate(host)
+                    .check()
+                    .and_then(|()| self.web.rate.check())
+                    .map_err(|_| AuthError::Refused(Refusal::TooManyLookups))
+            }
+        }
+    }
+
+    /// The rate of a host as a URL has it: in lower case, and an address in its one form.
+    fn host_rate(&self, host: &str) -> Arc<DefaultDirectRateLimiter> {
+        if let Some(rate) = self.hosts.get(host) {
+            return rate;
+        }
+        let rate = Arc::new(RateLimiter::direct(Quota::per_minute(self.limits.host_per_minute)));
+        self.hosts.insert(host.to_owned(), Arc::clone(&rate));
+        rate
+    }
+
+    /// Looks a DID up, in the time that the limits give.
+    pub(super) async fn fetch(&self, did: &Did) -> Result<SigningKey, Miss> {
+        match did.method() {
+            Method::Plc => timeout(self.limits.time, self.ask_directory(did))
+                .await
+                .unwrap_or_else(|_| Err(DirectoryFailure::TimedOut.into())),
+            Method::Web { host, port } => timeout(self.limits.time, self.ask_host(did, host, port))
+                .await
+                .unwrap_or(Err(Miss::HostDown(Refusal::HostUnreachable))),
+        }
+    }
+
+    async fn ask_directory(&self, did: &Did) -> Result<SigningKey, Miss> {
+        let _place = self.directory.places.acquire().await;
+        let mut url = self.plc_url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(did.as_str());
+        }
+        let answer = self
+            .to_directory
+            .get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES)
+            .await
+            .map_err(DirectoryFailure::Request)?;
+        let Answer { status, body } = answer;
+        match status {
+            StatusCode::OK => {}
+            // Malformed, never made, and made and ended (a tombstone).
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                return Err(Miss::Definite(Refusal::UnknownIssuer));
+            }
+            status => return Err(DirectoryFailure::Status(status).into()),
+        }
+        let document = Document::parse(&body)
+            .filter(|document| document.id == did.as_str())
+            .ok_or(DirectoryFailure::NotTheDocument)?;
+        document.signing_key().map_err(Miss::Definite)
+    }
+
+    async fn ask_host(&self, did: &Did, host: &str, port: Option<u16>) -> Result<SigningKey, Miss> {
+        let _place = self.web.places.acquire().await;
+        let url = self.document_url(host, port).ok_or(Miss::Definite(Refusal::HostUnreachable))?;
+        let answer = self.to_hosts.get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES).await;
+        let Answer { status, body } = answer.map_err(|error| {
+            if let GetError::TooLarge(_) = error {
+                return Miss::Definite(Refusal::NotADocument);
+            }
+            tracing::debug!(%did, causes = chain(&error), "did:web look-up failed");
+            Miss::HostDown(Refusal::HostUnreachable)
+        })?;
+        match status {
+            StatusCode::OK => {}
+            StatusCode::TOO_MANY_REQUESTS => return Err(Miss::HostDown(Refusal::HostRefuses)),
+            status if status.is_server_error() => return Err(Miss::HostDown(Refusal::HostRefuses)),
+            status if status.is_redirection() => return Err(Miss::Definite(Refusal::HostRedirects)),
+            _ => return Err(Miss::Definite(Refusal::HostRefuses)),
+        }
+        let document = Document::parse(&body).ok_or(Miss::Definite(Refusal::NotADocument))?;
+        if document.id != did.as_str() {
+            return Err(Miss::Definite(Refusal::OtherDocument));
+        }
+        document.signing_key().map_err(Miss::Definite)
+    }
+
+    /// Where the document is. `None`: a host that is none, or `localhost` where loopback is out of bounds.
+    fn document_url(&self, host: &str, port: Option<u16>) -> Option<Url> {
+        let is_local = host.eq_ignore_ascii_case("localhost");
+        if is_local && !self.to_hosts.policy().allows_loopback() {
+            return None;
+        }
+        let scheme = if is_local { "http" } else { "https" };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Url::parse(&format!("{scheme}://{host}{port}/.well-known/did.json")).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egress::policy::Policy;
+
+    use super::{Limits, Network};
+    use crate::auth::refusal::{AuthError, Refusal};
+    use crate::auth::tests::{egress, loopback};
+
+    fn urls(policy: Policy) -> Vec<Option<String>> {
+        let network = Network::new("http://127.0.0.1:9".parse().unwrap(), egress(policy), Limits::DEFAULT);
+        [
+            ("example.com", None),
+            ("example.com", Some(8443)),
+            ("localhost", Some(8080)),
+            ("LocalHost", None),
+            ("localhost.example.com", None),
+            ("1.2.3.256", None),
+        ]
+        .into_iter()
+        .map(|(host, port)| network.document_url(host, port).map(Into::into))
+        .collect()
+    }
+
+    fn expected(origins: [Option<&str>; 6]) -> Vec<Option<String>> {
+        origins
+            .into_iter()
+            .map(|origin| origin.map(|origin| format!("{origin}/.well-known/did.json")))
+            .collect()
+    }
+
+    #[test]
+    fn spellings_of_a_host_share_its_rate() {
+        let network =
+            Network::new("http://127.0.0.1:9".parse().unwrap(), egress(loopback()), Limits::DEFAULT);
+        let admitted = |did: &str| network.admit(&did.parse().unwrap());
+        let limit = Limits::DEFAULT.host_per_minute.get();
+        for spellings in [
+            ["did:web:hooks.example", "did:web:HOOKS.example", "did:web:Hooks.Example%3A8443"],
+            ["did:web:8.8.8.8", "did:web:8.8.2056", "did:web:0x08080808"],
+        ] {
+            for (_, did) in (0..limit).zip(spellings.iter().cycle()) {
+                admitted(did).unwrap();
+            }
+            for did in spellings {
+                let refused = admitted(did).unwrap_err();
+                assert!(matches!(refused, AuthError::Refused(Refusal::TooManyLookups)), "{did}");
+            }
+        }
+        admitted("did:web:other.example").unwrap();
+    }
+
+    #[test]
+    fn plain_http_for_localhost_where_loopback_is_allowed() {
+        let [plain, port] = [Some("https://example.com"), Some("https://example.com:8443")];
+        let other = Some("https://localhost.example.com");
+        let local = [Some("http://localhost:8080"), Some("http://localhost")];
+        assert_eq!(urls(loopback()), expected([plain, port, local[0], local[1], other, None]));
+        assert_eq!(urls(Policy::new(Vec::new())), expected([plain, port, None, None, other, None]));
+    }
+}

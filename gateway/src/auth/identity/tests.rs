@@ -1,0 +1,82 @@
+//! Look-ups against a directory on a real socket: what is remembered, who waits for whom, and what it may cost.
+
+mod budget;
+mod failures;
+mod freshness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::clock::Clock;
+
+use super::fetch::Limits;
+use super::{Identities, landed};
+use crate::auth::did::Did;
+use crate::auth::key::SigningKey;
+use crate::auth::refusal::AuthError;
+use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
+use crate::auth::tests::stub::Stub;
+use crate::auth::tests::{egress, loopback};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
+const INSTANT: Duration = Duration::from_millis(1);
+
+/// Identities whose PLC directory is a stub.
+struct World {
+    directory: Stub,
+    clock: Clock,
+    identities: Arc<Identities>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Limits::DEFAULT).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let directory = Stub::start().await;
+        let clock = Clock::manual(NOW_S * 1_000);
+        let egress = egress(loopback());
+        let identities = Identities::new(Vec::new(), directory.url(), egress, limits, clock.clone());
+        Self { directory, clock, identities: Arc::new(identities) }
+    }
+
+    /// A world whose directory knows `issuer`, and that has looked it up.
+    async fn knowing(issuer: &Issuer) -> Self {
+        let world = Self::new().await;
+        world.publish(issuer);
+        assert_eq!(world.key(issuer).await.unwrap(), key_of(issuer));
+        assert_eq!(world.directory.requests(), 1);
+        world
+    }
+
+    fn publish(&self, issuer: &Issuer) {
+        self.directory.serve(issuer.did(), &issuer.document());
+    }
+
+    async fn key(&self, issuer: &Issuer) -> Result<SigningKey, AuthError> {
+        Ok(self.identities.key(&did(issuer)).await?.key)
+    }
+
+    /// Waits for the look-up of `issuer` that is under way, if there is one.
+    async fn settle(&self, issuer: &Issuer) {
+        let did = did(issuer);
+        let flight = self.identities.flights().get(&did).cloned();
+        if let Some(flight) = flight {
+            let _outcome = landed(flight, &did).await;
+        }
+    }
+}
+
+fn did(issuer: &Issuer) -> Did {
+    issuer.did().parse().unwrap()
+}
+
+fn key_of(issuer: &Issuer) -> SigningKey {
+    SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap()
+}
+
+fn issuer() -> Issuer {
+    Issuer::plc(Signer::k256(1))
+}

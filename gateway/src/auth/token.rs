@@ -1,0 +1,216 @@
+//! Service-auth tokens: an `Authorization` header to a checked set of claims and a signature not yet verified.
+//!
+//! Owns the form of a token and every rule on its claims. Pure: who the issuer is and which key it has is `identity`'s.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::did::Did;
+use super::refusal::Refusal;
+
+/// The longest token that is read, in bytes.
+pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// How far the clocks of an issuer and of this service may be apart, in seconds ("30 s leeway both ways").
+pub(crate) const LEEWAY_S: i64 = 30;
+
+/// How far ahead `exp` may be, in seconds ("at most one hour ahead").
+const MAX_AHEAD_S: i64 = 60 * 60;
+
+/// The length of a JOSE signature (RFC 7518, 3.4), in bytes.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// Lengths of a DER signature over a curve of 256 bits, in bytes.
+const DER_BYTES: std::ops::RangeInclusive<usize> = 8..=72;
+
+/// A token as it came, its form and the types of its claims checked.
+#[derive(Debug)]
+pub(crate) struct Token<'a> {
+    /// Who signed: the key to verify with is this DID's.
+    pub(crate) issuer: Did,
+    /// The algorithm its header names.
+    pub(crate) algorithm: Algorithm,
+    /// The whole token.
+    pub(crate) text: &'a str,
+    /// What was signed: header and claims, encoded.
+    pub(crate) signed: &'a str,
+    /// `r` and `s`, 32 bytes each.
+    pub(crate) signature: [u8; SIGNATURE_BYTES],
+    /// When it expires, in seconds since 1970.
+    pub(crate) expires: i64,
+    not_before: Option<i64>,
+    audience: String,
+    method: String,
+}
+
+/// The algorithms of atproto's keys (RFC 7518, 3.4 and RFC 8812, 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// ECDSA over P-256.
+    Es256,
+    /// ECDSA over secp256k1.
+    Es256k,
+}
+
+/// The token of a request's one `Authorization: Bearer` header.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::MissingToken)?;
+    if values.next().is_some() {
+        return Err(Refusal::SeveralHeaders);
+    }
+    let value = value.to_str().map_err(|_| Refusal::NotAJwt)?.trim();
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(Refusal::NotBearer);
+    }
+    match token.trim_start() {
+        "" => Err(Refusal::MissingToken),
+        token if token.len() > MAX_TOKEN_BYTES => Err(Refusal::TooLong),
+        token => Ok(token),
+    }
+}
+
+impl<'a> Token<'a> {
+    /// Reads a token. The claims are of the right types then, not yet checked: see [`check`](Self::check).
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Refusal> {
+        let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::NotAJwt)?;
+        let (header, claims) = signed.split_once('.').ok_or(Refusal::NotAJwt)?;
+        let header = decode(header)?;
+        let claims = decode(claims)?;
+        let signature = decode(signature)?;
+
+        let header = Members::parse(&header, Refusal::HeaderNotJson)?;
+        let algorithm = match header.text("alg")? {
+            "ES256" => Algorithm::Es256,
+            "ES256K" => Algorithm::Es256k,
+            _ => return Err(Refusal::WrongAlgorithm),
+        };
+        header.absent_or("typ", "JWT", Refusal::WrongType)?;
+        header.absent_or("kid", "#atproto", Refusal::WrongKeyId)?;
+        if header.0.contains_key("crit") {
+            return Err(Refusal::CriticalExtension);
+        }
+
+        let claims = Members::parse(&claims, Refusal::ClaimsNotJson)?;
+        Ok(Self {
+            issuer: claims.text("iss")?.parse().map_err(|_| Refusal::WrongIssuer)?,
+            algorithm,
+            text,
+            signed,
+            signature: jose_signature(&signature)?,
+            expires: claims.integer("exp")?.ok_or(Refusal::Missing("exp"))?,
+            not_before: claims.integer("nbf")?,
+            audience: claims.text("aud")?.to_owned(),
+            method: claims.text("lxm")?.to_owned(),
+        })
+    }
+
+    /// Checks every claim: for one of `audiences`, for the method `nsid`, and valid at `now` (seconds since 1970).
+    pub(crate) fn check(&self, audiences: &[String], nsid: &str, now: i64) -> Result<(), Refusal> {
+        if !audiences.contains(&self.audience) {
+            return Err(Refusal::WrongAudience);
+        }
+        if self.method != nsid {
+            return Err(Refusal::WrongMethod);
+        }
+        if now > self.expires.saturating_add(LEEWAY_S) {
+            return Err(Refusal::Expired);
+        }
+        if self.expires > now.saturating_add(MAX_AHEAD_S + LEEWAY_S) {
+            return Err(Refusal::TooFarAhead);
+        }
+        if self.not_before.is_some_and(|start| now.saturating_add(LEEWAY_S) < start) {
+            return Err(Refusal::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::NotAJwt)
+}
+
+fn jose_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Refusal> {
+    bytes.try_into().map_err(|_| {
+        // DER: a SEQUENCE (0x30) of as many bytes as follow.
+        let is_der =
+            DER_BYTES.contains(&bytes.len()) && bytes[0] == 0x30 && usize::from(bytes[1]) == bytes.len() - 2;
+        if is_der { Refusal::DerSignature } else { Refusal::SignatureLength }
+    })
+}
+
+/// The members of a JSON object, none of them named twice: two readers could take different ones.
+struct Members(BTreeMap<String, Value>);
+
+/// What the error of serde_json says of a name that comes twice.
+const DUPLICATE: &str = "duplicate member";
+
+impl Members {
+    fn parse(json: &[u8], otherwise: Refusal) -> Result<Self, Refusal> {
+        serde_json::from_slice(json).map_err(|error| {
+            if error.to_string().starts_with(DUPLICATE) { Refusal::Duplicate } else { otherwise }
+        })
+    }
+
+    fn text(&self, name: &'static str) -> Result<&str, Refusal> {
+        match self.0.get(name) {
+            None => Err(Refusal::Missing(name)),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(Refusal::NotText(name)),
+        }
+    }
+
+    fn integer(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
+        let Some(value) = self.0.get(name) else {
+            return Ok(None);
+        };
+        // What is above i64 is as far ahead as i64::MAX.
+        let integer = value.as_i64().or(value.as_u64().map(|_| i64::MAX));
+        integer.map(Some).ok_or(Refusal::NotInteger(name))
+    }
+
+    fn absent_or(&self, name: &str, expected: &str, otherwise: Refusal) -> Result<(), Refusal> {
+        match self.0.get(name) {
+            None => Ok(()),
+            Some(Value::String(text)) if text == expected => Ok(()),
+            Some(_) => Err(otherwise),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom(DUPLICATE));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests;

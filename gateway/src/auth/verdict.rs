@@ -1,0 +1,119 @@
+//! Verdicts on signatures, remembered.
+//!
+//! A token comes many times, and its signature is good or not for ever: it is verified once for each key. Claims are
+//! not this module's, and are checked on every call.
+
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+
+use super::key::SigningKey;
+use super::refusal::Refusal;
+use super::token::{LEEWAY_S, Token};
+
+/// How long a verdict is remembered at most ("at most 5 minutes").
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// How many verdicts are remembered.
+const MAX_VERDICTS: usize = 20_000;
+
+/// Good signatures, by the token's SHA-256 and the key: a key that was rotated has no verdicts.
+pub(crate) struct Verdicts(Cache<(TokenHash, SigningKey), Remembered>);
+
+type TokenHash = [u8; SHA256_OUTPUT_LEN];
+
+/// A span of time, in seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    from: i64,
+    until: i64,
+}
+
+impl Verdicts {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(MAX_VERDICTS))
+    }
+
+    /// Whether `key` made the signature of `token`; `now` in seconds since 1970.
+    pub(crate) fn verify(&self, token: &Token<'_>, key: &SigningKey, now: i64) -> Result<(), Refusal> {
+        let Self(cache) = self;
+        let hash = digest(&SHA256, token.text.as_bytes());
+        let hash: TokenHash = hash.as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let id = (hash, key.clone());
+        if let Some(Remembered { from, until }) = cache.get(&id)
+            && (from..=until).contains(&now)
+        {
+            return Ok(());
+        }
+        key.verify(token.algorithm, token.signed.as_bytes(), &token.signature)?;
+        let max_age = i64::try_from(MAX_AGE.as_secs()).expect("five minutes");
+        let until = now.saturating_add(max_age).min(token.expires.saturating_add(LEEWAY_S));
+        cache.insert(id, Remembered { from: now, until });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Verdicts;
+    use crate::auth::key::SigningKey;
+    use crate::auth::refusal::Refusal;
+    use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
+    use crate::auth::token::Token;
+
+    /// Seconds after [`NOW_S`] at which a token that expires `expires` seconds after it is still remembered as good,
+    /// and no longer.
+    fn remembered_for(expires: i64) -> i64 {
+        let issuer = Issuer::plc(Signer::k256(1));
+        let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
+        let text = issuer.token(&issuer.claims_with("exp", json!(NOW_S + expires)));
+        let mut token = Token::parse(&text).unwrap();
+        let verdicts = Verdicts::new();
+        assert_eq!(verdicts.verify(&token, &key, NOW_S), Ok(()));
+
+        // From here on only the memory says that it is good.
+        token.signature = [1; 64];
+        let mut after = 0;
+        while verdicts.verify(&token, &key, NOW_S + after).is_ok() {
+            after += 1;
+        }
+        assert_eq!(verdicts.verify(&token, &key, NOW_S - 1), Err(Refusal::BadSignature));
+        after - 1
+    }
+
+    #[test]
+    fn remembered_for_five_minutes() {
+        assert_eq!(remembered_for(3_600), 300);
+    }
+
+    #[test]
+    fn remembered_until_it_expires() {
+        assert_eq!(remembered_for(60), 90);
+    }
+
+    #[test]
+    fn not_with_another_key() {
+        let issuer = Issuer::plc(Signer::k256(1));
+        let text = issuer.good_token();
+        let token = Token::parse(&text).unwrap();
+        let verdicts = Verdicts::new();
+        for (seed, expected) in [(1, Ok(())), (2, Err(Refusal::BadSignature)), (1, Ok(()))] {
+            let key = SigningKey::from_method("Multikey", &Signer::k256(seed).multikey()).unwrap();
+            assert_eq!(verdicts.verify(&token, &key, NOW_S), expected);
+        }
+    }
+
+    #[test]
+    fn bad_signatures_are_not_remembered_as_good() {
+        let issuer = Issuer::plc(Signer::k256(1));
+        let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
+        let text = Issuer::plc(Signer::k256(2)).good_token();
+        let token = Token::parse(&text).unwrap();
+        let verdicts = Verdicts::new();
+        assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
+        assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
+    }
+}

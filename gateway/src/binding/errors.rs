@@ -1,0 +1,67 @@
+//! A method's error table: how a failure of its rpc is named.
+//!
+//! Owns the rows and what the lexicon declares. In which order they are asked, and what an answer looks like, is
+//! the XRPC envelope's.
+
+use std::collections::HashSet;
+
+use proto::xrpc::{Code, Error};
+
+use crate::xrpc::error::is_xrpc_wide;
+
+/// What a method's failures are called.
+#[derive(Debug)]
+pub(crate) struct ErrorTable {
+    declared: Vec<String>,
+    rows: Vec<Error>,
+}
+
+impl ErrorTable {
+    /// Checks the `rows` of an rpc against the names that its lexicon declares.
+    pub(super) fn new(nsid: &str, declared: &[String], rows: Vec<Error>, problems: &mut Vec<String>) -> Self {
+        let mut seen = HashSet::new();
+        for Error { code, reason, name } in &rows {
+            let row = match Code::try_from(*code) {
+                Ok(code) if reason.is_empty() => code.as_str_name().to_owned(),
+                Ok(code) => format!("{} {reason}", code.as_str_name()),
+                Err(_) => {
+                    problems.push(format!("{nsid}: errors: {code} is no gRPC code"));
+                    continue;
+                }
+            };
+            if *code == i32::from(Code::Ok) {
+                problems.push(format!("{nsid}: errors: {row}: OK is no failure"));
+            }
+            if !declared.contains(name) && !is_xrpc_wide(name) {
+                problems.push(format!("{nsid}: errors: {row}: the lexicon does not declare `{name}`"));
+            }
+            if !seen.insert((*code, reason)) {
+                problems.push(format!("{nsid}: errors: {row}: two rows for it"));
+            }
+        }
+        Self { declared: declared.to_vec(), rows }
+    }
+
+    /// The name for failures with this gRPC code (its number) and this `google.rpc.ErrorInfo.reason`.
+    pub(crate) fn with_reason(&self, code: impl Into<i32>, reason: &str) -> Option<&str> {
+        if reason.is_empty() {
+            return None;
+        }
+        self.row(code.into(), reason)
+    }
+
+    /// The name for failures with this gRPC code (its number) that no row names by their reason.
+    pub(crate) fn with_code(&self, code: impl Into<i32>) -> Option<&str> {
+        self.row(code.into(), "")
+    }
+
+    /// Whether the lexicon declares the error `name`.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.declared.iter().any(|declared| declared == name)
+    }
+
+    fn row(&self, code: i32, reason: &str) -> Option<&str> {
+        let row = self.rows.iter().find(|row| row.code == code && row.reason == reason)?;
+        Some(&row.name)
+    }
+}

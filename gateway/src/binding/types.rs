@@ -1,0 +1,96 @@
+//! Which type of a lexicon goes into which type of a proto, and what the two are called.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+use super::shape::{Shape, Width};
+use crate::lexicon::schema::Schema;
+
+/// The shape of a scalar, when the proto's type carries the lexicon's.
+pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
+    match (schema, kind) {
+        (Schema::String(_), Kind::String) => Some(Shape::Text),
+        (Schema::String(text), Kind::Message(message)) => {
+            let datetime = text.format.as_deref() == Some("datetime") && is_timestamp(message);
+            datetime.then(|| Shape::Datetime(message.clone()))
+        }
+        (Schema::Integer(_), kind) => width(kind).map(Shape::Integer),
+        (Schema::Boolean(_), Kind::Bool) => Some(Shape::Boolean),
+        _ => None,
+    }
+}
+
+/// What a lexicon calls a field whose proto name is `name`: `mute_words` is `muteWords`.
+///
+/// Not the descriptor's JSON name, which the proto may set to anything.
+pub(super) fn lower_camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut raise = false;
+    for character in name.chars() {
+        if character == '_' {
+            raise = true;
+        } else {
+            camel.push(if raise { character.to_ascii_uppercase() } else { character });
+            raise = false;
+        }
+    }
+    camel
+}
+
+/// Whether `field` shares a oneof with others. proto3's `optional` makes a oneof of its own, which does not count.
+pub(super) fn in_oneof(field: &FieldDescriptor) -> bool {
+    field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
+}
+
+pub(super) fn is_field_mask(kind: &Kind) -> bool {
+    let Kind::Message(message) = kind else { return false };
+    message.full_name() == "google.protobuf.FieldMask"
+        && message.get_field(1).is_some_and(|paths| paths.is_list() && paths.kind() == Kind::String)
+}
+
+fn is_timestamp(message: &MessageDescriptor) -> bool {
+    let holds = |number, kind| message.get_field(number).is_some_and(|field| field.kind() == kind);
+    message.full_name() == "google.protobuf.Timestamp" && holds(1, Kind::Int64) && holds(2, Kind::Int32)
+}
+
+fn width(kind: &Kind) -> Option<Width> {
+    match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Some(Width::I32),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Some(Width::I64),
+        Kind::Uint32 | Kind::Fixed32 => Some(Width::U32),
+        Kind::Uint64 | Kind::Fixed64 => Some(Width::U64),
+        Kind::Double
+        | Kind::Float
+        | Kind::Bool
+        | Kind::String
+        | Kind::Bytes
+        | Kind::Message(_)
+        | Kind::Enum(_) => None,
+    }
+}
+
+/// What a lexicon calls the type: `string (datetime)`.
+pub(super) fn lexicon_name(schema: &Schema) -> String {
+    match schema {
+        Schema::Object(_) => "object".to_owned(),
+        Schema::Array(_) => "array".to_owned(),
+        Schema::String(text) => match &text.format {
+            Some(format) => format!("string ({format})"),
+            None => "string".to_owned(),
+        },
+        Schema::Integer(_) => "integer".to_owned(),
+        Schema::Boolean(_) => "boolean".to_owned(),
+        Schema::Ref(reference) => reference.to_string(),
+        Schema::Unserved(kind) => (*kind).to_owned(),
+    }
+}
+
+/// What a proto calls the type: `repeated int32`.
+pub(super) fn proto_name(field: &FieldDescriptor) -> String {
+    let kind = match field.kind() {
+        Kind::Message(_) if field.is_map() => return "map".to_owned(),
+        Kind::Message(message) => message.full_name().to_owned(),
+        Kind::Enum(values) => format!("enum {}", values.full_name()),
+        scalar => format!("{scalar:?}").to_lowercase(),
+    };
+    if field.is_list() { format!("repeated {kind}") } else { kind }
+}

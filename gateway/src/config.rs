@@ -1,0 +1,288 @@
+//! The gateway's settings: flags and environment to a checked [`Config`].
+//!
+//! The only place of the gateway where the environment enters, and that through clap. An empty text counts as none.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use process::clock::Clock;
+use process::exit::chain;
+use process::settings::{Problems, RawShared, Shared, WrongSettings, given, list, optional_file, or_default};
+use url::Url;
+
+use crate::upstream;
+use crate::upstream::tls::UpstreamTls;
+
+const LISTEN: &str = "127.0.0.1:8080";
+const CORE_URL: &str = "http://127.0.0.1:50051";
+const PUBLIC_URL: &str = "http://localhost:8080";
+const SERVICE_IDS: &str = "wisp_place,streamplace";
+const PLC_URL: &str = "https://plc.directory";
+const RATE_LIMIT: &str = "3000";
+const DEADLINE: &str = "8s";
+
+/// The flags of the `gateway` binary.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(
+    name = "gateway",
+    version,
+    about = "Serves XRPC to the public and calls the core-service over gRPC"
+)]
+pub struct RawArgs {
+    /// Where to listen for XRPC
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = LISTEN, value_name = "ADDRESS")]
+    pub listen: String,
+    #[command(flatten)]
+    pub(crate) gateway: RawGateway,
+    #[command(flatten)]
+    pub(crate) shared: RawShared,
+}
+
+/// The gateway's own settings, as texts, without the listen address.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RawGateway {
+    /// The core-service; every address of its name is used
+    #[arg(long, env = "CORE_URL", default_value = CORE_URL, value_name = "URL")]
+    pub core_url: String,
+    /// A PEM file with the authority of the core-service's certificate
+    #[arg(long, env = "CORE_CA", value_name = "FILE")]
+    pub core_ca: Option<String>,
+    /// A PEM file with the certificate that the gateway shows to the core-service
+    #[arg(long, env = "CORE_CERT", value_name = "FILE")]
+    pub core_cert: Option<String>,
+    /// A PEM file with the key of that certificate
+    #[arg(long, env = "CORE_KEY", value_name = "FILE")]
+    pub core_key: Option<String>,
+    /// The origin under which clients reach the gateway
+    #[arg(long, env = "PUBLIC_URL", default_value = PUBLIC_URL, value_name = "URL")]
+    pub public_url: String,
+    /// The DID of this service [default: did:web of the public URL]
+    #[arg(long, env = "SERVICE_DID", value_name = "DID")]
+    pub service_did: Option<String>,
+    /// The service ids in the DID document, without `#`
+    #[arg(
+        long,
+        env = "SERVICE_IDS",
+        value_delimiter = ',',
+        default_value = SERVICE_IDS,
+        value_name = "ID"
+    )]
+    pub service_ids: Vec<String>,
+    /// The `aud` values accepted in tokens [default: the service DID, bare and with each service id]
+    #[arg(long, env = "AUDIENCE", value_delimiter = ',', value_name = "DID")]
+    pub audience: Vec<String>,
+    /// The PLC directory
+    #[arg(long, env = "PLC_URL", default_value = PLC_URL, value_name = "URL")]
+    pub plc_url: String,
+    /// A folder of DID documents (*.json) looked at before the network
+    #[arg(long, env = "DID_DOCUMENTS", value_name = "DIR")]
+    pub did_documents: Option<String>,
+    /// Calls in 5 minutes for each DID; 0: no limit
+    #[arg(long, env = "RATE_LIMIT", default_value = RATE_LIMIT, value_name = "CALLS")]
+    pub rate_limit: String,
+    /// How long one request may take, from its arrival
+    #[arg(long, env = "DEADLINE", default_value = DEADLINE, value_name = "TIME")]
+    pub deadline: String,
+    /// A folder of lexicon documents to serve [default: the built-in ones]
+    #[arg(long, env = "LEXICONS", value_name = "DIR")]
+    pub lexicons: Option<String>,
+    /// A file with the FileDescriptorSet of the gRPC service to call [default: the built-in one]
+    #[arg(long, env = "DESCRIPTORS", value_name = "FILE")]
+    pub descriptors: Option<String>,
+}
+
+/// Checked settings of a gateway.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `--core-url`.
+    pub core_url: Url,
+    /// `--core-ca`, `--core-cert` and `--core-key`.
+    pub core_tls: Option<UpstreamTls>,
+    /// `--public-url`, an origin.
+    pub public_url: Url,
+    /// `--service-did`.
+    pub service_did: String,
+    /// `--service-ids`.
+    pub service_ids: Vec<String>,
+    /// `--audience`.
+    pub audiences: Vec<String>,
+    /// `--plc-url`.
+    pub plc_url: Url,
+    /// `--did-documents`; a caller of [`serve`](crate::serve) may add more.
+    pub did_documents: Vec<PathBuf>,
+    /// `--rate-limit`; 0: off.
+    pub rate_limit: u32,
+    /// `--deadline`.
+    pub deadline: Duration,
+    /// `--lexicons`.
+    pub lexicons: Option<PathBuf>,
+    /// `--descriptors`.
+    pub descriptors: Option<PathBuf>,
+    /// What both services have.
+    pub shared: Shared,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl RawArgs {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// All that do not fit, at once.
+    pub fn check(self) -> Result<(SocketAddr, Config), WrongSettings> {
+        let Self { listen, gateway, shared } = self;
+        let mut problems = Problems::new();
+        let listen = problems.parse("--listen", or_default(&listen, LISTEN));
+        let shared = Shared::check(shared, &mut problems);
+        let config = Config::check(gateway, shared, &mut problems);
+        problems.finish(listen.zip(config))
+    }
+}
+
+impl Config {
+    /// Checks the gateway's own settings. `None`: something was noted in `problems`.
+    pub fn check(raw: RawGateway, shared: Shared, problems: &mut Problems) -> Option<Self> {
+        let RawGateway {
+            core_url,
+            core_ca,
+            core_cert,
+            core_key,
+            public_url,
+            service_did,
+            service_ids,
+            audience,
+            plc_url,
+            did_documents,
+            rate_limit,
+            deadline,
+            lexicons,
+            descriptors,
+        } = raw;
+        let tls = RawTls { ca: core_ca, cert: core_cert, key: core_key };
+        let core = core(problems, &core_url, tls);
+        let public_url = http_url(problems, "--public-url", or_default(&public_url, PUBLIC_URL));
+        if public_url.as_ref().is_some_and(|url| url.path() != "/" || url.query().is_some()) {
+            problems.note("--public-url", "an origin: scheme, host and port, no path");
+        }
+        let plc_url = http_url(problems, "--plc-url", or_default(&plc_url, PLC_URL));
+        let rate_limit = problems.parse("--rate-limit", or_default(&rate_limit, RATE_LIMIT));
+        let deadline = problems.duration("--deadline", or_default(&deadline, DEADLINE));
+        if deadline.is_some_and(|deadline| deadline.is_zero()) {
+            problems.note("--deadline", "more than 0s");
+        }
+        let (lexicons, descriptors) = (given(lexicons), given(descriptors));
+        if lexicons.is_some() != descriptors.is_some() {
+            problems.note("--lexicons, --descriptors", "both or none");
+        }
+        let mut service_ids: Vec<String> = list(problems, "--service-ids", &service_ids)?;
+        if service_ids.is_empty() {
+            service_ids = SERVICE_IDS.split(',').map(str::to_owned).collect();
+        }
+        for id in &service_ids {
+            if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+                problems
+                    .note("--service-ids", format_args!("{id:?}: letters, digits, `_`, `-` and `.`, no `#`"));
+            }
+        }
+        let audiences: Vec<String> = list(problems, "--audience", &audience)?;
+        let public_url = public_url?;
+        let service_did = checked_service_did(service_did, &public_url, problems)?;
+        let audiences = if audiences.is_empty() {
+            let with_ids = service_ids.iter().map(|id| format!("{service_did}#{id}"));
+            std::iter::once(service_did.clone()).chain(with_ids).collect()
+        } else {
+            audiences
+        };
+        let (core_url, core_tls) = core?;
+        Some(Self {
+            core_url,
+            core_tls,
+            public_url,
+            service_did,
+            service_ids,
+            audiences,
+            plc_url: plc_url?,
+            did_documents: given(did_documents).map(PathBuf::from).into_iter().collect(),
+            rate_limit: rate_limit?,
+            deadline: deadline?,
+            lexicons: lexicons.map(PathBuf::from),
+            descriptors: descriptors.map(PathBuf::from),
+            shared,
+            clock: Clock::system(),
+        })
+    }
+}
+
+/// The service's DID: the one given, or the did:web of the public URL. `None`: something was noted in `problems`.
+pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
+    let public_url = http_url(problems, "--public-url", or_default(public_url, PUBLIC_URL))?;
+    checked_service_did(did, &public_url, problems)
+}
+
+fn checked_service_did(did: Option<String>, public_url: &Url, problems: &mut Problems) -> Option<String> {
+    let did = given(did).unwrap_or_else(|| did_web(public_url));
+    if !did.starts_with("did:") || did.contains('#') {
+        problems.note("--service-did", format_args!("{did:?}: a DID without `#`"));
+        return None;
+    }
+    Some(did)
+}
+
+/// The did:web of an origin; a port is part of the identifier, its colon percent-encoded (did:web, section 3.2).
+fn did_web(origin: &Url) -> String {
+    let host = origin.host_str().unwrap_or_default();
+    match origin.port() {
+        Some(port) => format!("did:web:{host}%3A{port}"),
+        None => format!("did:web:{host}"),
+    }
+}
+
+fn http_url(problems: &mut Problems, flag: &str, text: &str) -> Option<Url> {
+    let url: Url = problems.parse(flag, text)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        problems.note(flag, format_args!("{text:?}: an http or https URL with a host"));
+        return None;
+    }
+    Some(url)
+}
+
+/// The files for TLS to the core-service, as texts.
+struct RawTls {
+    ca: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
+}
+
+/// The core-service's URL, and TLS for it if it is https.
+fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<UpstreamTls>)> {
+    let RawTls { ca, cert, key } = tls;
+    let (ca, cert, key) = (given(ca), given(cert), given(key));
+    let url = http_url(problems, "--core-url", or_default(url, CORE_URL));
+    for unfit in url.iter().flat_map(|url| upstream::unfit(url, ca.is_some())) {
+        problems.note("--core-url", unfit);
+    }
+    if cert.is_some() != key.is_some() {
+        problems.note("--core-cert, --core-key", "both or none");
+    }
+    if cert.is_some() && ca.is_none() {
+        problems.note("--core-cert", "for TLS to the core-service, which needs --core-ca");
+    }
+    let ca = optional_file(problems, "--core-ca", ca);
+    let cert = optional_file(problems, "--core-cert", cert);
+    let key = optional_file(problems, "--core-key", key);
+    let (ca, identity) = (ca?, cert?.zip(key?));
+    let Some(ca) = ca else { return Some((url?, None)) };
+    let identity = identity.as_ref().map(|(cert, key)| (cert.as_str(), key.as_str()));
+    match UpstreamTls::from_pem(&ca, identity) {
+        Ok(tls) => Some((url?, Some(tls))),
+        Err(error) => {
+            problems.note("--core-ca, --core-cert, --core-key", chain(&error));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! Clients that hold connections without using them, on real sockets with the clock turned by hand.
+
+use std::future::pending;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+struct Server {
+    address: std::net::SocketAddr,
+    shutdown: Shutdown,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: Limits) -> Self {
+        let slow = || async {
+            sleep(4 * HEAD_TIME).await;
+            "late"
+        };
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/slow", get(slow))
+            .route("/hangs", get(pending::<()>))
+            .route("/large", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        Self { address, shutdown, serving }
+    }
+
+    /// A client that has sent `bytes`.
+    async fn client(&self, bytes: &[u8]) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        client.write_all(bytes).await.unwrap();
+        client
+    }
+}
+
+async fn until_closed(mut client: TcpStream) -> String {
+    let mut heard = Vec::new();
+    // A reset ends the connection as well as its regular end.
+    let _ended = client.read_to_end(&mut heard).await;
+    String::from_utf8(heard).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_sends_no_request_is_closed() {
+    let server = Server::start(Limits::default()).await;
+    for bytes in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", b"GET / HT"] {
+        let client = server.client(bytes).await;
+        let started = Instant::now();
+        assert_eq!(until_closed(client).await, "", "{bytes:?}");
+        let took = started.elapsed();
+        assert!(took >= HEAD_TIME && took <= HEAD_TIME + Duration::from_secs(1), "{bytes:?}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn preface_without_frames_is_closed() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = server.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    let started = Instant::now();
+    let mut heard = Vec::new();
+    let _ended = client.read_to_end(&mut heard).await;
+    assert!(started.elapsed() <= 2 * HEAD_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_http1_connection_is_closed() {
+    let server = Server::start(Limits::default()).await;
+    let client = server.client(GET).await;
+    let started = Instant::now();
+    assert!(until_closed(client).await.ends_with("hello"));
+    assert!(started.elapsed() <= 2 * HEAD_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_http2_connection_is_closed_although_it_answers_pings() {
+    let server = Server::start(Limits::default()).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let started = Instant::now();
+    let request = Request::get("http://x/").body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    connection.await.unwrap().expect("it ends in order");
+    assert!(started.elapsed() <= 3 * HEAD_TIME, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_takes_long_is_not_cut_off() {
+    let server = Server::start(Limits::default()).await;
+    let client = server.client(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(until_closed(client).await.ends_with("late"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_reads_no_answer_loses_its_place() {
+    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let _unread = server.client(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let started = Instant::now();
+    let waiting = server.client(GET).await;
+    assert!(until_closed(waiting).await.ends_with("hello"));
+    assert!(started.elapsed() >= HEAD_TIME, "the place was taken: {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_over_the_limit_waits_for_a_place() {
+    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = server.client(GET).await;
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = server.client(GET).await;
+    let heard = timeout(Duration::from_secs(1), second.read_exact(&mut byte)).await;
+    assert!(heard.is_err(), "there is no place for it");
+    drop(first);
+    assert!(until_closed(second).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_server_stops() {
+    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = server.client(GET).await;
+    first.read_exact(&mut [0]).await.unwrap();
+    let _second = server.client(GET).await;
+    let started = Instant::now();
+    server.shutdown.begin();
+    server.serving.await.unwrap();
+    assert!(started.elapsed() < DRAIN_LIMIT, "nothing was in flight: {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_limit_cuts_off_what_hangs() {
+    let server = Server::start(Limits::default()).await;
+    let hanging = server.client(b"GET /hangs HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answered = server.client(GET).await;
+    answered.readable().await.unwrap();
+    let started = Instant::now();
+    server.shutdown.begin();
+    server.serving.await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), DRAIN_LIMIT.as_secs());
+    assert_eq!(until_closed(hanging).await, "");
+}

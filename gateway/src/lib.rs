@@ -1,0 +1,144 @@
+//! The gateway: XRPC in, gRPC out.
+//!
+//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; keeps no state but caches. It knows no method by name:
+//! lexicon documents bound to gRPC descriptors drive it ([`binding`]). What a secret or a webhook is, it does not know.
+
+pub(crate) mod auth;
+pub mod binding;
+pub mod config;
+mod connections;
+pub mod lexicon;
+mod limits;
+mod telemetry;
+pub(crate) mod transcode;
+pub mod upstream;
+mod xrpc;
+
+use std::path::Path;
+
+use clap::Parser as _;
+use egress::client::Egress;
+use egress::policy::Policy;
+use egress::resolver::Resolver;
+use process::shutdown::Shutdown;
+use prost_reflect::DescriptorPool;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::auth::{AuthSettings, Authenticator};
+use crate::binding::Methods;
+use crate::config::{Config, RawArgs};
+use crate::lexicon::Lexicons;
+use crate::limits::RateLimit;
+use crate::upstream::{Upstream, UpstreamSettings};
+use crate::xrpc::Xrpc;
+
+/// Why a gateway does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A lexicon document is malformed or can't be read.
+    #[error("the lexicons do not load")]
+    Lexicons(#[source] lexicon::LexiconErrors),
+    /// The descriptors can't be read.
+    #[error("{file}: the descriptors can't be read")]
+    DescriptorFile {
+        /// The file of `--descriptors`.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The descriptors do not decode.
+    #[error("the descriptors do not decode")]
+    Descriptors(#[source] prost_reflect::DescriptorError),
+    /// Lexicons and descriptors do not fit each other.
+    #[error("the lexicons and the descriptors do not fit each other")]
+    Drift(#[source] binding::Drift),
+    /// The guarded HTTP client can't be made.
+    #[error("the client for look-ups can't be made")]
+    Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The client of the core-service can't be made.
+    #[error("the client of the core-service can't be made")]
+    Upstream(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system refuses something that serving needs.
+    #[error("can't serve")]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves on `listener` until `shutdown` has drained.
+///
+/// # Errors
+///
+/// [`Error`]: something that the gateway is made of does not load or fit. Nothing was served then.
+pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
+    let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
+    let policy = Policy::new(config.shared.allow_private_ranges.clone());
+    let egress = Egress::new(policy, resolver, config.shared.extra_ca.as_deref())
+        .map_err(|error| Error::Egress(error.into()))?;
+    let names =
+        Resolver::uncached(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
+    let upstream = Upstream::start(UpstreamSettings {
+        url: config.core_url.clone(),
+        token: config.shared.core_tokens.first().cloned(),
+        tls: config.core_tls.clone(),
+        resolver: names,
+    })
+    .map_err(|error| Error::Upstream(error.into()))?;
+    let auth = AuthSettings {
+        audiences: config.audiences.clone(),
+        plc_url: config.plc_url.clone(),
+        did_documents: config.did_documents.clone(),
+    };
+    let xrpc = Xrpc {
+        methods,
+        authenticator: Authenticator::new(auth, egress, config.clock.clone()),
+        rate_limit: RateLimit::new(config.rate_limit, config.clock.clone()),
+        upstream,
+        deadline: config.deadline,
+        places: Semaphore::new(xrpc::MAX_CALLS),
+    };
+    let router = xrpc::routes::router(xrpc, &config, shutdown.clone());
+    connections::serve(listener, router, connections::Limits::default(), shutdown).await;
+    Ok(())
+}
+
+/// The methods of the given lexicons and descriptors, or of the built-in ones.
+///
+/// # Errors
+///
+/// They do not load, or do not fit each other.
+pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Methods, Error> {
+    let lexicons = match lexicons {
+        Some(folder) => Lexicons::from_dir(folder),
+        None => Lexicons::embedded(),
+    };
+    let lexicons = lexicons.map_err(Error::Lexicons)?;
+    let pool = match descriptors {
+        Some(file) => {
+            let bytes = std::fs::read(file)
+                .map_err(|source| Error::DescriptorFile { file: file.display().to_string(), source })?;
+            DescriptorPool::decode(bytes.as_slice())
+        }
+        None => DescriptorPool::decode(proto::DESCRIPTORS),
+    };
+    binding::bind(&lexicons, &pool.map_err(Error::Descriptors)?).map_err(Error::Drift)
+}
+
+/// The `gateway` command, with `arguments` as a program gets them (the first is its name). Returns when it has
+/// stopped; what goes wrong at start is told on standard error.
+pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
+    let (listen, config) = match RawArgs::parse_from(arguments).check() {
+        Ok(checked) => checked,
+        Err(error) => return process::exit::settings(&error),
+    };
+    config.shared.logs.install();
+    process::exit::run(async move {
+        let listener = process::exit::listen("--listen", listen).await?;
+        let shutdown = Shutdown::new(config.shared.shutdown_delay, config.shared.drain_limit);
+        shutdown.begin_on_signal()?;
+        tracing::info!(address = %listener.local_addr()?, "gateway listens");
+        serve(config, listener, shutdown).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,174 @@
+//! What the gateway tells of each request: a request id and one line in the log.
+//!
+//! The line (target `gateway::access`) has `request_id`; `route`, for the gateway's own paths alone (`_health`, `livez`,
+//! `readyz`, `did.json`, `preflight`); `nsid` of a served method; the caller's `did`; `status`; `error`, the error's name;
+//! `ms`. What there is none of is `-`. Never a token, a URL path or a body: a path that is no served method is the
+//! client's text.
+//!
+//! A request that nobody waits for any more, because its client closed the connection or took it back (or because the
+//! drain limit passed, which the log tells by itself), has status 499 and error `ClientGone`. No client ever sees these.
+//!
+//! The line is at `info`, that of a probe which succeeded at `debug`.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use ring::rand::SecureRandom as _;
+use tokio::time::Instant;
+
+/// The answer header with the request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TARGET: &str = "gateway::access";
+/// The status and the error's name of a request that was never answered.
+const UNANSWERED_STATUS: u16 = 499;
+const UNANSWERED: &str = "ClientGone";
+
+/// Makes request ids: random for the process, counted for the request.
+pub(crate) struct RequestIds {
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Ids with a prefix from the operating system's generator.
+    pub(crate) fn new() -> Self {
+        let mut bytes = [0; 8];
+        if let Err(error) = ring::rand::SystemRandom::new().fill(&mut bytes) {
+            tracing::warn!(%error, "request ids of this process share their prefix with others");
+        }
+        Self { prefix: u64::from_ne_bytes(bytes), next: AtomicU64::new(1) }
+    }
+
+    /// The next id: 24 or more hexadecimal digits, unique in practice over processes.
+    pub(crate) fn next(&self) -> String {
+        format!("{:016x}{:08x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What is known of a request while it is served; the request carries it along, as an extension.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(crate) request_id: String,
+    pub(crate) arrived: Instant,
+    route: OnceLock<Route>,
+    nsid: OnceLock<String>,
+    did: OnceLock<String>,
+}
+
+/// A request that is no call of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    Livez,
+    Readyz,
+    DidDocument,
+    /// CORS answers it, on any path.
+    Preflight,
+}
+
+impl Route {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Health => "_health",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+            Self::DidDocument => "did.json",
+            Self::Preflight => "preflight",
+        }
+    }
+
+    fn is_probe(self) -> bool {
+        matches!(self, Self::Health | Self::Livez | Self::Readyz)
+    }
+}
+
+/// The error name in the line of an answer that has one; an extension of the response.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorName(pub(crate) Cow<'static, str>);
+
+impl Access {
+    fn new(request_id: String) -> Self {
+        Self {
+            request_id,
+            arrived: Instant::now(),
+            route: OnceLock::new(),
+            nsid: OnceLock::new(),
+            did: OnceLock::new(),
+        }
+    }
+
+    /// Which of the gateway's own routes is asked for. What is said first stays; so it is for the others.
+    pub(crate) fn is_for(&self, route: Route) {
+        self.route.get_or_init(|| route);
+    }
+
+    /// Which method is called.
+    pub(crate) fn calls(&self, nsid: &str) {
+        self.nsid.get_or_init(|| nsid.to_owned());
+    }
+
+    /// Who calls.
+    pub(crate) fn is_by(&self, did: &str) {
+        self.did.get_or_init(|| did.to_owned());
+    }
+
+    fn log(&self, status: u16, error: &str) {
+        let Self { request_id, arrived, route, nsid, did } = self;
+        let route = route.get().copied();
+        let name = route.map(Route::name);
+        let nsid = nsid.get().map_or("-", String::as_str);
+        let did = did.get().map_or("-", String::as_str);
+        let ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16() {
+            tracing::debug!(target: TARGET, request_id, route = name, nsid, did, status, error, ms, "request");
+        } else {
+            tracing::info!(target: TARGET, request_id, route = name, nsid, did, status, error, ms, "request");
+        }
+    }
+}
+
+/// Writes the line when the answer is there, or when it is dropped without one.
+struct Line(Option<Arc<Access>>);
+
+impl Line {
+    fn answered(mut self, response: &Response<Body>) {
+        if let Some(access) = self.0.take() {
+            let error = response.extensions().get().map_or("-", |ErrorName(name)| name);
+            access.log(response.status().as_u16(), error);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(access) = self.0.take() {
+            access.log(UNANSWERED_STATUS, UNANSWERED);
+        }
+    }
+}
+
+/// Goes around everything that answers: gives the request its id and the answer its `x-request-id`, and writes the line.
+pub(crate) async fn tell(
+    State(ids): State<Arc<RequestIds>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    let access = Arc::new(Access::new(ids.next()));
+    let line = Line(Some(Arc::clone(&access)));
+    if request.method() == Method::OPTIONS {
+        access.is_for(Route::Preflight);
+    }
+    request.extensions_mut().insert(Arc::clone(&access));
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::try_from(&access.request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    line.answered(&response);
+    response
+}

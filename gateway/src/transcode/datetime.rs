@@ -1,0 +1,108 @@
+//! RFC 3339 text and `google.protobuf.Timestamp`.
+
+use std::ops::RangeInclusive;
+
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
+use prost_types::Timestamp;
+use shrike::syntax::Datetime;
+
+/// `seconds` and `nanos` of a Timestamp.
+const SECONDS: u32 = 1;
+const NANOS: u32 = 2;
+
+/// What a Timestamp may hold: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+const VALID_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const VALID_NANOS: RangeInclusive<i32> = 0..=999_999_999;
+
+const NANOS_PER_MILLISECOND: i32 = 1_000_000;
+
+/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into a message that
+/// `descriptor` describes. `None` for any other text, days that no month has, and what a Timestamp can't hold.
+pub(crate) fn read(text: &str, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+    // shrike knows the grammar, prost the calendar.
+    Datetime::parse(text).ok()?;
+    let Timestamp { seconds, nanos } = text.parse().ok()?;
+    if !VALID_SECONDS.contains(&seconds) {
+        return None;
+    }
+    let mut message = DynamicMessage::new(descriptor.clone());
+    message.set_field_by_number(SECONDS, Value::I64(seconds));
+    message.set_field_by_number(NANOS, Value::I32(nanos));
+    Some(message)
+}
+
+/// Writes a Timestamp in UTC, milliseconds, `Z`. `None` for one out of its range.
+pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
+    let seconds = message.get_field_by_number(SECONDS)?.as_i64()?;
+    let nanos = message.get_field_by_number(NANOS)?.as_i32()?;
+    if !VALID_SECONDS.contains(&seconds) || !VALID_NANOS.contains(&nanos) {
+        return None;
+    }
+    let whole = Timestamp { seconds, nanos: 0 }.to_string();
+    let milliseconds = nanos / NANOS_PER_MILLISECOND;
+    Some(format!("{}.{milliseconds:03}Z", whole.trim_end_matches('Z')))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::DescriptorPool;
+
+    use super::{read, write};
+
+    fn normalised(text: &str) -> Option<String> {
+        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("descriptors decode");
+        let descriptor = pool.get_message_by_name("google.protobuf.Timestamp").expect("a timestamp");
+        read(text, &descriptor).map(|message| write(&message).expect("what was read can be written"))
+    }
+
+    #[test]
+    fn lexicon_datetimes() {
+        for (text, expected) in [
+            ("1985-04-12T23:20:50.123Z", "1985-04-12T23:20:50.123Z"),
+            ("1985-04-12T23:20:50Z", "1985-04-12T23:20:50.000Z"),
+            ("1985-04-12T23:20:50.1Z", "1985-04-12T23:20:50.100Z"),
+            ("1985-04-12T23:20:50.9999999999999Z", "1985-04-12T23:20:50.999Z"),
+            ("1985-04-12T23:20:50.123-07:00", "1985-04-13T06:20:50.123Z"),
+            ("1985-04-12T23:20:50.123+01:45", "1985-04-12T21:35:50.123Z"),
+            ("1985-04-12T23:20:50.123-01:45", "1985-04-13T01:05:50.123Z"),
+            ("1985-04-12T23:20:50.123+00:00", "1985-04-12T23:20:50.123Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.500Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(normalised(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts() {
+        for text in [
+            "",
+            "1985",
+            "1985-04-12",
+            "1985-04-12T23:20Z",
+            "1985-04-12T23:20:50",
+            "1985-04-12 23:20:50Z",
+            "1985-04-12t23:20:50z",
+            "1985-04-12T23:20:50.Z",
+            "1985-04-12T23:20:50-00:00",
+            "1985-04-12T23:20:50+0100",
+            "1985-04-31T00:00:00Z",
+            "2023-02-29T00:00:00Z",
+            "1985-13-12T00:00:00Z",
+            "1985-00-12T00:00:00Z",
+            "1985-04-12T24:00:00Z",
+            "1985-04-12T23:20:61Z",
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "+1985-04-12T23:20:50Z",
+            "1985-04-12T23:20:50Z ",
+            "١٩٨٥-04-12T23:20:50Z",
+        ] {
+            assert_eq!(normalised(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! JSON into messages, by `DeserializeSeed`: each shape asks the parser for what it expects.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use prost_reflect::Value;
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::DecodeError;
+use super::draft::Draft;
+use super::scalar::{self, Broken};
+use super::scan::{self, Flaw, MAX_DEPTH};
+use crate::binding::Method;
+use crate::binding::shape::{Object, ObjectId, Shape};
+use crate::transcode::path::Path;
+
+const GIVEN_TWICE: Broken = "given twice";
+
+/// Decodes the JSON object in `body` as the input of `method`.
+pub(super) fn object<'m>(method: &'m Method, body: &[u8], root: &Path<'_>) -> Result<Draft<'m>, DecodeError> {
+    let Ok(text) = str::from_utf8(body) else {
+        return Err(DecodeError::new("the body is not valid UTF-8"));
+    };
+    if text.trim_ascii().is_empty() {
+        return Err(DecodeError::new("the body is empty: expected a JSON object"));
+    }
+    let nul = scan::check(text).map_err(|flaw| match flaw {
+        Flaw::TooDeep => DecodeError::new(format!("the body nests deeper than {MAX_DEPTH} levels")),
+        Flaw::LoneSurrogate => DecodeError::new("the body is not valid JSON: lone surrogate in hex escape"),
+    })?;
+
+    let context = Context { method, refusal: RefCell::new(None) };
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let seed = ObjectSeed { context: &context, path: root, id: method.request().object };
+    let result = seed.deserialize(&mut parser).and_then(|draft| parser.end().map(|()| draft));
+    let draft = result.map_err(|error| context.explain(&error))?;
+    if nul {
+        // In a key, or in the value of a field that nobody knows; elsewhere the field was named.
+        return Err(DecodeError::new("the body contains U+0000 in a string"));
+    }
+    Ok(draft)
+}
+
+/// What all seeds of one body share.
+struct Context<'m> {
+    method: &'m Method,
+    /// The first thing that was wrong, with its place: serde's errors know lines and columns only.
+    refusal: RefCell<Option<DecodeError>>,
+}
+
+impl Context<'_> {
+    fn note(&self, path: &Path<'_>, rule: Broken) {
+        self.refusal.borrow_mut().get_or_insert_with(|| DecodeError::at(path, rule));
+    }
+
+    fn refuse<E: de::Error>(&self, path: &Path<'_>, rule: Broken) -> E {
+        self.note(path, rule);
+        E::custom(rule)
+    }
+
+    /// The error to answer with, given the parser's.
+    fn explain(&self, error: &serde_json::Error) -> DecodeError {
+        // A number like 1e400 is valid JSON, but the parser has no type for it when it tells what it found instead
+        // of what was expected.
+        let text = error.to_string();
+        let wrong_type = error.classify() == Category::Data || text.starts_with("number out of range");
+        match self.refusal.take() {
+            Some(refusal) if wrong_type => refusal,
+            _ => DecodeError::new(format!("the body is not valid JSON: {text}")),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ObjectSeed<'a, 'm> {
+    context: &'a Context<'m>,
+    path: &'a Path<'a>,
+    id: ObjectId,
+}
+
+impl<'de, 'm> DeserializeSeed<'de> for ObjectSeed<'_, 'm> {
+    type Value = Draft<'m>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Draft<'m>, D::Error> {
+        let result = deserializer.deserialize_map(self);
+        result.inspect_err(|_| self.context.note(self.path, "expected an object"))
+    }
+}
+
+impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
+    type Value = Draft<'m>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draft<'m>, A::Error> {
+        let Self { context, path, id } = self;
+        let object = context.method.object(id);
+        let mut draft = Draft::new(object);
+        let mut unknown = HashSet::new();
+        while let Some(key) = map.next_key_seed(KeySeed { object })? {
+            let index = match key {
+                Key::Known(index) => index,
+                Key::Unknown(name) => {
+                    map.next_value::<IgnoredAny>()?;
+                    if let Some(name) = unknown.replace(name) {
+                        return Err(context.refuse(&path.name(&name), GIVEN_TWICE));
+                    }
+                    continue;
+                }
+            };
+            let field = &object.fields[index];
+            let path = path.name(&field.name);
+            if draft.is_given(index) {
+                return Err(context.refuse(&path, GIVEN_TWICE));
+            }
+            let value = map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape })?;
+            draft.set(index, value);
+        }
+        if let Err(refusal) = draft.complete(path) {
+            context.refusal.borrow_mut().get_or_insert(refusal);
+            return Err(de::Error::custom("required"));
+        }
+        Ok(draft)
+    }
+}
+
+/// A key of an object: the index of its field, or the name of none.
+enum Key {
+    Known(usize),
+    Unknown(String),
+}
+
+struct KeySeed<'m> {
+    object: &'m Object,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+        Ok(self.object.find(name).map_or_else(|| Key::Unknown(name.to_owned()), Key::Known))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ValueSeed<'a, 'm> {
+    context: &'a Context<'m>,
+    path: &'a Path<'a>,
+    shape: &'m Shape,
+}
+
+impl ValueSeed<'_, '_> {
+    /// `decoded`, or the refusal of what stands here.
+    fn settle<E: de::Error>(self, decoded: Result<Value, Broken>) -> Result<Value, E> {
+        decoded.map_err(|rule| self.context.refuse(self.path, rule))
+    }
+
+    /// Asks the parser for a `T`; anything else breaks the rule `otherwise`.
+    fn read<'de, T, D>(self, deserializer: D, otherwise: Broken) -> Result<T, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        T::deserialize(deserializer).inspect_err(|_| self.context.note(self.path, otherwise))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Self { context, path, shape } = self;
+        match shape {
+            Shape::Text => {
+                let text = self.read(deserializer, scalar::EXPECTED_STRING)?;
+                self.settle(scalar::text(text))
+            }
+            Shape::Integer(width) => {
+                // As it is spelled: a parsed number has forgotten whether it was 1, 1.0 or 1e0.
+                let spelling = <&RawValue>::deserialize(deserializer)?;
+                self.settle(scalar::integer(spelling.get(), *width))
+            }
+            Shape::Boolean => self.read(deserializer, scalar::EXPECTED_BOOLEAN).map(Value::Bool),
+            Shape::Datetime(timestamp) => {
+                let text: String = self.read(deserializer, scalar::EXPECTED_STRING)?;
+                self.settle(scalar::datetime(&text, timestamp))
+            }
+            Shape::Object(id) => {
+                ObjectSeed { context, path, id: *id }.deserialize(deserializer).map(Draft::into_value)
+            }
+            Shape::List(items) => {
+                let visitor = ListVisitor { context, path, items };
+                let list = deserializer.deserialize_seq(visitor);
+                list.map(Value::List).inspect_err(|_| context.note(path, "expected an array"))
+            }
+        }
+    }
+}
+
+struct ListVisitor<'a, 'm> {
+    context: &'a Context<'m>,
+    path: &'a Path<'a>,
+    items: &'m Shape,
+}
+
+impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
+    type Value = Vec<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Value>, A::Error> {
+        let Self { context, path, items } = self;
+        let mut list = Vec::new();
+        loop {
+            let path = path.index(list.len());
+            let seed = ValueSeed { context, path: &path, shape: items };
+            let Some(value) = sequence.next_element_seed(seed)? else { return Ok(list) };
+            list.push(value);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Query strings into messages.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use prost_reflect::Value;
+
+use super::DecodeError;
+use super::draft::Draft;
+use super::scalar::{self, Broken};
+use crate::binding::shape::Shape;
+use crate::transcode::path::Path;
+
+/// Sets the fields that `query` (`a=1&b=2`, percent-encoded, `+` for a space) gives. A list is given by repeating
+/// its name; unknown names are ignored.
+pub(super) fn read(draft: &mut Draft<'_>, query: &str, root: &Path<'_>) -> Result<(), DecodeError> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decode(name)?, decode(value)?);
+        let Some(index) = draft.object.find(&name) else { continue };
+        let field = &draft.object.fields[index];
+        let path = root.name(&field.name);
+        let refuse = |rule| DecodeError::at(&path, rule);
+        match &field.shape {
+            Shape::List(items) => draft.push(index, parameter(items, value).map_err(refuse)?),
+            _ if draft.is_given(index) => return Err(refuse("given twice")),
+            shape => draft.set(index, parameter(shape, value).map_err(refuse)?),
+        }
+    }
+    Ok(())
+}
+
+fn parameter(shape: &Shape, value: String) -> Result<Value, Broken> {
+    match shape {
+        Shape::Text => scalar::text(value),
+        Shape::Integer(width) => scalar::integer(&value, *width),
+        Shape::Boolean => match value.as_str() {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => Err("expected true or false"),
+        },
+        Shape::Datetime(timestamp) => scalar::datetime(&value, timestamp),
+        Shape::Object(_) | Shape::List(_) => Err("can't be given in a query string"),
+    }
+}
+
+fn decode(text: &str) -> Result<String, DecodeError> {
+    let broken = |rest: &str| !matches!(rest.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if text.split('%').skip(1).any(broken) {
+        return Err(DecodeError::new("the query string has a % without two hexadecimal digits"));
+    }
+    let text = text.replace('+', " ");
+    let decoded = percent_decode_str(&text).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| DecodeError::new("the query string is not valid UTF-8"))
+}

@@ -1,0 +1,278 @@
+//! One HTTP/2 connection to the core-service, and a call on it.
+//!
+//! Tells apart what the core-service answered, what it provably never processed, and what got lost between.
+
+use std::error::Error;
+use std::iter::successors;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2::SendRequest;
+use prost::Message as _;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckResponse;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tower::service_fn;
+
+/// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks.
+pub(super) const MAX_ANSWER_BYTES: u32 = 1024 * 1024;
+
+/// The standard health check.
+const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+
+/// Metadata that says which request of a client a call belongs to.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Why a call has no good answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The core-service said so itself.
+    Answered(Status),
+    /// The core-service provably did not begin to process the call.
+    NotProcessed(String),
+    /// There is no whole answer. The call may have been processed.
+    Broken(String),
+    /// There was no answer by the deadline. The call may have been processed.
+    Late,
+}
+
+/// Why there is no HTTP response.
+#[derive(Debug, thiserror::Error)]
+enum NoResponse {
+    #[error("the connection was given up before the call was sent")]
+    GivenUp,
+    #[error("no response")]
+    Http(#[from] hyper::Error),
+}
+
+/// A connection, and how many calls are on it.
+pub(super) struct Connection {
+    address: SocketAddr,
+    /// `None` once given up. No call may hold a sender while it waits: a call that is queued in the very moment
+    /// in which the connection ends is told so only when the last sender is dropped.
+    sender: ArcSwapOption<SendRequest<Body>>,
+    origin: Uri,
+    authorization: Option<MetadataValue<Ascii>>,
+    in_flight: AtomicUsize,
+    suspicion: Notify,
+}
+
+impl Connection {
+    pub(super) fn new(
+        address: SocketAddr,
+        sender: SendRequest<Body>,
+        origin: Uri,
+        authorization: Option<MetadataValue<Ascii>>,
+    ) -> Self {
+        Self {
+            address,
+            sender: ArcSwapOption::from_pointee(sender),
+            origin,
+            authorization,
+            in_flight: AtomicUsize::new(0),
+            suspicion: Notify::new(),
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Calls that wait for an answer.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls can be made. It may be over by the time one is made.
+    pub(super) fn is_open(&self) -> bool {
+        self.sender.load().as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
+    /// Takes no more calls. Those in flight go on, and then the connection ends.
+    pub(super) fn give_up(&self) {
+        self.sender.store(None);
+    }
+
+    /// Waits until a call has met its deadline on this connection.
+    pub(super) async fn suspected(&self) {
+        self.suspicion.notified().await;
+    }
+
+    /// Whether the peer answers anything at all by `deadline`.
+    pub(super) async fn answers(&self, deadline: Instant) -> bool {
+        matches!(self.is_serving(deadline).await, Ok(_) | Err(Failure::Answered(_)))
+    }
+
+    /// Whether the peer says that it is SERVING.
+    pub(super) async fn is_serving(&self, deadline: Instant) -> Result<bool, Failure> {
+        // A HealthCheckRequest with an empty service name is an empty message.
+        let answer = self.unary(&HEALTH_CHECK, Bytes::new(), deadline, None).await?;
+        let answer =
+            HealthCheckResponse::decode(answer).map_err(|error| Failure::Broken(error.to_string()))?;
+        Ok(answer.status() == ServingStatus::Serving)
+    }
+
+    /// Sends one message and waits for one, until `deadline`.
+    pub(super) async fn unary(
+        &self,
+        path: &PathAndQuery,
+        message: Bytes,
+        deadline: Instant,
+        request_id: Option<&str>,
+    ) -> Result<Bytes, Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::Late);
+        }
+        let mut request = Request::new(message);
+        request.set_timeout(left);
+        let metadata = request.metadata_mut();
+        if let Some(authorization) = &self.authorization {
+            metadata.insert("authorization", authorization.clone());
+        }
+        if let Some(request_id) = request_id.and_then(|id| id.parse().ok()) {
+            metadata.insert(REQUEST_ID, request_id);
+        }
+        let _counted = Counted::new(&self.in_flight);
+        match timeout_at(deadline, self.send(path, request)).await {
+            Ok(answered) => answered,
+            Err(_elapsed) => {
+                self.suspicion.notify_one();
+                Err(Failure::Late)
+            }
+        }
+    }
+
+    async fn send(&self, path: &PathAndQuery, request: Request<Bytes>) -> Result<Bytes, Failure> {
+        // tonic makes a status of anything that goes wrong; it is the peer's own if the peer sent one.
+        let has_status = Arc::new(AtomicBool::new(false));
+        let service = service_fn(|request: http::Request<Body>| {
+            let response = self.sender.load().as_deref().map(|sender| sender.clone().send_request(request));
+            let has_status = Arc::clone(&has_status);
+            async move {
+                let response = response.ok_or(NoResponse::GivenUp)?.await?;
+                note_status(&has_status, response.headers());
+                Ok::<_, NoResponse>(response.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        if let Some(trailers) = frame.trailers_ref() {
+                            note_status(&has_status, trailers);
+                        }
+                        frame
+                    }))
+                }))
+            }
+        });
+        let answered = Grpc::with_origin(service, self.origin.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES as usize)
+            .unary(request, path.clone(), BytesCodec)
+            .await;
+        match answered {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) if has_status.load(Ordering::Relaxed) => Err(Failure::Answered(status)),
+            Err(status) if is_not_processed(&status) => Err(Failure::NotProcessed(detail(&status))),
+            Err(status) => Err(Failure::Broken(detail(&status))),
+        }
+    }
+}
+
+fn note_status(has_status: &AtomicBool, headers: &HeaderMap) {
+    if headers.contains_key(Status::GRPC_STATUS) {
+        has_status.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether the core-service can't have processed the call (RFC 9113, sections 6.8 and 8.7).
+fn is_not_processed(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|error| {
+        let given_up = matches!(error.downcast_ref(), Some(NoResponse::GivenUp));
+        // The connection ended while the call was in the queue (canceled), or while its stream waited for a
+        // place among the streams that the peer allows at once (user: nobody was left to send it).
+        let never_sent =
+            error.downcast_ref().is_some_and(|error: &hyper::Error| error.is_canceled() || error.is_user());
+        // The peer refused the stream, or said goodbye to all streams from an earlier one on.
+        let refused = error.downcast_ref().is_some_and(|error: &h2::Error| {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            error.is_remote() && (refused || error.is_go_away())
+        });
+        given_up || never_sent || refused
+    })
+}
+
+/// What happened, for the log: the causes, or tonic's own words.
+fn detail(status: &Status) -> String {
+    let told: Vec<_> = causes(status).skip(1).map(ToString::to_string).collect();
+    if told.is_empty() {
+        return status.message().to_owned();
+    }
+    told.join(": ")
+}
+
+/// The error and its sources.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
+/// Counts a call from here to its drop.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Messages as they are on the wire.
+struct BytesCodec;
+
+impl Codec for BytesCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

@@ -1,0 +1,177 @@
+//! From an address to a connection that is known to be alive: TCP, TLS, HTTP/2, and one answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Uri;
+use hyper::client::conn::http2;
+use hyper::rt::{Read, Write};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use process::exit::chain;
+use process::settings::CoreToken;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tonic::metadata::{Ascii, MetadataValue};
+use url::{Position, Url};
+
+use super::UnfitSettings;
+use super::connection::{Connection, MAX_ANSWER_BYTES};
+use super::socket::Socket;
+use super::tls::{ALPN_HTTP2, UpstreamTls};
+
+/// How long TCP, TLS and the HTTP/2 preface may take together.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the core-service may take to show that it is alive, by any answer to a health check.
+pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(2);
+
+/// A connection on which nothing has come for this long is sent a ping, also while it is idle.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
+
+/// A connection on which a ping is not answered for this long is closed.
+const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// HTTP/2 flow-control window of an answer, in bytes: the largest one fits, so none waits for a window.
+const STREAM_WINDOW_BYTES: u32 = MAX_ANSWER_BYTES + 1024;
+
+/// HTTP/2 flow-control window of a connection, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
+
+/// Runs a connection. It ends with the connection, or once that takes no more calls.
+pub(super) type Driver = JoinHandle<()>;
+
+/// Connects to the core-service at an address; the name in TLS and requests is that of the URL.
+pub(super) struct Dialer {
+    origin: Uri,
+    authorization: Option<MetadataValue<Ascii>>,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// What does not fit in the URL of the core-service, with certificate authorities for it or without.
+pub(super) fn unfit(url: &Url, has_authorities: bool) -> Vec<UnfitSettings> {
+    let mut found = Vec::new();
+    if origin(url).is_none() || server_name(url).is_none() {
+        found.push(UnfitSettings::Url);
+    }
+    match url.scheme() {
+        "https" if !has_authorities => found.push(UnfitSettings::NoAuthority),
+        "http" if has_authorities => found.push(UnfitSettings::TlsWithoutHttps),
+        _ => {}
+    }
+    found
+}
+
+/// `None`: not http or https, or with more than a scheme, a host and a port.
+fn origin(url: &Url) -> Option<Uri> {
+    let only_origin = matches!(url.scheme(), "http" | "https")
+        && matches!(&url[Position::BeforePath..], "" | "/")
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !only_origin {
+        return None;
+    }
+    let authority = &url[Position::BeforeUsername..Position::AfterPort];
+    Uri::builder().scheme(url.scheme()).authority(authority).path_and_query("/").build().ok()
+}
+
+/// The name that a certificate must have.
+fn server_name(url: &Url) -> Option<ServerName<'static>> {
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(host.to_owned()).ok()
+}
+
+/// Why there is no connection to an address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("connecting takes too long")]
+    Late,
+    #[error("no TCP connection")]
+    Tcp(#[source] std::io::Error),
+    #[error("no TLS")]
+    Tls(#[source] std::io::Error),
+    #[error("the peer does not speak HTTP/2 in TLS (ALPN h2)")]
+    NoHttp2,
+    #[error("no HTTP/2")]
+    Http2(#[source] hyper::Error),
+    #[error("connected, but there is no answer")]
+    Silent,
+}
+
+impl Dialer {
+    /// # Errors
+    ///
+    /// What [`unfit`] says.
+    pub(super) fn new(
+        url: &Url,
+        token: Option<&CoreToken>,
+        tls: Option<UpstreamTls>,
+    ) -> Result<Self, UnfitSettings> {
+        if let Some(unfit) = unfit(url, tls.is_some()).into_iter().next() {
+            return Err(unfit);
+        }
+        let origin = origin(url).ok_or(UnfitSettings::Url)?;
+        let tls = match tls {
+            Some(tls) => Some((tls.connector(), server_name(url).ok_or(UnfitSettings::Url)?)),
+            None => None,
+        };
+        let authorization = token.map(|token| {
+            let text = format!("Bearer {}", token.expose());
+            let mut value: MetadataValue<Ascii> = text.parse().expect("a CoreToken is printable ASCII");
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Self { origin, authorization, tls })
+    }
+
+    /// A connection to `address` that has answered once.
+    pub(super) async fn dial(&self, address: SocketAddr) -> Result<(Connection, Driver), DialError> {
+        let connecting = timeout(CONNECT_LIMIT, self.connect(address));
+        let (connection, driver) = connecting.await.map_err(|_| DialError::Late)??;
+        // A kernel accepts connections for a process that hangs, and HTTP/2 lets a client go first.
+        if !connection.answers(Instant::now() + PROOF_LIMIT).await {
+            return Err(DialError::Silent);
+        }
+        Ok((connection, driver))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<(Connection, Driver), DialError> {
+        let tcp = TcpStream::connect(address).await.map_err(DialError::Tcp)?;
+        tcp.set_nodelay(true).map_err(DialError::Tcp)?;
+        let socket = Socket::new(tcp);
+        let Some((connector, name)) = &self.tls else {
+            return self.speak_http2(address, TokioIo::new(socket)).await;
+        };
+        let tls = connector.connect(name.clone(), socket).await.map_err(DialError::Tls)?;
+        if tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2) {
+            return Err(DialError::NoHttp2);
+        }
+        self.speak_http2(address, TokioIo::new(tls)).await
+    }
+
+    async fn speak_http2<T>(&self, address: SocketAddr, io: T) -> Result<(Connection, Driver), DialError>
+    where
+        T: Read + Write + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_LIMIT)
+            .keep_alive_while_idle(true)
+            .adaptive_window(false)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .handshake(io)
+            .await
+            .map_err(DialError::Http2)?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::info!(%address, causes = chain(&error), "the connection to the core-service broke");
+            }
+        });
+        let connection = Connection::new(address, sender, self.origin.clone(), self.authorization.clone());
+        Ok((connection, driver))
+    }
+}

@@ -1,0 +1,115 @@
+//! Which connections calls may be made on: one to each address, as long as it is alive.
+//!
+//! Owns the look-up rounds, connecting, ejecting and reconnecting. Knows no call.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::exit::chain;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::Connection;
+use super::dial::{Dialer, Driver, PROOF_LIMIT};
+use super::names::Names;
+
+/// Pause between two look-ups of the core-service's name.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Pause between two look-ups as long as none has succeeded.
+const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pause before connecting again; doubles with each failure.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest pause before connecting again.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The connections in the rotation.
+pub(super) type Rotation = watch::Sender<Vec<Arc<Connection>>>;
+
+/// Keeps the rotation up to date until it is dropped, and every connection with it.
+///
+/// A look-up that fails leaves the addresses as they are.
+pub(super) async fn keep(names: Names, dialer: Dialer, rotation: Rotation) {
+    let dialer = Arc::new(dialer);
+    let rotation = Arc::new(rotation);
+    let mut kept: HashMap<SocketAddr, AbortOnDropHandle<()>> = HashMap::new();
+    loop {
+        if let Some(addresses) = names.look_up().await {
+            kept.retain(|address, _| addresses.contains(address));
+            for address in addresses {
+                kept.entry(address).or_insert_with(|| {
+                    let keeping = keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation));
+                    AbortOnDropHandle::new(tokio::spawn(keeping))
+                });
+            }
+        }
+        let pause = if kept.is_empty() { FIRST_LOOKUP_INTERVAL } else { LOOKUP_INTERVAL };
+        sleep(pause).await;
+    }
+}
+
+/// Keeps `address` connected and in the rotation. Dropped: out of the rotation; calls in flight go on.
+async fn keep_one(address: SocketAddr, dialer: Arc<Dialer>, rotation: Arc<Rotation>) {
+    let mut backoff = FIRST_BACKOFF;
+    let mut told = false;
+    loop {
+        match dialer.dial(address).await {
+            Ok((connection, driver)) => {
+                (backoff, told) = (FIRST_BACKOFF, false);
+                tracing::info!(%address, "connected to the core-service");
+                let place = Place::take(connection, &rotation);
+                let lost = until_lost(&place.connection, driver).await;
+                tracing::info!(%address, lost, "the core-service is out of the rotation");
+            }
+            Err(error) => {
+                if !told {
+                    tracing::warn!(%address, causes = chain(&error), "the core-service can't be connected to; trying on");
+                    told = true;
+                }
+            }
+        }
+        sleep(backoff).await;
+        backoff = MAX_BACKOFF.min(backoff * 2);
+    }
+}
+
+/// Waits until the connection ends, or a call found no answer and a health check doesn't either.
+async fn until_lost(connection: &Connection, mut driver: Driver) -> &'static str {
+    loop {
+        tokio::select! {
+            _ended = &mut driver => return "the connection ended",
+            () = connection.suspected() => {
+                if !connection.answers(Instant::now() + PROOF_LIMIT).await {
+                    return "it does not answer";
+                }
+            }
+        }
+    }
+}
+
+/// A connection's place in the rotation, given up when dropped.
+struct Place<'a> {
+    connection: Arc<Connection>,
+    rotation: &'a Rotation,
+}
+
+impl<'a> Place<'a> {
+    fn take(connection: Connection, rotation: &'a Rotation) -> Self {
+        let connection = Arc::new(connection);
+        rotation.send_modify(|connections| connections.push(Arc::clone(&connection)));
+        Self { connection, rotation }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.rotation
+            .send_modify(|connections| connections.retain(|one| !Arc::ptr_eq(one, &self.connection)));
+        self.connection.give_up();
+    }
+}

@@ -1,0 +1,116 @@
+//! A TCP stream that is read to its end although writing has failed.
+//!
+//! A core-service that stops says in its last GOAWAY which calls it will not process, and closes. What the
+//! gateway sends in that moment is answered by a TCP reset. An HTTP/2 client that gives up at the failed write
+//! never reads the GOAWAY, and can't tell a call that was not processed from one that may have been.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Once writing has failed, what is written is dropped. The end comes from reading, or by keepalive.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    broken: bool,
+}
+
+impl Socket {
+    pub(super) fn new(tcp: TcpStream) -> Self {
+        Self { tcp, broken: false }
+    }
+
+    /// `written`, or all of `length` once writing has failed.
+    fn written(&mut self, written: Result<usize>, length: usize) -> Result<usize> {
+        match written {
+            Ok(written) => Ok(written),
+            Err(error) => {
+                tracing::debug!(%error, "the core-service takes no more");
+                self.broken = true;
+                Ok(length)
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        if self.broken {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes));
+        Poll::Ready(self.written(written, bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.broken {
+            return Poll::Ready(Ok(length));
+        }
+        let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, slices));
+        Poll::Ready(self.written(written, length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.broken {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn last_words_are_read_after_a_failed_write() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut socket = Socket::new(tcp);
+        let (mut peer, _) = listener.accept().await.unwrap();
+        socket.write_all(b"never read").await.unwrap();
+        peer.readable().await.unwrap();
+        peer.write_all(b"last words").await.unwrap();
+        // Closed with bytes unread: the kernel resets the connection.
+        drop(peer);
+        while !socket.broken {
+            socket.write_all(b"more").await.expect("a failed write is not told");
+        }
+        socket.write_all(b"still more").await.expect("nor is any after it");
+        socket.shutdown().await.expect("nor the shutdown");
+        let mut heard = [0; 10];
+        socket.read_exact(&mut heard).await.expect("it can be read");
+        assert_eq!(&heard, b"last words");
+        assert_eq!(socket.read(&mut heard).await.unwrap_or(0), 0, "then it ends");
+    }
+}

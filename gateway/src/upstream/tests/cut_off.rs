@@ -1,0 +1,86 @@
+//! A core-service that can't be reached though nobody says so: packets are dropped, not refused.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::super::CONNECTION_WAIT;
+use super::relay::Relay;
+use super::retries::assert_bare;
+use super::server::Server;
+use super::{Kind, PATIENCE, call, in_rotation, loopback, upstream};
+
+/// A core-service that is cut off is out of the rotation within this time, and back within it once healed.
+const PROMISE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn cut_off_while_idle() {
+    let (near, far) = (loopback(), loopback());
+    let far_server = Server::start(far, 0).await;
+    let relay = Relay::start(near, far, far_server.port()).await;
+    let (upstream, _dns) = upstream(&[near], relay.port).await;
+    in_rotation(&upstream, &[near]).await;
+    call(&upstream, Kind::Procedure, PATIENCE).await.unwrap();
+    relay.cut();
+    let cut = Instant::now();
+    in_rotation(&upstream, &[]).await;
+    assert!(cut.elapsed() < PROMISE, "out after {:?}", cut.elapsed());
+    relay.heal();
+    let healed = Instant::now();
+    in_rotation(&upstream, &[near]).await;
+    assert!(healed.elapsed() < PROMISE, "back after {:?}", healed.elapsed());
+    call(&upstream, Kind::Procedure, PATIENCE).await.unwrap();
+    far_server.leave();
+}
+
+#[tokio::test]
+async fn cut_off_costs_a_deadline_each_at_most() {
+    let (near, far, other) = (loopback(), loopback(), loopback());
+    let far_server = Server::start(far, 0).await;
+    let relay = Relay::start(near, far, far_server.port()).await;
+    let other_server = Server::start(other, relay.port).await;
+    let (upstream, _dns) = upstream(&[near, other], relay.port).await;
+    in_rotation(&upstream, &[near, other]).await;
+    relay.cut();
+    let cut = Instant::now();
+    let deadline = Duration::from_millis(500);
+    let mut late = 0;
+    while upstream.rotation.borrow().len() == 2 {
+        let began = Instant::now();
+        match call(&upstream, Kind::Procedure, deadline).await {
+            Ok(answer) => assert_eq!(answer.token, other.to_string()),
+            Err(failure) => {
+                assert_bare(&failure, Code::DeadlineExceeded);
+                late += 1;
+            }
+        }
+        assert!(began.elapsed() < deadline * 3, "{:?}", began.elapsed());
+    }
+    // The first late call has a health check follow it: sooner than by keepalive.
+    assert!(late >= 1 && cut.elapsed() < PROMISE / 2, "{late} late, out after {:?}", cut.elapsed());
+    for _ in 0..10 {
+        call(&upstream, Kind::Procedure, PATIENCE).await.expect("the other one takes all");
+    }
+    relay.heal();
+    let healed = Instant::now();
+    in_rotation(&upstream, &[near, other]).await;
+    assert!(healed.elapsed() < PROMISE, "back after {:?}", healed.elapsed());
+    far_server.leave();
+    other_server.leave();
+}
+
+#[tokio::test]
+async fn peer_that_accepts_and_says_nothing_is_not_called() {
+    let ip = loopback();
+    let silent = TcpListener::bind((ip, 0)).await.unwrap();
+    let (upstream, _dns) = upstream(&[ip], silent.local_addr().unwrap().port()).await;
+    let (_tcp, _) = silent.accept().await.unwrap();
+    let began = Instant::now();
+    let failure = call(&upstream, Kind::Procedure, PATIENCE).await.unwrap_err();
+    assert_bare(&failure, Code::Unavailable);
+    assert!(began.elapsed() < CONNECTION_WAIT * 3, "no call was made: {:?}", began.elapsed());
+    // It is given up, and tried again.
+    silent.accept().await.unwrap();
+}

@@ -1,0 +1,261 @@
+//! Failures as an XRPC client sees them, and the way there from a gRPC status.
+//!
+//! Owns the XRPC-wide error names and their HTTP statuses (METHODS.md "Conventions"), and the order in which a
+//! status finds its name (DESIGN.md "Errors"). Each method's own names come from its bound table.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use tonic::{Code, Status};
+
+use crate::binding::Method;
+use crate::telemetry::ErrorName;
+
+/// The longest message in an answer, in bytes; what is longer is cut. With it no error body is over 1 KiB, even if
+/// every byte is one that JSON escapes with a backslash.
+const MAX_MESSAGE_BYTES: usize = 460;
+
+/// Reasons that every method shares.
+const SHARED_REASONS: [(&str, Wide); 2] =
+    [("RATE_LIMITED", Wide::RateLimitExceeded), ("OVERLOADED", Wide::NotEnoughResources)];
+
+/// The error names that every XRPC service may answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wide {
+    InvalidRequest,
+    AuthenticationRequired,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    RateLimitExceeded,
+    InternalServerError,
+    MethodNotImplemented,
+    UpstreamFailure,
+    NotEnoughResources,
+    UpstreamTimeout,
+}
+
+impl Wide {
+    const ALL: [Self; 11] = [
+        Self::InvalidRequest,
+        Self::AuthenticationRequired,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::PayloadTooLarge,
+        Self::RateLimitExceeded,
+        Self::InternalServerError,
+        Self::MethodNotImplemented,
+        Self::UpstreamFailure,
+        Self::NotEnoughResources,
+        Self::UpstreamTimeout,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::AuthenticationRequired => "AuthenticationRequired",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::PayloadTooLarge => "PayloadTooLarge",
+            Self::RateLimitExceeded => "RateLimitExceeded",
+            Self::InternalServerError => "InternalServerError",
+            Self::MethodNotImplemented => "MethodNotImplemented",
+            Self::UpstreamFailure => "UpstreamFailure",
+            Self::NotEnoughResources => "NotEnoughResources",
+            Self::UpstreamTimeout => "UpstreamTimeout",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::AuthenticationRequired => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::UpstreamFailure => StatusCode::BAD_GATEWAY,
+            Self::NotEnoughResources => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The one text that goes out with a name whose detail is nobody's business but the operator's.
+    fn fixed_message(self) -> Option<&'static str> {
+        match self {
+            Self::InternalServerError => Some("something went wrong here; it has been logged"),
+            Self::UpstreamFailure => Some("a service that this one depends on does not answer"),
+            Self::UpstreamTimeout => {
+                Some("the request took too long; it may or may not have been carried out")
+            }
+            Self::NotEnoughResources => Some("too busy or not ready; try again later"),
+            Self::MethodNotImplemented => Some("no such method here"),
+            Self::InvalidRequest
+            | Self::AuthenticationRequired
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::PayloadTooLarge
+            | Self::RateLimitExceeded => None,
+        }
+    }
+}
+
+/// Whether any method may answer with `name`, declared or not. `NotFound` is for paths that are no methods.
+pub(crate) fn is_xrpc_wide(name: &str) -> bool {
+    Wide::ALL.into_iter().any(|wide| wide != Wide::NotFound && wide.name() == name)
+}
+
+/// One failure, ready to be answered.
+#[derive(Debug)]
+pub(crate) struct XrpcError {
+    status: StatusCode,
+    name: Cow<'static, str>,
+    message: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl XrpcError {
+    /// An XRPC-wide failure. The message is left out for names with a fixed text.
+    pub(crate) fn new(wide: Wide, message: impl Into<String>) -> Self {
+        let message = wide.fixed_message().map_or_else(|| cut(message.into()), str::to_owned);
+        Self { status: wide.status(), name: Cow::Borrowed(wide.name()), message, headers: Vec::new() }
+    }
+
+    /// A failure whose text is fixed.
+    pub(crate) fn fixed(wide: Wide) -> Self {
+        Self::new(wide, "")
+    }
+
+    /// With the verbs that the path takes.
+    pub(crate) fn allow(mut self, verbs: &'static str) -> Self {
+        self.headers.push((ALLOW, HeaderValue::from_static(verbs)));
+        self
+    }
+
+    /// With the challenge of a 401 (RFC 6750, section 3).
+    pub(crate) fn challenge(mut self, challenge: HeaderValue) -> Self {
+        self.headers.push((WWW_AUTHENTICATE, challenge));
+        self
+    }
+
+    /// With a Retry-After of whole seconds, rounded up, at least one.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// Whether the failure is on this side of the wire, a 5xx.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    /// What a status of the method's rpc is to the client.
+    ///
+    /// In this order: the method's row with the status's reason; a reason that all methods share; the method's row
+    /// with the code alone; the code's own name. A reason counts only if it comes from the service's own domain.
+    pub(crate) fn from_grpc(method: &Method, status: &Status) -> Self {
+        let code = status.code();
+        let reason = proto::error::reason(status)
+            .filter(|reason| Some(reason.domain.as_str()) == method.error_domain())
+            .map(|reason| reason.reason);
+        let own_name = reason.as_deref().and_then(|reason| method.errors().with_reason(code, reason));
+        let shared = || {
+            let reason = reason.as_deref()?;
+            SHARED_REASONS.iter().find(|(shared, _)| *shared == reason).map(|(_, wide)| *wide)
+        };
+        let error = if let Some(name) = own_name {
+            Self::named(method, name, status.message())
+        } else if let Some(wide) = shared() {
+            Self::new(wide, status.message())
+        } else if let Some(name) =
+            method.errors().with_code(code).filter(|_| !gateway_refused(code, reason.is_some()))
+        {
+            Self::named(method, name, status.message())
+        } else {
+            Self::new(name_of_code(code, reason.is_some()), status.message())
+        };
+        match proto::error::retry_after(status) {
+            Some(wait) => error.retry_after(wait),
+            None => error,
+        }
+    }
+
+    /// A failure under a name of the method's table: 400 if the lexicon declares it, save the one that every client
+    /// knows as 401; an XRPC-wide name that it does not declare keeps its own status.
+    fn named(method: &Method, name: &str, message: &str) -> Self {
+        let wide = Wide::ALL.into_iter().find(|wide| wide.name() == name);
+        match wide {
+            Some(wide) if wide == Wide::AuthenticationRequired || !method.errors().declares(name) => {
+                Self::new(wide, message)
+            }
+            _ => Self {
+                status: StatusCode::BAD_REQUEST,
+                name: Cow::Owned(name.to_owned()),
+                message: cut(message.to_owned()),
+                headers: Vec::new(),
+            },
+        }
+    }
+
+    /// The answer: `{"error", "message"}`, with the name for the log line.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let Self { status, name, message, headers } = self;
+        let body = serde_json::json!({ "error": name, "message": message }).to_string();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().extend(headers);
+        response.extensions_mut().insert(ErrorName(name));
+        if status == StatusCode::UNAUTHORIZED && !response.headers().contains_key(WWW_AUTHENTICATE) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Whether the status speaks of the gateway and not of its caller: only a service that knows of callers gives a
+/// reason (in its own domain) with these codes.
+fn gateway_refused(code: Code, has_reason: bool) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied) && !has_reason
+}
+
+/// The name of a status that no table names.
+fn name_of_code(code: Code, has_reason: bool) -> Wide {
+    match code {
+        Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::FailedPrecondition
+        | Code::NotFound
+        | Code::AlreadyExists => Wide::InvalidRequest,
+        Code::ResourceExhausted => Wide::RateLimitExceeded,
+        Code::Unimplemented => Wide::MethodNotImplemented,
+        Code::Unavailable => Wide::UpstreamFailure,
+        // Cancelled is how tonic answers when the deadline that it was given has passed.
+        Code::DeadlineExceeded | Code::Cancelled => Wide::UpstreamTimeout,
+        Code::Unauthenticated | Code::PermissionDenied if gateway_refused(code, has_reason) => {
+            Wide::UpstreamFailure
+        }
+        Code::Unauthenticated => Wide::AuthenticationRequired,
+        Code::PermissionDenied => Wide::Forbidden,
+        Code::Ok | Code::Unknown | Code::Aborted | Code::Internal | Code::DataLoss => {
+            Wide::InternalServerError
+        }
+    }
+}
+
+fn cut(mut message: String) -> String {
+    if message.contains(char::is_control) {
+        message = message.replace(char::is_control, " ");
+    }
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
+}

@@ -1,0 +1,140 @@
+//! What happens when there are too many calls, and to a body that comes slowly.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use clap::Parser as _;
+use egress::policy::Policy;
+use futures_util::stream;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http_body_util::BodyExt as _;
+use process::shutdown::Shutdown;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::auth::AuthSettings;
+use crate::auth::tests::egress;
+use crate::binding::fixture::methods;
+use crate::config::RawArgs;
+use crate::upstream::UpstreamSettings;
+
+const NSID: &str = "com.example.plant";
+const PATH: &str = "/xrpc/com.example.plant";
+const SERVICE: &str = "did:web:localhost%3A8080";
+
+/// A gateway with so many places, whose PLC directory takes connections and never answers.
+async fn gateway(places: usize) -> (Router, TcpListener) {
+    let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
+    let (_, config) = RawArgs::try_parse_from(["gateway"]).unwrap().check().unwrap();
+    let document = r#"{"main": {"type": "procedure"}}"#;
+    let proto = r#"
+        service Garden { rpc Plant(None) returns (None) { option (xrpc.v1.method) = { nsid: "com.example.plant" }; } }
+        message None {}
+    "#;
+    let auth = AuthSettings { audiences: vec![SERVICE.to_owned()], plc_url, did_documents: Vec::new() };
+    let upstream = UpstreamSettings {
+        url: "http://127.0.0.1:9".parse().unwrap(),
+        token: None,
+        tls: None,
+        resolver: egress::resolver::Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap(),
+    };
+    let xrpc = Xrpc {
+        methods: methods(&[(NSID, document)], proto),
+        authenticator: Authenticator::new(auth, egress(Policy::new(Vec::new())), config.clock.clone()),
+        rate_limit: RateLimit::new(0, config.clock.clone()),
+        upstream: Upstream::start(upstream).unwrap(),
+        deadline: config.deadline,
+        places: Semaphore::new(places),
+    };
+    (routes::router(xrpc, &config, Shutdown::new(Duration::ZERO, Duration::ZERO)), directory)
+}
+
+/// A token that is looked into as far as the signature, for which the key must be looked up.
+fn token() -> String {
+    let now = process::clock::Clock::system().unix_seconds();
+    let claims =
+        json!({ "iss": "did:plc:abc", "aud": SERVICE, "iat": now, "exp": now + 60, "lxm": NSID }).to_string();
+    let parts = [br#"{"alg":"ES256K"}"#.as_slice(), claims.as_bytes(), &[1; 64]];
+    parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+}
+
+fn call(token: Option<&str>, body: Body) -> Request {
+    let mut request = Request::post(PATH);
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(body).unwrap()
+}
+
+async fn answer(router: &Router, request: Request) -> Response<Body> {
+    timeout(Duration::from_secs(20), router.clone().oneshot(request)).await.expect("in time").unwrap()
+}
+
+#[tokio::test]
+async fn call_without_a_place_is_refused_at_once() {
+    let (router, directory) = gateway(1).await;
+    let first = tokio::spawn(router.clone().oneshot(call(Some(&token()), Body::empty())));
+    let _asked = directory.accept().await.unwrap();
+
+    let started = Instant::now();
+    let refused = answer(&router, call(Some(&token()), Body::empty())).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!((refused.status().as_u16(), &refused.headers()[RETRY_AFTER]), (503, &"1".parse().unwrap()));
+    let body: serde_json::Value =
+        serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(body["error"], "NotEnoughResources");
+
+    // What needs no place: other paths, and what is no call.
+    for (path, status) in [("/livez", 200), ("/.well-known/did.json", 200), ("/xrpc/com.example.no", 501)] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(answer(&router, request).await.status(), status, "{path}");
+    }
+    assert_eq!(answer(&router, Request::get(PATH).body(Body::empty()).unwrap()).await.status(), 400);
+
+    // A client that goes away gives its place back.
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(answer(&router, call(None, Body::empty())).await.status(), 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_call_keeps_no_place_while_its_body_comes() {
+    let (router, _directory) = gateway(1).await;
+    let started = Instant::now();
+    let slow = answer(&router, call(None, drip()));
+    let quick = async {
+        // The slow one has been refused, and waits for its first byte.
+        sleep(Duration::from_millis(500)).await;
+        let refused = answer(&router, call(None, Body::empty())).await;
+        (refused.status(), started.elapsed())
+    };
+    let (slow, (quick, after)) = tokio::join!(slow, quick);
+    assert_eq!((slow.status().as_u16(), quick.as_u16()), (401, 401));
+    assert_eq!((started.elapsed().as_secs(), after.as_secs()), (2, 0));
+}
+
+/// A byte a second, without end.
+fn drip() -> Body {
+    Body::from_stream(stream::unfold((), |()| async {
+        sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_of_a_byte_a_second_ends_at_the_deadline() {
+    let started = Instant::now();
+    let mut body = Arriving::new(drip(), &http::HeaderMap::new());
+    let error = body.read(started + Duration::from_secs(8)).await.unwrap_err();
+    assert_eq!(started.elapsed().as_secs(), 8);
+    assert_eq!(error.into_response().status(), 400);
+    body.drop_rest(started + Duration::from_secs(8)).await;
+    assert_eq!(started.elapsed().as_secs(), 8, "the deadline holds for what is dropped too");
+}
