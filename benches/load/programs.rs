@@ -1,0 +1,171 @@
+//! The processes of a run: started on a free port, waited for until they are ready, killed when dropped.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use process::exit::Failure;
+use tokio::runtime::Runtime;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::calls::SERVICE;
+
+/// How long a process may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_millis(2);
+/// As many secrets and webhooks as the settings allow: one account makes thousands.
+const NO_LIMIT: &str = "1000000";
+
+/// What the processes of a run have in common.
+pub(crate) struct Programs {
+    /// The `athook` program.
+    athook: PathBuf,
+    /// The folder of the callers' DID documents.
+    documents: PathBuf,
+    seal_keys: PathBuf,
+    /// For the health checks.
+    runtime: Runtime,
+}
+
+/// A running process.
+pub(crate) struct Program {
+    child: Child,
+    address: SocketAddr,
+    ready_after: Duration,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Programs {
+    /// Writes what the processes need into `folder`.
+    pub(crate) fn new(athook: &Path, documents: &Path, folder: &Path) -> Result<Self, Failure> {
+        let seal_keys = folder.join("keys");
+        std::fs::write(&seal_keys, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { athook: athook.to_owned(), documents: documents.to_owned(), seal_keys, runtime })
+    }
+
+    /// `athook gateway` before the core-service at `core`.
+    pub(crate) fn gateway(&self, core: SocketAddr) -> Result<Program, Failure> {
+        let address = free_address()?;
+        let mut command = self.athook();
+        command.args(["gateway", "--listen", &address.to_string(), "--core-url", &format!("http://{core}")]);
+        command.args(["--service-did", SERVICE, "--rate-limit", "0"]);
+        command.arg("--did-documents").arg(&self.documents);
+        Program::start(command, address, || gateway_is_ready(address))
+    }
+
+    /// `athook core-service` on a database.
+    pub(crate) fn core_service(&self, database_url: &str) -> Result<Program, Failure> {
+        let address = free_address()?;
+        let mut command = self.athook();
+        command.args(["core-service", "--listen", &address.to_string(), "--database-url", database_url]);
+        command.args(["--probe", "off", "--max-secrets", NO_LIMIT, "--max-webhooks", NO_LIMIT]);
+        command.arg("--seal-keys-file").arg(&self.seal_keys);
+        Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
+    }
+
+    /// This program as the core-service that answers at once.
+    pub(crate) fn stub(&self) -> Result<Program, Failure> {
+        let address = free_address()?;
+        let mut command = bare(&std::env::current_exe()?);
+        command.args(["--answer-at-once", &address.to_string()]);
+        Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
+    }
+
+    /// Brings the schema of a database up to date.
+    pub(crate) fn migrate(&self, database_url: &str) -> Result<(), Failure> {
+        let mut command = self.athook();
+        command.args(["core-service", "migrate", "--database-url", database_url]).stderr(Stdio::piped());
+        let output = command.output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("the migration failed: {}", String::from_utf8_lossy(&output.stderr)).into())
+    }
+
+    fn athook(&self) -> Command {
+        let mut command = bare(&self.athook);
+        command.env("LOG", "warn");
+        command
+    }
+}
+
+impl Program {
+    fn start(
+        mut command: Command,
+        address: SocketAddr,
+        mut is_ready: impl FnMut() -> bool,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let mut program = Self { child: command.spawn()?, address, ready_after: Duration::ZERO };
+        while !is_ready() {
+            if let Some(status) = program.child.try_wait()? {
+                return Err(format!("{command:?} ended: {status}").into());
+            }
+            if started.elapsed() > READY_LIMIT {
+                return Err(format!("{command:?} does not get ready").into());
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+        program.ready_after = started.elapsed();
+        Ok(program)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// From its start to its first good answer about its health.
+    pub(crate) fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+}
+
+/// A command with nothing of this process's environment that could be a setting.
+fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// An address that nobody listens on.
+fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Whether `/xrpc/_health` says so: the gateway serves, and reaches its core-service.
+fn gateway_is_ready(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"GET /xrpc/_health HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer.starts_with("HTTP/1.1 200 "))
+    };
+    ask().unwrap_or(false)
+}
+
+/// Whether the standard health service says SERVING.
+async fn core_is_ready(address: SocketAddr) -> bool {
+    let Ok(endpoint) = Endpoint::new(format!("http://{address}")) else { return false };
+    let Ok(channel) = endpoint.connect().await else { return false };
+    let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    answer.is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving)
+}

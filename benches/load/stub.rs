@@ -1,0 +1,93 @@
+//! Yardstick (b): a core-service that answers at once, in a process of its own.
+//!
+//! It answers what the real one would, of the same size, and does nothing for it.
+
+use std::net::SocketAddr;
+
+use process::exit::Failure;
+use prost_types::Timestamp;
+use proto::athook::secret_service_server::{SecretService, SecretServiceServer};
+use proto::athook::webhook_service_server::{WebhookService, WebhookServiceServer};
+use proto::athook::{
+    CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse, Webhook,
+};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// Calls that one connection may have in flight, as at the core-service.
+const MAX_STREAMS: u32 = 1024;
+const CREATED_AT: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 123_000_000 };
+
+/// Serves until the process is killed.
+pub(crate) fn serve(address: SocketAddr) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Without a name for any service, the reporter says SERVING.
+        let (_reporter, health) = tonic_health::server::health_reporter();
+        Server::builder()
+            .tcp_nodelay(true)
+            .max_concurrent_streams(MAX_STREAMS)
+            .add_service(health)
+            .add_service(SecretServiceServer::new(AtOnce))
+            .add_service(WebhookServiceServer::new(AtOnce))
+            .serve(address)
+            .await
+    })?;
+    Ok(())
+}
+
+struct AtOnce;
+
+#[tonic::async_trait]
+impl SecretService for AtOnce {
+    async fn create_secret(
+        &self,
+        request: Request<CreateSecretRequest>,
+    ) -> Result<Response<CreateSecretResponse>, Status> {
+        let CreateSecretRequest { caller_did: _, name, token: _ } = request.into_inner();
+        let token = "whsec_bm90IGEgc2VjcmV0LCBub3QgYXQgYWxs".to_owned();
+        Ok(Response::new(CreateSecretResponse { name, token, created_at: Some(CREATED_AT) }))
+    }
+}
+
+#[tonic::async_trait]
+impl WebhookService for AtOnce {
+    async fn create_webhook(
+        &self,
+        request: Request<CreateWebhookRequest>,
+    ) -> Result<Response<CreateWebhookResponse>, Status> {
+        let CreateWebhookRequest {
+            caller_did: _,
+            url,
+            events,
+            active,
+            name,
+            description,
+            prefix,
+            suffix,
+            mute_words,
+            rewrite,
+            streamplace_format,
+            secret_id,
+        } = request.into_inner();
+        let webhook = Webhook {
+            id: "019b76da-a800-7000-8000-000000000000".to_owned(),
+            url,
+            events,
+            active: active.unwrap_or(false),
+            created_at: Some(CREATED_AT),
+            updated_at: None,
+            name,
+            description,
+            prefix,
+            suffix,
+            rewrite,
+            mute_words,
+            streamplace_format: Some(streamplace_format.unwrap_or(false)),
+            secret_id,
+            last_triggered: None,
+            error_count: Some(0),
+        };
+        Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook) }))
+    }
+}

@@ -1,0 +1,167 @@
+//! The development identity: a key and a DID document that `athook` keeps beside its database, so that a signed token
+//! can be had at once.
+//!
+//! Its tokens are verified like any other; the gateway finds the document in the folder, before the network.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use process::clock::Clock;
+use process::exit::Failure;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use secp256k1::{Message, PublicKey, SecretKey};
+use serde_json::json;
+
+/// The DID of the development identity. `.invalid` has no hosts (RFC 2606), so nobody else can be it.
+pub(crate) const DID: &str = "did:web:developer.athook.invalid";
+/// How long a token is good for: the most that the gateway takes.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+
+const KEY_FILE: &str = "signing.key";
+/// The multicodec prefix of a compressed secp256k1 public key.
+const SECP256K1_PUB: [u8; 2] = [0xe7, 0x01];
+
+/// The development identity of one folder.
+pub(crate) struct Developer {
+    folder: PathBuf,
+    key: SecretKey,
+}
+
+impl Developer {
+    /// The identity kept in `folder`; made, with its folder, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The folder or the key can't be read or written, or the key is none; the text names the file.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let file = folder.join(KEY_FILE);
+        let text = file_or_new(&file, || {
+            // A secret key is any number from 1 to the order of the curve: all but a negligible part of 32 bytes.
+            let key = SecretKey::from_secret_bytes(random_bytes()?)?;
+            Ok(URL_SAFE_NO_PAD.encode(key.to_secret_bytes()))
+        })?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        let bytes = bytes.ok_or_else(|| format!("{}: not a key of 32 bytes", file.display()))?;
+        let key =
+            SecretKey::from_secret_bytes(bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        let developer = Self { folder: folder.to_owned(), key };
+        developer.publish(DID)?;
+        Ok(developer)
+    }
+
+    /// Puts the document of `did`, with this identity's key, into the folder.
+    pub(crate) fn publish(&self, did: &str) -> Result<(), Failure> {
+        let key = PublicKey::from_secret_key(&self.key).serialize();
+        let multikey = format!("z{}", bs58::encode([&SECP256K1_PUB[..], &key].concat()).into_string());
+        let document = json!({
+            "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
+            "id": did,
+            "verificationMethod": [{
+                "id": format!("{did}#atproto"),
+                "type": "Multikey",
+                "controller": did,
+                "publicKeyMultibase": multikey,
+            }],
+        });
+        let file = self.folder.join(format!("{}.json", did.replace([':', '/'], "_")));
+        let text = format!("{document:#}\n");
+        if fs::read_to_string(&file).is_ok_and(|present| present == text) {
+            return Ok(());
+        }
+        // Written beside and moved: a gateway that reads the folder never sees half a document.
+        let beside = file.with_extension("new");
+        fs::write(&beside, text)
+            .and_then(|()| fs::rename(&beside, &file))
+            .map_err(|error| format!("{}: {error}", file.display()).into())
+    }
+
+    /// A service-auth token of `did` for `audience` and the method `nsid` (atproto, "Inter-Service Authentication").
+    pub(crate) fn token(
+        &self,
+        did: &str,
+        audience: &str,
+        nsid: &str,
+        clock: &Clock,
+    ) -> Result<String, Failure> {
+        let now = clock.unix_seconds();
+        let expires = now.saturating_add_unsigned(TOKEN_LIFETIME.as_secs());
+        let header = json!({ "typ": "JWT", "alg": "ES256K" });
+        let id: String = random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let claims =
+            json!({ "iat": now, "iss": did, "aud": audience, "exp": expires, "lxm": nsid, "jti": id });
+        let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let digest = ring::digest::digest(&ring::digest::SHA256, signed.as_bytes());
+        let digest: [u8; 32] = digest.as_ref().try_into()?;
+        let signature = self.key.sign_ecdsa(Message::from_digest(digest)).serialize_compact();
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+/// The text of a private file (mode 0600); made with the text of `new`, if there is none. Two processes that start at
+/// once agree on one text.
+pub(crate) fn file_or_new(
+    file: &Path,
+    new: impl FnOnce() -> Result<String, Failure>,
+) -> Result<String, Failure> {
+    let told = |error: std::io::Error| format!("{}: {error}", file.display());
+    match fs::read_to_string(file) {
+        Ok(text) => return Ok(text),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(told(error).into()),
+        Err(_) => {}
+    }
+    let beside = file.with_extension(format!("{}.new", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(&beside).and_then(|mut out| {
+        out.write_all(format!("{}\n", new().map_err(std::io::Error::other)?).as_bytes())?;
+        out.sync_all()
+    });
+    written.map_err(told)?;
+    // A link, unlike a rename, does not replace the file of a process that was faster.
+    let linked = fs::hard_link(&beside, file);
+    fs::remove_file(&beside).map_err(told)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(told(error).into()),
+        _ => Ok(fs::read_to_string(file).map_err(told)?),
+    }
+}
+
+/// Bytes from the operating system's generator.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_kept_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("athook.dev");
+        let first = Developer::open(&folder).unwrap();
+        let second = Developer::open(&folder).unwrap();
+        assert_eq!(first.key.to_secret_bytes(), second.key.to_secret_bytes());
+        let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused_by_name() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(KEY_FILE), "nonsense").unwrap();
+        let told = Developer::open(home.path()).err().unwrap().to_string();
+        assert!(told.contains("signing.key: not a key"), "{told}");
+    }
+}

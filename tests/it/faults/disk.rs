@@ -1,0 +1,106 @@
+//! The disk is full, and the database can't be written.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use sea_orm::Database as Connect;
+
+use super::load::{Load, core_service, gateway, until_ready};
+use crate::harness::processes::Service;
+
+/// $1: `disk`, where a small one can be mounted, or `limit`, where the size of a process's files is limited in its place.
+/// $2: the folder of the database, $3: where to keep a copy of it at the end. Then the command, and a word a line: fill,
+/// free.
+const SCRIPT: &str = r#"
+    how=$1 folder=$2 kept=$3
+    shift 3
+    case $how in
+        disk) mount -t tmpfs -o size=2m tmpfs "$folder" || exit 1 ;;
+        limit) trap '' XFSZ ;;
+    esac
+    "$@" </dev/null &
+    served=$!
+    fill() {
+        case $how in
+            disk) dd if=/dev/zero of="$folder/ballast" bs=4096 2>/dev/null ;;
+            limit) prlimit --pid "$served" --fsize=65536: ;;
+        esac
+    }
+    free() {
+        case $how in
+            disk) rm "$folder/ballast" ;;
+            limit) prlimit --pid "$served" --fsize=unlimited: ;;
+        esac
+    }
+    while read -r word; do
+        case $word in fill) fill ;; free) free ;; esac
+    done
+    kill -9 "$served"
+    wait "$served"
+    cp "$folder"/athook.db* "$kept"
+"#;
+
+/// The command before a service whose disk can be filled. In a namespace of its own even an ordinary user can mount.
+fn disk_of_its_own<'a>(folder: &'a str, kept: &'a str) -> Vec<&'a str> {
+    let can_mount = ["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"];
+    let can_mount = Command::new("unshare").args(can_mount).output().is_ok_and(|out| out.status.success());
+    let mut command = if can_mount { vec!["unshare", "-rm"] } else { Vec::new() };
+    command.extend(["sh", "-c", SCRIPT, "sh", if can_mount { "disk" } else { "limit" }, folder, kept]);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full() {
+    let (folder, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, kept) = (folder.path().display().to_string(), kept.path().display().to_string());
+    let url = format!("sqlite://{folder}/athook.db?mode=rwc");
+    let mut core = core_service(&url).leashed(&disk_of_its_own(&folder, &kept)).start().await;
+    let gateway = gateway(core.address).await;
+    let mut load = Load::start(&gateway);
+    load.acknowledged(20).await;
+    core.say("fill");
+    load.failed(20).await;
+    let done = load.stop().await;
+    // Reading goes on.
+    until_ready(&gateway).await;
+    core.say("free");
+    done.failed_left_nothing().await;
+    done.all_exist().await;
+    core.let_go().await;
+    let copy = Connect::connect(format!("sqlite://{kept}/athook.db")).await.unwrap();
+    done.rows_agree(&copy).await;
+}
+
+/// Without what lets root write all the same.
+fn as_anybody() -> &'static [&'static str] {
+    match Command::new("id").arg("-u").output().unwrap().stdout.as_slice() {
+        b"0\n" => &["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"],
+        _ => &[],
+    }
+}
+
+#[tokio::test]
+async fn read_only_file_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("athook.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let (ended, log) = Service::core_service(&url).start().await.terminate().await;
+    assert!(ended.success(), "{log}");
+    let mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    mode(&file, 0o444);
+    for folder_mode in [0o755, 0o555] {
+        mode(folder.path(), folder_mode);
+        let told = Service::core_service(&url).under(as_anybody()).fails().await;
+        mode(folder.path(), 0o755);
+        let told = told.lines().last().unwrap();
+        assert!(told.starts_with("error: ") && told.contains("athook.db"), "{told}");
+        assert!(told.contains("readonly") || told.contains("unable to open"), "{told}");
+    }
+    // SQLite gives the files beside the database its mode.
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        mode(&entry.unwrap().path(), 0o644);
+    }
+    Service::core_service(&url).under(as_anybody()).start().await;
+}

@@ -1,0 +1,114 @@
+//! Two core-services on one database: they start together, and count together.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::load::{gateway, number};
+use crate::harness::database::{Database, Kind};
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key};
+use crate::harness::on_both;
+use crate::harness::processes::Service;
+use crate::harness::stack::{Answer, CREATE_SECRET, CREATE_WEBHOOK};
+
+/// Creations that race.
+const RACING: usize = 256;
+
+on_both! {
+    async fn both_start_on_an_empty_database(on: Kind) {
+        let database = Database::create(on, false).await;
+        let url = database.url();
+        let start = async || {
+            let core = Service::core_service(&url).start().await;
+            let gateway = gateway(core.address).await;
+            (core, gateway)
+        };
+        let (one, other) = tokio::join!(start(), start());
+        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+        for (_, gateway) in [&one, &other] {
+            gateway.knows(&alice);
+        }
+        // They have the same index key: what one has made is the other's duplicate.
+        let hook = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
+        one.1.call(&alice, CREATE_WEBHOOK, &hook).await.ok();
+        other.1.call(&alice, CREATE_WEBHOOK, &hook).await.error(400, "DuplicateWebhook");
+    }
+}
+
+/// Two pairs on one database, and somebody whom both know.
+struct Two {
+    database: Database,
+    gateways: [Arc<Gateway>; 2],
+    alice: Identity,
+    _cores: [Service; 2],
+}
+
+impl Two {
+    async fn start() -> Self {
+        let database = Database::create(Kind::Postgres, false).await;
+        let (one, other) = tokio::join!(
+            Service::core_service(&database.url()).start(),
+            Service::core_service(&database.url()).start()
+        );
+        let gateways = [gateway(one.address).await, gateway(other.address).await];
+        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+        for gateway in &gateways {
+            gateway.knows(&alice);
+        }
+        Self { database, gateways, alice, _cores: [one, other] }
+    }
+
+    /// Sends all inputs at once, to one pair and the other by turns.
+    async fn race(&self, nsid: &str, inputs: impl Iterator<Item = Value>) -> Vec<Answer> {
+        let calls = inputs
+            .zip(self.gateways.iter().cycle())
+            .map(async |(input, gateway)| gateway.call(&self.alice, nsid, &input).await);
+        join_all(calls).await
+    }
+
+    async fn rows(&self, table: &str) -> usize {
+        let connection = self.database.connect().await;
+        let rows = number(&connection, &format!("SELECT count(*) AS n FROM {table}")).await;
+        let counted = number(&connection, &format!("SELECT sum({table}s) AS n FROM account")).await;
+        assert_eq!(rows, counted);
+        rows
+    }
+}
+
+/// Asserts that `made` answers are successes and all others this error.
+fn so_many(answers: &[Answer], made: usize, otherwise: &str) {
+    let (ok, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!(ok.len(), made);
+    for answer in refused {
+        answer.error(400, otherwise);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_limit_of_secrets() {
+    let two = Two::start().await;
+    let answers = two.race(CREATE_SECRET, (0..RACING).map(|number| json!({ "name": format!("n{number}") })));
+    so_many(&answers.await, 100, "InvalidRequest");
+    assert_eq!(two.rows("secret").await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exactly_the_limit_of_webhooks() {
+    let two = Two::start().await;
+    let input = |number| json!({ "url": format!("https://hooks.example/{number}"), "events": ["chat"] });
+    // Up to one below the limit first: then the race is for one place.
+    so_many(&two.race(CREATE_WEBHOOK, (0..49).map(input)).await, 49, "");
+    so_many(&two.race(CREATE_WEBHOOK, (49..49 + RACING).map(input)).await, 1, "TooManyWebhooks");
+    assert_eq!(two.rows("webhook").await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn same_url_makes_one_webhook() {
+    let two = Two::start().await;
+    let input = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
+    let answers = two.race(CREATE_WEBHOOK, std::iter::repeat_n(input, RACING)).await;
+    so_many(&answers, 1, "DuplicateWebhook");
+    assert_eq!(two.rows("webhook").await, 1);
+}

@@ -1,0 +1,315 @@
+//! The unchanged gateway before a service that is not athook's: a method made up here, with its own lexicon and
+//! `.proto`, through `--lexicons` and `--descriptors`; and how each gRPC status comes out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost_reflect::{DescriptorPool, Value as Field};
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key};
+use crate::harness::rpc_stub::{Answers, RpcStub, decoded, descriptors, message};
+
+const PROTO: &str = r#"
+syntax = "proto3";
+package com.example;
+import "google/protobuf/timestamp.proto";
+import "xrpc/v1/annotations.proto";
+
+service Garden {
+  option (xrpc.v1.error_domain) = "garden.example";
+  rpc Plant(PlantRequest) returns (PlantResponse) {
+    option (xrpc.v1.method) = {
+      nsid: "com.example.garden.plant"
+      errors: { code: FAILED_PRECONDITION reason: "FROZEN" name: "GroundFrozen" }
+      errors: { code: ALREADY_EXISTS name: "BedTaken" }
+      errors: { code: UNAUTHENTICATED name: "AuthenticationRequired" }
+      errors: { code: NOT_FOUND name: "NotFound" }
+    };
+  }
+  rpc Look(LookRequest) returns (LookResponse) {
+    option (xrpc.v1.method) = { nsid: "com.example.garden.look" };
+  }
+  rpc Clear(ClearRequest) returns (ClearResponse) {
+    option (xrpc.v1.method) = { nsid: "com.example.garden.clear" };
+  }
+}
+message PlantRequest {
+  string gardener = 1 [(xrpc.v1.role) = CALLER];
+  string bed = 2;
+  optional int32 row_count = 3;
+}
+message PlantResponse { string bed = 1; int32 row_count = 2; google.protobuf.Timestamp planted_at = 3; }
+message LookRequest {
+  string gardener = 1 [(xrpc.v1.role) = CALLER];
+  optional int64 limit = 2;
+  repeated string tag = 3;
+}
+message LookResponse { repeated string beds = 1; optional int64 limit = 2; }
+message ClearRequest { string gardener = 1 [(xrpc.v1.role) = CALLER]; string bed = 2; }
+message ClearResponse {}
+"#;
+
+fn lexicons() -> [Value; 3] {
+    let document = |id: &str, main: Value| json!({ "lexicon": 1, "id": id, "defs": { "main": main } });
+    let body = |schema: Value| json!({ "encoding": "application/json", "schema": schema });
+    [
+        document(
+            "com.example.garden.plant",
+            json!({
+                "type": "procedure",
+                "input": body(json!({
+                    "type": "object",
+                    "required": ["bed"],
+                    "properties": {
+                        "bed": { "type": "string" },
+                        "rowCount": { "type": "integer", "default": 3 },
+                    },
+                })),
+                "output": body(json!({
+                    "type": "object",
+                    "required": ["bed", "rowCount", "plantedAt"],
+                    "properties": {
+                        "bed": { "type": "string" },
+                        "rowCount": { "type": "integer" },
+                        "plantedAt": { "type": "string", "format": "datetime" },
+                    },
+                })),
+                "errors": [{ "name": "GroundFrozen" }, { "name": "BedTaken" }, { "name": "NotFound" }],
+            }),
+        ),
+        document(
+            "com.example.garden.look",
+            json!({
+                "type": "query",
+                "parameters": {
+                    "type": "params",
+                    "properties": {
+                        "limit": { "type": "integer", "default": 50 },
+                        "tag": { "type": "array", "items": { "type": "string" } },
+                    },
+                },
+                "output": body(json!({
+                    "type": "object",
+                    "required": ["beds"],
+                    "properties": {
+                        "beds": { "type": "array", "items": { "type": "string" } },
+                        "limit": { "type": "integer" },
+                    },
+                })),
+            }),
+        ),
+        document(
+            "com.example.garden.clear",
+            json!({
+                "type": "procedure",
+                "input": body(json!({
+                    "type": "object",
+                    "required": ["bed"],
+                    "properties": { "bed": { "type": "string" } },
+                })),
+            }),
+        ),
+    ]
+}
+
+fn pool() -> DescriptorPool {
+    DescriptorPool::decode(descriptors(PROTO).as_slice()).unwrap()
+}
+
+async fn start(answers: Arc<Answers>) -> (RpcStub, Gateway, Identity) {
+    let stub = RpcStub::start(answers).await;
+    let gateway = Gateway::before(stub.address).serving(&lexicons(), &descriptors(PROTO)).start().await;
+    let caller = Identity::new("did:web:gardener.invalid", Key::k256());
+    gateway.knows(&caller);
+    (stub, gateway, caller)
+}
+
+#[tokio::test]
+async fn procedure_is_served() {
+    let pool = pool();
+    let (_stub, gateway, caller) = start(Arc::new(move |path, bytes, metadata| {
+        assert_eq!(path, "/com.example.Garden/Plant");
+        assert!(metadata.contains_key("grpc-timeout") && metadata.contains_key("x-request-id"));
+        let request = decoded(&pool, "com.example.PlantRequest", bytes);
+        let get = |name: &str| request.get_field_by_name(name).unwrap().into_owned();
+        assert_eq!(get("gardener"), Field::String("did:web:gardener.invalid".into()));
+        let time = pool.get_message_by_name("google.protobuf.Timestamp").unwrap();
+        let mut planted = prost_reflect::DynamicMessage::new(time);
+        planted.set_field_by_name("seconds", Field::I64(1_700_000_000));
+        planted.set_field_by_name("nanos", Field::I32(7_000_000));
+        let fields = HashMap::from([
+            ("bed", get("bed")),
+            ("row_count", get("row_count")),
+            ("planted_at", Field::Message(planted)),
+        ]);
+        Ok(message(&pool, "com.example.PlantResponse", &fields))
+    }))
+    .await;
+    let nsid = "com.example.garden.plant";
+    let planted = gateway.call(&caller, nsid, &json!({ "bed": "roses" })).await.ok();
+    assert_eq!(planted, json!({ "bed": "roses", "rowCount": 3, "plantedAt": "2023-11-14T22:13:20.007Z" }));
+    let planted = gateway.call(&caller, nsid, &json!({ "bed": "roses", "rowCount": 0 })).await.ok();
+    assert_eq!(planted["rowCount"], 0, "0 is not absent");
+    for (input, words) in [
+        (json!({ "bed": "roses", "rowCount": 1.5 }), "input.rowCount"),
+        (json!({ "bed": "roses", "rowCount": 3_000_000_000_u32 }), "input.rowCount"),
+        (json!({ "rowCount": 1 }), "input.bed: required"),
+    ] {
+        let message = gateway.call(&caller, nsid, &input).await.error(400, "InvalidRequest");
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn query_is_served() {
+    let pool = pool();
+    let (_stub, gateway, caller) = start(Arc::new(move |_, bytes, _| {
+        let request = decoded(&pool, "com.example.LookRequest", bytes);
+        let get = |name: &str| request.get_field_by_name(name).unwrap().into_owned();
+        let fields = HashMap::from([("beds", get("tag")), ("limit", get("limit"))]);
+        Ok(message(&pool, "com.example.LookResponse", &fields))
+    }))
+    .await;
+    let nsid = "com.example.garden.look";
+    assert_eq!(gateway.query(&caller, nsid, "").await.ok(), json!({ "beds": [], "limit": 50 }));
+    let looked = gateway.query(&caller, nsid, "?tag=a+b&tag=%C3%A9&limit=0&unknown=1&unknown=2").await.ok();
+    assert_eq!(looked, json!({ "beds": ["a b", "é"], "limit": 0 }));
+    for (query, words) in [
+        ("?limit=1&limit=2", "limit"),
+        ("?limit=one", "limit"),
+        ("?limit=1.0", "limit"),
+        ("?limit=", "limit"),
+        ("?tag=%00", "U+0000"),
+        ("?tag=%ff", "UTF-8"),
+    ] {
+        let message = gateway.query(&caller, nsid, query).await.error(400, "InvalidRequest");
+        assert!(message.contains(words), "{query}: {message}");
+    }
+    gateway.call(&caller, nsid, &json!({})).await.error(400, "InvalidRequest");
+}
+
+#[tokio::test]
+async fn method_without_output_has_an_empty_body() {
+    let (_stub, gateway, caller) = start(Arc::new(|_, _, _| Ok(Bytes::new()))).await;
+    let answer = gateway.call(&caller, "com.example.garden.clear", &json!({ "bed": "roses" })).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn answer_that_does_not_fit_is_ours() {
+    let (_stub, gateway, caller) = start(Arc::new(|_, _, _| Ok(Bytes::new()))).await;
+    let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
+    answer.error(500, "InternalServerError");
+    let (_stub, gateway, caller) = start(Arc::new(|_, _, _| Ok(Bytes::from_static(b"\xff\xff")))).await;
+    let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
+    answer.error(500, "InternalServerError");
+}
+
+/// An HTTP status and an error name.
+type Outcome = (u16, &'static str);
+
+/// The code, and what comes out for it: bare or with a foreign domain's reason, and with the service's own reason.
+const CODES: [(Code, Outcome, Outcome); 16] = [
+    (Code::Cancelled, (504, "UpstreamTimeout"), (504, "UpstreamTimeout")),
+    (Code::Unknown, (500, "InternalServerError"), (500, "InternalServerError")),
+    (Code::InvalidArgument, (400, "InvalidRequest"), (400, "InvalidRequest")),
+    (Code::DeadlineExceeded, (504, "UpstreamTimeout"), (504, "UpstreamTimeout")),
+    (Code::NotFound, (400, "NotFound"), (400, "NotFound")),
+    (Code::AlreadyExists, (400, "BedTaken"), (400, "BedTaken")),
+    (Code::PermissionDenied, (502, "UpstreamFailure"), (403, "Forbidden")),
+    (Code::ResourceExhausted, (429, "RateLimitExceeded"), (429, "RateLimitExceeded")),
+    (Code::FailedPrecondition, (400, "InvalidRequest"), (400, "GroundFrozen")),
+    (Code::Aborted, (500, "InternalServerError"), (500, "InternalServerError")),
+    (Code::OutOfRange, (400, "InvalidRequest"), (400, "InvalidRequest")),
+    (Code::Unimplemented, (501, "MethodNotImplemented"), (501, "MethodNotImplemented")),
+    (Code::Internal, (500, "InternalServerError"), (500, "InternalServerError")),
+    (Code::Unavailable, (502, "UpstreamFailure"), (502, "UpstreamFailure")),
+    (Code::DataLoss, (500, "InternalServerError"), (500, "InternalServerError")),
+    (Code::Unauthenticated, (502, "UpstreamFailure"), (401, "AuthenticationRequired")),
+];
+
+/// A detail that no client may see with a 5xx.
+const DETAIL: &str = "row 7 of 10.0.0.5";
+
+fn failing(code: Code, domain: Option<&'static str>, reason: &'static str) -> Arc<Answers> {
+    Arc::new(move |_, _, _| {
+        Err(match domain {
+            None => Status::new(code, DETAIL),
+            Some(domain) => {
+                Status::with_error_details(code, DETAIL, ErrorDetails::with_error_info(reason, domain, []))
+            }
+        })
+    })
+}
+
+async fn comes_out(answers: Arc<Answers>) -> (u16, String, String) {
+    let (_stub, gateway, caller) = start(answers).await;
+    let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
+    let body = answer.json();
+    let text = |field: &str| body[field].as_str().unwrap().to_owned();
+    (answer.status.as_u16(), text("error"), text("message"))
+}
+
+fn check(code: Code, came: &(u16, String, String), expected: Outcome) {
+    let (status, name, message) = came;
+    assert_eq!((*status, name.as_str()), expected, "{code:?}");
+    assert_eq!(message == DETAIL, *status < 500, "{code:?}: {message}");
+}
+
+#[tokio::test]
+async fn every_code_bare() {
+    for (code, bare, _) in CODES {
+        check(code, &comes_out(failing(code, None, "")).await, bare);
+    }
+}
+
+#[tokio::test]
+async fn every_code_with_a_foreign_domain() {
+    for (code, bare, _) in CODES {
+        check(code, &comes_out(failing(code, Some("elsewhere.example"), "FROZEN")).await, bare);
+    }
+}
+
+#[tokio::test]
+async fn every_code_with_a_reason() {
+    for (code, _, with_reason) in CODES {
+        check(code, &comes_out(failing(code, Some("garden.example"), "FROZEN")).await, with_reason);
+    }
+}
+
+#[tokio::test]
+async fn reasons_that_all_methods_share() {
+    for (reason, expected) in
+        [("RATE_LIMITED", (429, "RateLimitExceeded")), ("OVERLOADED", (503, "NotEnoughResources"))]
+    {
+        let answers = failing(Code::ResourceExhausted, Some("garden.example"), reason);
+        check(Code::ResourceExhausted, &comes_out(answers).await, expected);
+        // Before a row with the code alone.
+        let answers = failing(Code::AlreadyExists, Some("garden.example"), reason);
+        check(Code::AlreadyExists, &comes_out(answers).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn drift_stops_the_start_and_lists_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let [mut plant, look, mut clear] = lexicons();
+    plant["defs"]["main"]["input"]["schema"]["properties"]["shade"] = json!({ "type": "string" });
+    plant["defs"]["main"]["errors"] = json!([{ "name": "GroundFrozen" }]);
+    clear["id"] = json!("com.example.garden.raze");
+    for (number, document) in [plant, look, clear].iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{number}.json")), document.to_string()).unwrap();
+    }
+    let file = folder.path().join("descriptors.bin");
+    std::fs::write(&file, descriptors(PROTO)).unwrap();
+    let error = gateway::bound(Some(folder.path()), Some(&file)).expect_err("drift");
+    let told = process::exit::chain(&error);
+    for words in ["shade", "BedTaken", "com.example.garden.raze", "com.example.garden.clear"] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+}

@@ -1,0 +1,39 @@
+//! What the tests stand on: the real stack on a real database, signed tokens, and the other sides as stubs.
+//!
+//! Everything listens on port 0 and every stack has its own database, so that tests run side by side.
+
+pub(crate) mod database;
+pub(crate) mod directory;
+#[path = "../../egress/tests/it/dns.rs"]
+pub(crate) mod dns;
+pub(crate) mod gateway;
+pub(crate) mod identity;
+pub(crate) mod logs;
+pub(crate) mod postgres;
+pub(crate) mod processes;
+pub(crate) mod receiver;
+pub(crate) mod rpc_stub;
+pub(crate) mod stack;
+
+/// Runs each test on SQLite and on Postgres: `async fn outcome(on: Kind) { … }` becomes `sqlite::outcome` and
+/// `postgres::outcome`.
+macro_rules! on_both {
+    ($(async fn $name:ident($on:ident: $kind:ty) $body:block)*) => {
+        $(async fn $name($on: $kind) $body)*
+
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::harness::database::Kind::Sqlite).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::harness::database::Kind::Postgres).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,102 @@
+//! A database for one test.
+
+use std::path::PathBuf;
+
+use sea_orm::{ConnectionTrait as _, Database as Connect, DatabaseConnection, Statement};
+
+use crate::harness::postgres::Server;
+
+/// Which database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// An empty database of its own.
+pub(crate) enum Database {
+    Sqlite { folder: tempfile::TempDir },
+    Postgres { name: String, own: Option<Server> },
+}
+
+impl Database {
+    /// Makes one; on a server of its own, if it is to be stopped.
+    pub(crate) async fn create(kind: Kind, own_server: bool) -> Self {
+        match kind {
+            Kind::Sqlite => Self::Sqlite { folder: tempfile::tempdir().unwrap() },
+            Kind::Postgres => {
+                let own = tokio::task::spawn_blocking(move || {
+                    if own_server {
+                        return Some(Server::start("off").expect("Postgres starts"));
+                    }
+                    Server::shared();
+                    None
+                });
+                let own = own.await.unwrap();
+                let name = format!("t{}", random_name());
+                let admin = own.as_ref().unwrap_or_else(|| Server::shared()).url("postgres");
+                let admin = Connect::connect(admin).await.unwrap();
+                admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+                admin.close().await.unwrap();
+                Self::Postgres { name, own }
+            }
+        }
+    }
+
+    /// For `--database-url`.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite { folder } => {
+                format!("sqlite://{}?mode=rwc", folder.path().join("athook.db").display())
+            }
+            Self::Postgres { name, own } => own.as_ref().unwrap_or_else(|| Server::shared()).url(name),
+        }
+    }
+
+    /// A connection beside the service's own, to look at rows.
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
+        Connect::connect(self.url()).await.unwrap()
+    }
+
+    /// Stops the database's own server.
+    pub(crate) fn pause(&mut self) {
+        self.server().pause();
+    }
+
+    /// Starts it again.
+    pub(crate) fn resume(&mut self) {
+        self.server().resume();
+    }
+
+    fn server(&mut self) -> &mut Server {
+        match self {
+            Self::Postgres { own: Some(server), .. } => server,
+            _ => panic!("the database has no server of its own"),
+        }
+    }
+
+    /// All rows of a Postgres table, as it shows them.
+    pub(crate) async fn rows_as_text(&self, table: &str) -> String {
+        let sql = format!("SELECT coalesce(string_agg(t::text, chr(10)), '') AS rows FROM {table} t");
+        let connection = self.connect().await;
+        let row =
+            connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
+        row.unwrap().unwrap().try_get("", "rows").unwrap()
+    }
+
+    /// The files of a SQLite database, for a search of their bytes.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Sqlite { folder } => {
+                std::fs::read_dir(folder.path()).unwrap().flatten().map(|e| e.path()).collect()
+            }
+            Self::Postgres { .. } => Vec::new(),
+        }
+    }
+}
+
+fn random_name() -> String {
+    let mut bytes = [0_u8; 12];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).unwrap();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,96 @@
+//! A PLC directory on loopback, which answers as a test wants it to, and counts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use http::{Response, StatusCode};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// What the directory says of one DID.
+#[derive(Clone)]
+pub(crate) enum Says {
+    Document(Value),
+    Status(u16),
+    RedirectTo(String),
+    /// Takes the request and never answers.
+    Nothing,
+    /// A body without end.
+    TooMuch,
+}
+
+#[derive(Default)]
+struct Entries {
+    says: HashMap<String, Says>,
+    asked: HashMap<String, usize>,
+}
+
+/// The directory. It stops when dropped.
+pub(crate) struct Directory {
+    url: String,
+    entries: Arc<Mutex<Entries>>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Directory {
+    /// An empty directory: every DID is 404.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let entries = Arc::new(Mutex::new(Entries::default()));
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&entries));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, entries, serving }
+    }
+
+    /// For `--plc-url`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on the directory says this of `did`.
+    pub(crate) fn says(&self, did: &str, says: Says) {
+        self.entries.lock().unwrap().says.insert(did.to_owned(), says);
+    }
+
+    /// How often it was asked for `did`.
+    pub(crate) fn asked(&self, did: &str) -> usize {
+        self.entries.lock().unwrap().asked.get(did).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(State(entries): State<Arc<Mutex<Entries>>>, request: Request) -> Response<Body> {
+    let path = request.uri().path().trim_start_matches('/');
+    // A did:web host asks for its one document; it is kept under the path.
+    let says = {
+        let mut entries = entries.lock().unwrap();
+        *entries.asked.entry(path.to_owned()).or_default() += 1;
+        entries.says.get(path).cloned()
+    };
+    let response = Response::builder();
+    match says {
+        None => {
+            response.status(StatusCode::NOT_FOUND).body(Body::from(r#"{"message":"DID not registered"}"#))
+        }
+        Some(Says::Status(status)) => response.status(status).body(Body::empty()),
+        Some(Says::RedirectTo(url)) => response.status(302).header("location", url).body(Body::empty()),
+        Some(Says::Document(document)) => {
+            response.header("content-type", "application/did+ld+json").body(Body::from(document.to_string()))
+        }
+        Some(Says::Nothing) => std::future::pending().await,
+        Some(Says::TooMuch) => {
+            let chunks = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 16 * 1024]));
+            response.body(Body::from_stream(chunks))
+        }
+    }
+    .unwrap()
+}

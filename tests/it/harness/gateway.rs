@@ -1,0 +1,119 @@
+//! A gateway alone, before any gRPC server.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser as _;
+use process::shutdown::Shutdown;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::harness::identity::Identity;
+use crate::harness::logs;
+use crate::harness::stack::{Answer, read};
+
+/// The service DID of gateways made here.
+pub(crate) const SERVICE: &str = "did:web:garden.example";
+
+/// A gateway that is being put together.
+pub(crate) struct Setup {
+    flags: Vec<String>,
+    folder: tempfile::TempDir,
+}
+
+/// A running gateway. It stops when dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    client: reqwest::Client,
+    folder: tempfile::TempDir,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Gateway {
+    /// A gateway before the gRPC server at `core`.
+    pub(crate) fn before(core: SocketAddr) -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            folder.path().join(name).display().to_string()
+        };
+        let core = format!("http://{core}");
+        let flags = [
+            "gateway",
+            "--core-url",
+            &core,
+            "--service-did",
+            SERVICE,
+            "--plc-url",
+            "http://127.0.0.1:9",
+            "--did-documents",
+            &path("documents"),
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        Setup { flags, folder }
+    }
+
+    /// Puts the document of `identity` into the gateway's folder.
+    pub(crate) fn knows(&self, identity: &Identity) {
+        let file =
+            self.folder.path().join("documents").join(format!("{}.json", identity.did.replace(':', "_")));
+        std::fs::write(file, identity.document().to_string()).unwrap();
+    }
+
+    /// Calls a procedure.
+    pub(crate) async fn call(&self, caller: &Identity, nsid: &str, input: &Value) -> Answer {
+        let url = format!("http://{}/xrpc/{nsid}", self.address);
+        read(self.client.post(url).bearer_auth(caller.token(SERVICE, nsid)).json(input)).await
+    }
+
+    /// Calls a query, with a query string that begins with `?`.
+    pub(crate) async fn query(&self, caller: &Identity, nsid: &str, query: &str) -> Answer {
+        let url = format!("http://{}/xrpc/{nsid}{query}", self.address);
+        read(self.client.get(url).bearer_auth(caller.token(SERVICE, nsid))).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Setup {
+    /// Serving these lexicons and descriptors in place of the built-in ones.
+    pub(crate) fn serving(self, lexicons: &[Value], descriptors: &[u8]) -> Self {
+        let folder = self.folder.path().join("lexicons");
+        for document in lexicons {
+            let path = folder.join(document["id"].as_str().unwrap().replace('.', "/")).with_extension("json");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, document.to_string()).unwrap();
+        }
+        let file = self.folder.path().join("descriptors.bin");
+        std::fs::write(&file, descriptors).unwrap();
+        self.flag("--lexicons", &text(&folder)).flag("--descriptors", &text(&file))
+    }
+
+    /// With a flag.
+    pub(crate) fn flag(mut self, flag: &str, value: &str) -> Self {
+        self.flags.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Starts it, without waiting for the gRPC server.
+    pub(crate) async fn start(self) -> Gateway {
+        let Self { flags, folder } = self;
+        logs::keep();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_, config) = gateway::config::RawArgs::try_parse_from(&flags).unwrap().check().unwrap();
+        let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
+        let serving = tokio::spawn(async move { gateway::serve(config, listener, shutdown).await.unwrap() });
+        Gateway { address, client: reqwest::Client::new(), folder, serving }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

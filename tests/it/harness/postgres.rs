@@ -1,0 +1,125 @@
+//! One Postgres server for a test run, started on first use and gone with the process.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+/// A running server. Its standard input is the leash: when this process ends, however it ends, the script behind it
+/// reads the end of the file, stops the server and removes its folder.
+pub(crate) struct Server {
+    port: u16,
+    leash: Child,
+}
+
+/// $1: the folder of initdb and postgres, $2: the folder for the data, $3: the port, $4: whether commits wait for the
+/// disk. Then a word a line: stop, start.
+const SCRIPT: &str = r#"
+    begin() {
+        "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+            -c fsync="$fsync" -c max_connections=400 -c shared_buffers=64MB -c max_wal_size=512MB </dev/null &
+        server=$!
+    }
+    end() { kill -INT "$server"; wait "$server"; }
+    programs=$1 folder=$2 port=$3 fsync=$4
+    "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || {
+        cat "$folder/log" >&2; exit 1; }
+    begin
+    while read -r word; do
+        case $word in stop) end ;; start) begin ;; esac
+    done
+    end
+    rm -rf "$folder"
+"#;
+
+/// How often a start is tried: another process may take the port that was found free.
+const TRIES: usize = 5;
+
+impl Server {
+    /// The server of this test run.
+    pub(crate) fn shared() -> &'static Self {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(|| {
+            let started = (0..TRIES).find_map(|_| Self::start("off"));
+            started.expect("Postgres does not start; its words are above")
+        })
+    }
+
+    /// The URL of a database of this server.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://athook@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Stops the server, and keeps its data.
+    pub(crate) fn pause(&mut self) {
+        self.say("stop");
+    }
+
+    /// Starts it again.
+    pub(crate) fn resume(&mut self) {
+        self.say("start");
+    }
+
+    fn say(&mut self, word: &str) {
+        let words = self.leash.stdin.as_mut().expect("piped");
+        writeln!(words, "{word}").expect("the script reads");
+    }
+
+    /// A server of its own, for a test that stops it. `fsync` is `off` for tests: nothing of theirs outlives the machine.
+    pub(crate) fn start(fsync: &str) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::Builder::new().prefix("athook-postgres-").tempdir().unwrap().keep();
+        let mut command = as_unprivileged(&folder);
+        let programs = programs().expect(
+            "the tests need PostgreSQL's programs (initdb, postgres); on Debian: apt-get install postgresql",
+        );
+        command.args(["sh", "-c", SCRIPT, "sh"]).arg(programs).arg(&folder).args([&port.to_string(), fsync]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("sh, and runuser when root, are there");
+        let mut words = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while words.read_line(&mut line).unwrap() > 0 {
+            if line.contains("ready to accept connections") {
+                std::thread::spawn(move || std::io::copy(&mut words, &mut std::io::sink()));
+                return Some(Self { port, leash: child });
+            }
+            eprint!("{line}");
+            line.clear();
+        }
+        child.wait().expect("the script has ended");
+        None
+    }
+}
+
+/// Postgres refuses to run as root: then it runs as the user `postgres`, which owns the folder.
+fn as_unprivileged(folder: &std::path::Path) -> Command {
+    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let mut command = Command::new("env");
+    if root {
+        let owned = Command::new("chown").arg("postgres").arg(folder).status().unwrap();
+        assert!(owned.success(), "the user postgres is missing; install PostgreSQL");
+        command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", "env"]);
+    }
+    command.current_dir(folder);
+    command
+}
+
+/// The folder of the server's programs: the newest of Debian's, else that of the PATH. `None`: they are not here.
+pub(crate) fn programs() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
+        .unwrap_or_default();
+    versions.retain(|folder| folder.join("initdb").exists());
+    versions.sort();
+    versions.pop().or_else(|| {
+        let found = Command::new("sh").args(["-c", "dirname \"$(command -v initdb)\""]).output().unwrap();
+        let folder = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
+        folder.join("initdb").exists().then_some(folder)
+    })
+}

@@ -1,0 +1,326 @@
+//! Both services on a database of their own, and a client.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser as _;
+use core_service::config::{RawCoreArgs, RawListen};
+use http::{HeaderMap, StatusCode};
+use process::settings::{Problems, RawShared, Shared};
+use process::shutdown::Shutdown;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::database::{Database, Kind};
+use crate::harness::directory::{Directory, Says};
+use crate::harness::identity::{Identity, Key};
+use crate::harness::logs;
+use crate::harness::receiver::Authority;
+
+pub(crate) const CREATE_SECRET: &str = "place.wisp.v2.secret.create";
+pub(crate) const CREATE_WEBHOOK: &str = "place.stream.server.createWebhook";
+/// The service DID that stacks run under.
+pub(crate) const SERVICE: &str = "did:web:hooks.example";
+
+/// A stack that is being put together.
+pub(crate) struct Setup {
+    kind: Kind,
+    core: Vec<String>,
+    gateway: Vec<String>,
+    own_server: bool,
+    folder: tempfile::TempDir,
+}
+
+/// A running stack. It stops when dropped.
+pub(crate) struct Stack {
+    pub(crate) database: Database,
+    pub(crate) directory: Directory,
+    /// Somebody whom the directory knows.
+    pub(crate) alice: Identity,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) core: SocketAddr,
+    client: reqwest::Client,
+    core_flags: Vec<String>,
+    core_shutdown: Shutdown,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+/// The flags of the core-service, for one that runs in the test's process.
+#[derive(clap::Parser)]
+struct CoreArgs {
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: String,
+    #[command(flatten)]
+    core: RawCoreArgs,
+    #[command(flatten)]
+    shared: RawShared,
+}
+
+impl CoreArgs {
+    fn check(self) -> core_service::config::Config {
+        let Self { listen, core, shared } = self;
+        let mut problems = Problems::new();
+        let shared = Shared::check(shared, &mut problems);
+        let listen = RawListen { flag: "--listen", text: &listen };
+        let config = core_service::config::Config::check(core, listen, &shared, &mut problems);
+        problems.finish(config).unwrap()
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The body, which is JSON.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The output of a call that succeeded.
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{self:?}");
+        self.json()
+    }
+
+    /// Asserts an error: its status and name, and that the body is `{error, message}` and no more. Returns the message.
+    pub(crate) fn error(&self, status: u16, name: &str) -> String {
+        let body = self.json();
+        let fields: Vec<&String> = body.as_object().expect("an object").keys().collect();
+        assert_eq!(fields, ["error", "message"], "{self:?}");
+        assert_eq!((self.status.as_u16(), body["error"].as_str()), (status, Some(name)), "{self:?}");
+        assert!(self.body.len() <= 1024, "{self:?}");
+        body["message"].as_str().expect("a text").to_owned()
+    }
+}
+
+impl Setup {
+    /// The defaults of the tests: loopback may be reached, and the CA of the receivers is trusted.
+    pub(crate) fn on(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), &Authority::shared().pem).unwrap();
+        std::fs::write(folder.path().join("keys"), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
+        Self { kind, core: Vec::new(), gateway: Vec::new(), own_server: false, folder }
+    }
+
+    /// With a flag of the core-service.
+    pub(crate) fn core(mut self, flag: &str, value: &str) -> Self {
+        self.core.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// With a flag of the gateway.
+    pub(crate) fn gateway(mut self, flag: &str, value: &str) -> Self {
+        self.gateway.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// On a Postgres server that the test may stop.
+    pub(crate) fn on_its_own_server(mut self) -> Self {
+        self.own_server = true;
+        self
+    }
+
+    /// Starts both services and waits until the pair is ready.
+    pub(crate) async fn start(self) -> Stack {
+        self.start_and_wait(true).await
+    }
+
+    /// Starts both services, which may never get on with each other.
+    pub(crate) async fn start_unready(self) -> Stack {
+        self.start_and_wait(false).await
+    }
+
+    async fn start_and_wait(self, ready: bool) -> Stack {
+        let Self { kind, core, gateway, own_server, folder } = self;
+        logs::keep();
+        let database = Database::create(kind, own_server).await;
+        let directory = Directory::start().await;
+        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+        directory.says(&alice.did, Says::Document(alice.document()));
+
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let (keys, ca) = (file("keys"), file("ca.pem"));
+        let url = database.url();
+        let mut core_flags: Vec<String> =
+            ["core-service", "--database-url", &url, "--seal-keys-file", &keys, "--extra-ca", &ca]
+                .map(str::to_owned)
+                .to_vec();
+        if !core.iter().any(|flag| flag == "--allow-private-ranges") {
+            core_flags.extend(["--allow-private-ranges".to_owned(), "127.0.0.0/8".to_owned()]);
+        }
+        core_flags.extend(core);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let core_address = listener.local_addr().unwrap();
+        let (core_shutdown, core_task) = start_core(&core_flags, listener);
+
+        let scheme = if core_flags.iter().any(|flag| flag == "--tls-cert") { "https" } else { "http" };
+        let core_url = format!("{scheme}://{core_address}");
+        let mut gateway_flags = ["gateway", "--core-url", &core_url, "--public-url", "https://hooks.example"]
+            .map(str::to_owned)
+            .to_vec();
+        if !gateway.iter().any(|flag| flag == "--plc-url") {
+            gateway_flags.extend(["--plc-url".to_owned(), directory.url().to_owned()]);
+        }
+        gateway_flags.extend(gateway);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway_address = listener.local_addr().unwrap();
+        let (_, config) = gateway::config::RawArgs::try_parse_from(&gateway_flags).unwrap().check().unwrap();
+        let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
+        let gateway_task =
+            tokio::spawn(async move { gateway::serve(config, listener, shutdown).await.unwrap() });
+
+        let stack = Stack {
+            database,
+            directory,
+            alice,
+            gateway: gateway_address,
+            core: core_address,
+            client: reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap(),
+            core_flags,
+            core_shutdown,
+            tasks: vec![core_task, gateway_task],
+            _folder: folder,
+        };
+        if ready {
+            stack.until_ready(200).await;
+        }
+        stack
+    }
+}
+
+fn start_core(flags: &[String], listener: TcpListener) -> (Shutdown, tokio::task::JoinHandle<()>) {
+    let config = CoreArgs::try_parse_from(flags).unwrap().check();
+    let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
+    let stopping = shutdown.clone();
+    let task =
+        tokio::spawn(async move { core_service::serve(config, listener, None, stopping).await.unwrap() });
+    (shutdown, task)
+}
+
+impl Stack {
+    /// A stack with the defaults.
+    pub(crate) async fn start(kind: Kind) -> Self {
+        Setup::on(kind).start().await
+    }
+
+    /// Asks `/readyz` until it answers with `status`.
+    pub(crate) async fn until_ready(&self, status: u16) {
+        let asking = async {
+            while self.get("/readyz").await.status.as_u16() != status {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the pair gets there in 20 s");
+    }
+
+    /// Stops the core-service and waits until it is gone.
+    pub(crate) async fn stop_core(&mut self) {
+        self.core_shutdown.begin();
+        self.tasks.remove(0).await.unwrap();
+    }
+
+    /// Starts the core-service again, on the same address and database.
+    pub(crate) async fn start_core(&mut self) {
+        let listener = TcpListener::bind(self.core).await.unwrap();
+        let (shutdown, task) = start_core(&self.core_flags, listener);
+        self.core_shutdown = shutdown;
+        self.tasks.insert(0, task);
+    }
+
+    /// Somebody new whom the directory knows.
+    pub(crate) fn newcomer(&self, did: &str, key: Key) -> Identity {
+        let newcomer = Identity::new(did, key);
+        self.directory.says(did, Says::Document(newcomer.document()));
+        newcomer
+    }
+
+    /// Calls a procedure as `caller`.
+    pub(crate) async fn call_as(&self, caller: &Identity, nsid: &str, input: &Value) -> Answer {
+        self.call_with(&caller.token(SERVICE, nsid), nsid, input).await
+    }
+
+    /// Calls a procedure as alice.
+    pub(crate) async fn call(&self, nsid: &str, input: &Value) -> Answer {
+        self.call_as(&self.alice, nsid, input).await
+    }
+
+    /// Calls a procedure with this token.
+    pub(crate) async fn call_with(&self, token: &str, nsid: &str, input: &Value) -> Answer {
+        let request = self.post(nsid).bearer_auth(token).json(input);
+        self.send(request).await
+    }
+
+    /// Calls a procedure as alice with a body as it stands.
+    pub(crate) async fn call_raw(&self, nsid: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let token = self.alice.token(SERVICE, nsid);
+        let request =
+            self.post(nsid).bearer_auth(token).header("content-type", "application/json").body(body);
+        self.send(request).await
+    }
+
+    /// Creates a secret as alice; only its name is given.
+    pub(crate) async fn create_secret(&self, name: &str) -> Answer {
+        self.call(CREATE_SECRET, &json!({ "name": name })).await
+    }
+
+    /// A POST to a method, without a token or a body.
+    pub(crate) fn post(&self, nsid: &str) -> reqwest::RequestBuilder {
+        self.request(http::Method::POST, &format!("/xrpc/{nsid}"))
+    }
+
+    /// Any request.
+    pub(crate) fn request(&self, verb: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(verb, format!("http://{}{path}", self.gateway))
+    }
+
+    /// A GET without a token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(http::Method::GET, path)).await
+    }
+
+    /// Writes these bytes to the gateway, all before it reads, and returns all that comes back.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.gateway).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Writes these bytes to the gateway and returns the head of what comes back.
+    pub(crate) async fn raw_head(&self, bytes: &[u8]) -> String {
+        let mut stream = BufReader::new(TcpStream::connect(self.gateway).await.unwrap());
+        stream.write_all(bytes).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).await.unwrap() > 0 {}
+        head
+    }
+
+    /// Sends a request and reads the answer.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        read(request).await
+    }
+}
+
+/// Sends a request and reads the answer.
+pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, body: response.text().await.unwrap() }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Rules of the source tree that no compiler keeps.
+
+use std::path::{Path, PathBuf};
+
+/// The longest file of source, in lines.
+const MAX_LINES: usize = 400;
+
+#[test]
+fn no_file_is_over_400_lines() {
+    let long: Vec<String> = sources()
+        .iter()
+        .filter_map(|file| {
+            let lines = std::fs::read_to_string(file).unwrap().lines().count();
+            (lines > MAX_LINES).then(|| format!("{}: {lines}", file.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn no_file_is_called_mod_rs() {
+    let found: Vec<_> = sources().into_iter().filter(|file| file.ends_with("mod.rs")).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_gateway_names_no_method() {
+    let gateway = root().join("gateway/src");
+    let sources = sources();
+    for file in sources.iter().filter(|file| file.starts_with(&gateway)) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for word in ["place.wisp", "place.stream", "createWebhook", "secret.create"] {
+            assert!(!text.contains(word), "{} has {word}", file.display());
+        }
+        // A test of the way to the core-service may stand on a real message.
+        if !file.components().any(|part| part.as_os_str() == "tests") && !file.ends_with("tests.rs") {
+            assert!(!text.contains("proto::athook"), "{} knows a message", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//!"), "{} does not begin with //!", file.display());
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in
+        ["src", "tests", "benches", "proto", "process", "egress", "migrations", "gateway", "core-service"]
+    {
+        collect(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 20, "the sources are elsewhere");
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
