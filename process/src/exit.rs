@@ -22,9 +22,10 @@ pub fn settings(error: &WrongSettings) -> ExitCode {
     ExitCode::from(WRONG_SETTINGS)
 }
 
-/// Runs `command` to its end. A failure is told on standard error with its whole chain; exit code 1.
+/// Runs `command` to its end, on one thread: processes are scaled by their number, and what they do between two waits is
+/// short. A failure is told on standard error with its whole chain; exit code 1.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(error.into()),
