@@ -1,7 +1,8 @@
-//! What every athook process does alike: read its settings, tell the time, log, stop, exit.
+//! What every athook process does alike: allocate, read its settings, tell the time, log, stop, exit.
 //!
 //! Owns no business rule and no protocol. The gateway, the core-service and `athook` are built on it.
 
+mod allocator;
 pub mod clock;
 pub mod exit;
 pub mod logs;
