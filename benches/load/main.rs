@@ -103,6 +103,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     let callers = Callers::make(&documents)?;
     let programs = Programs::new(&args.athook, &documents, folder.path())?;
     let bench = Bench { args, callers, programs, runtime };
+    println!("disk: {:.0} synced pages of 4 KiB a second", usage::synced_pages_per_second(folder.path())?);
     let stubbed = Side::before_stub(&bench.programs)?;
     let mut errors = 0;
     for database in &args.databases {
