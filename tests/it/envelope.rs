@@ -101,13 +101,8 @@ on_both! {
         stack.call_raw(CREATE_SECRET, padded("at", 65_536)).await.ok();
         stack.call_raw(CREATE_SECRET, padded("over", 65_537)).await.error(413, "PayloadTooLarge");
         // In chunks, without a length announced.
-        let chunks = |body: String| {
-            let halves: Vec<Result<String, std::io::Error>> =
-                vec![Ok(body[..1000].to_owned()), Ok(body[1000..].to_owned())];
-            reqwest::Body::wrap_stream(futures_util::stream::iter(halves))
-        };
-        stack.call_raw(CREATE_SECRET, chunks(padded("chunks", 65_536))).await.ok();
-        stack.call_raw(CREATE_SECRET, chunks(padded("over", 65_537))).await.error(413, "PayloadTooLarge");
+        stack.call_in_chunks(CREATE_SECRET, &padded("chunks", 65_536)).await.ok();
+        stack.call_in_chunks(CREATE_SECRET, &padded("over", 65_537)).await.error(413, "PayloadTooLarge");
     }
 
     async fn early_answer_reaches_a_client_that_still_sends(on: Kind) {

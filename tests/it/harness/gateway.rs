@@ -9,9 +9,10 @@ use process::shutdown::Shutdown;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::harness::contract::Contract;
 use crate::harness::identity::Identity;
 use crate::harness::logs;
-use crate::harness::stack::{Answer, read};
+use crate::harness::stack::{Answer, read_under};
 
 /// The service DID of gateways made here.
 pub(crate) const SERVICE: &str = "did:web:garden.example";
@@ -19,6 +20,8 @@ pub(crate) const SERVICE: &str = "did:web:garden.example";
 /// A gateway that is being put together.
 pub(crate) struct Setup {
     flags: Vec<String>,
+    /// Of lexicons that are not the built-in ones.
+    contract: Option<Contract>,
     folder: tempfile::TempDir,
 }
 
@@ -26,6 +29,7 @@ pub(crate) struct Setup {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     client: reqwest::Client,
+    contract: Option<Contract>,
     folder: tempfile::TempDir,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -52,7 +56,7 @@ impl Gateway {
         ]
         .map(str::to_owned)
         .to_vec();
-        Setup { flags, folder }
+        Setup { flags, contract: None, folder }
     }
 
     /// Puts the document of `identity` into the gateway's folder.
@@ -65,13 +69,23 @@ impl Gateway {
     /// Calls a procedure.
     pub(crate) async fn call(&self, caller: &Identity, nsid: &str, input: &Value) -> Answer {
         let url = format!("http://{}/xrpc/{nsid}", self.address);
-        read(self.client.post(url).bearer_auth(caller.token(SERVICE, nsid)).json(input)).await
+        self.send(self.client.post(url).bearer_auth(caller.token(SERVICE, nsid)).json(input)).await
     }
 
     /// Calls a query, with a query string that begins with `?`.
     pub(crate) async fn query(&self, caller: &Identity, nsid: &str, query: &str) -> Answer {
         let url = format!("http://{}/xrpc/{nsid}{query}", self.address);
-        read(self.client.get(url).bearer_auth(caller.token(SERVICE, nsid))).await
+        self.send(self.client.get(url).bearer_auth(caller.token(SERVICE, nsid))).await
+    }
+
+    /// Any request to `path`.
+    pub(crate) fn request(&self, verb: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(verb, format!("http://{}{path}", self.address))
+    }
+
+    /// Sends a request and reads the answer.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        read_under(self.contract.as_ref().unwrap_or_else(|| Contract::of_athook()), request).await
     }
 }
 
@@ -83,7 +97,8 @@ impl Drop for Gateway {
 
 impl Setup {
     /// Serving these lexicons and descriptors in place of the built-in ones.
-    pub(crate) fn serving(self, lexicons: &[Value], descriptors: &[u8]) -> Self {
+    pub(crate) fn serving(mut self, lexicons: &[Value], descriptors: &[u8]) -> Self {
+        self.contract = Some(Contract::of(lexicons).unwrap());
         let folder = self.folder.path().join("lexicons");
         for document in lexicons {
             let path = folder.join(document["id"].as_str().unwrap().replace('.', "/")).with_extension("json");
@@ -103,14 +118,14 @@ impl Setup {
 
     /// Starts it, without waiting for the gRPC server.
     pub(crate) async fn start(self) -> Gateway {
-        let Self { flags, folder } = self;
+        let Self { flags, contract, folder } = self;
         logs::keep();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
         let serving = tokio::spawn(async move { gateway::serve(config, listener, shutdown).await.unwrap() });
-        Gateway { address, client: reqwest::Client::new(), folder, serving }
+        Gateway { address, client: reqwest::Client::new(), contract, folder, serving }
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::harness::contract::Contract;
+use crate::harness::contract::exchange::Asked;
 use crate::harness::database::{Database, Kind};
 use crate::harness::directory::{Directory, Says};
 use crate::harness::identity::{Identity, Key};
@@ -266,6 +268,20 @@ impl Stack {
         self.send(request).await
     }
 
+    /// Calls a procedure as alice with a body in two chunks, whose length is not announced.
+    pub(crate) async fn call_in_chunks(&self, nsid: &str, body: &str) -> Answer {
+        let (first, second) = body.split_at(body.len() / 2);
+        let chunks = [first, second].map(|chunk| Ok::<_, std::io::Error>(chunk.to_owned()));
+        let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        let token = self.alice.token(SERVICE, nsid);
+        let request = self.post(nsid).bearer_auth(token).header("content-type", "application/json");
+        let mut asked = Asked::of(&request.try_clone().expect("no body yet").build().unwrap());
+        asked.body = Some(body.as_bytes().to_vec());
+        let answer = answer_to(request.body(stream)).await;
+        Contract::of_athook().hold(&asked, &answer);
+        answer
+    }
+
     /// Creates a secret as alice; only its name is given.
     pub(crate) async fn create_secret(&self, name: &str) -> Answer {
         self.call(CREATE_SECRET, &json!({ "name": name })).await
@@ -292,6 +308,8 @@ impl Stack {
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
+        let asked = Asked::read(bytes).expect("a request");
+        Contract::of_athook().hold(&asked, &Answer::read(&answer).expect("an answer"));
         String::from_utf8(answer).unwrap()
     }
 
@@ -310,8 +328,23 @@ impl Stack {
     }
 }
 
-/// Sends a request and reads the answer.
+/// Sends a request to a gateway with the built-in lexicons and reads the answer.
 pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
+    read_under(Contract::of_athook(), request).await
+}
+
+/// Sends a request and reads the answer, which has to be as `contract` says. All that tests hear comes through here, save
+/// what they read from sockets of their own.
+pub(crate) async fn read_under(contract: &Contract, request: reqwest::RequestBuilder) -> Answer {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let asked = Asked::of(&request);
+    let answer = answer_to(reqwest::RequestBuilder::from_parts(client, request)).await;
+    contract.hold(&asked, &answer);
+    answer
+}
+
+async fn answer_to(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     Answer { status, headers, body: response.text().await.unwrap() }

@@ -8,6 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 
 use super::generator::Malformed;
+use crate::harness::contract::Contract;
+use crate::harness::contract::exchange::Asked;
+use crate::harness::stack;
 
 /// How long one request may take, whatever it is: a slow one waits for its deadline.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -114,18 +117,38 @@ impl Answer {
         self.headers.iter().find(|(present, _)| present == name).map_or("", |(_, value)| value)
     }
 
+    /// What the HTTP parser refuses never was a request.
+    fn is_by_the_parser(&self) -> bool {
+        let bare = self.header("x-request-id").is_empty() && self.body.is_empty();
+        bare && [400, 414, 431].contains(&self.status)
+    }
+
+    fn whole(&self) -> stack::Answer {
+        let field = |(name, value): &(String, String)| Some((name.parse().ok()?, value.parse().ok()?));
+        stack::Answer {
+            status: self.status.try_into().unwrap(),
+            headers: self.headers.iter().filter_map(field).collect(),
+            body: String::from_utf8_lossy(&self.body).into_owned(),
+        }
+    }
+
     /// Asserts what holds for every answer. 1 for an error, 0 for a success.
     fn check(&self, request: &Malformed, told: &impl Fn() -> String) -> usize {
         let told = || format!("{self:?}\n{}\n{}", String::from_utf8_lossy(&self.body), told());
+        if let Some(asked) = Asked::read(&request.bytes).filter(|_| !request.unframed)
+            && !self.is_by_the_parser()
+        {
+            Contract::of_athook()
+                .check(&asked, &self.whole())
+                .unwrap_or_else(|breach| panic!("{breach}: {}", told()));
+        }
         if self.status < 400 {
             assert!(self.status == 200 || self.status == 204, "{}", told());
             return 0;
         }
         assert!(self.body.len() <= MAX_BODY_BYTES, "{}", told());
         assert!(self.status < 500 || self.status == 501, "{}", told());
-        // What the HTTP parser refuses never was a request.
-        let by_the_parser = self.header("x-request-id").is_empty() && self.body.is_empty();
-        if by_the_parser && [400, 414, 431].contains(&self.status) {
+        if self.is_by_the_parser() {
             assert!(self.header("connection").contains("close"), "{}", told());
             return 1;
         }

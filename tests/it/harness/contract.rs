@@ -1,0 +1,253 @@
+//! The lexicons as the contract: whether a request that succeeded, and any answer, is what the method's lexicon and
+//! METHODS.md promise. The lexicon's rules are those of a validator that is not ours (shrike's); this gateway's own
+//! parser, decoder and encoder have no part in it.
+//!
+//! Owns the table of XRPC-wide error names and their statuses, written down a second time on purpose. Every answer that
+//! a test receives through the harness goes through [`Contract::check`]; what a test expects beyond it is its own
+//! matter.
+
+pub(crate) mod exchange;
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value};
+use shrike::lexicon::{
+    Catalog, Def, FieldSchema, ParamsDef, ValidationError, validate_input, validate_output, validate_params,
+};
+
+use crate::harness::contract::exchange::Asked;
+use crate::harness::stack::Answer;
+
+/// The longest body of an error, in bytes.
+const MAX_ERROR_BYTES: usize = 1024;
+
+/// An error name that any method may answer with, its status, and the one text of a fault on this side.
+type Wide = (&'static str, u16, Option<&'static str>);
+
+/// METHODS.md, "HTTP status". `NotFound` is for paths outside `/xrpc/` alone.
+const WIDE: [Wide; 10] = [
+    ("InvalidRequest", 400, None),
+    ("AuthenticationRequired", 401, None),
+    ("Forbidden", 403, None),
+    ("PayloadTooLarge", 413, None),
+    ("RateLimitExceeded", 429, None),
+    ("InternalServerError", 500, Some("something went wrong here; it has been logged")),
+    ("MethodNotImplemented", 501, Some("no such method here")),
+    ("UpstreamFailure", 502, Some("a service that this one depends on does not answer")),
+    ("NotEnoughResources", 503, Some("too busy or not ready; try again later")),
+    ("UpstreamTimeout", 504, Some("the request took too long; it may or may not have been carried out")),
+];
+
+/// Declared for clients that know it, and never answered: somebody else's webhook looks like one that does not exist.
+pub(crate) const NEVER_ANSWERED: &str = "Unauthorized";
+
+/// The documents that a gateway serves.
+pub(crate) struct Contract {
+    catalog: Catalog,
+}
+
+/// What about an exchange is not as the contract has it.
+pub(crate) type Breach = String;
+
+impl Contract {
+    /// That of the built-in lexicons, read from the source tree.
+    pub(crate) fn of_athook() -> &'static Self {
+        static OURS: LazyLock<Contract> = LazyLock::new(|| {
+            Contract::of(built_in().iter().map(|(_, document)| document)).expect("the lexicons are valid")
+        });
+        &OURS
+    }
+
+    /// That of these documents.
+    pub(crate) fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Result<Self, Breach> {
+        let mut catalog = Catalog::new();
+        for document in documents {
+            let added = catalog.add_schema(document.to_string().as_bytes());
+            added.map_err(|error| format!("{}: {error}", document["id"]))?;
+        }
+        Ok(Self { catalog })
+    }
+
+    /// The names of the errors that `nsid` declares.
+    pub(crate) fn declared_errors(&self, nsid: &str) -> Vec<&str> {
+        let errors = match self.catalog.main_def(nsid) {
+            Some(Def::Query(query)) => &query.errors,
+            Some(Def::Procedure(procedure)) => &procedure.errors,
+            _ => return Vec::new(),
+        };
+        errors.iter().map(|error| error.name.as_str()).collect()
+    }
+
+    /// Panics unless the exchange is as the contract has it.
+    pub(crate) fn hold(&self, asked: &Asked, answer: &Answer) {
+        if let Err(breach) = self.check(asked, answer) {
+            panic!("not as the lexicon has it: {breach}\n{asked:?}\n{answer:?}");
+        }
+    }
+
+    /// Whether the exchange is as the contract has it.
+    pub(crate) fn check(&self, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+        if answer.headers.get("access-control-allow-origin").is_none_or(|value| value != "*") {
+            return Err("no CORS header".to_owned());
+        }
+        if asked.verb == Method::OPTIONS && answer.status.is_success() {
+            return Ok(());
+        }
+        let nsid = asked.nsid();
+        if !answer.status.is_success() {
+            return self.check_error(nsid, asked, answer);
+        }
+        if answer.status != StatusCode::OK {
+            return Err("a success is 200".to_owned());
+        }
+        match nsid {
+            None => Ok(()),
+            Some(nsid) => self.check_success(nsid, asked, answer),
+        }
+    }
+
+    fn check_success(&self, nsid: &str, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+        let invalid = |error: ValidationError| error.to_string();
+        let (output, verbs) = match self.catalog.main_def(nsid) {
+            Some(Def::Query(query)) => {
+                let mut params = parameters(query.parameters.as_ref(), asked.query.as_deref())?;
+                validate_params(&self.catalog, nsid, &mut params).map_err(invalid)?;
+                (&query.output, [Method::GET, Method::HEAD].as_slice())
+            }
+            Some(Def::Procedure(procedure)) => {
+                if procedure.input.is_some() {
+                    let mut input = asked.json()?;
+                    validate_input(&self.catalog, nsid, &mut input).map_err(invalid)?;
+                }
+                (&procedure.output, [Method::POST].as_slice())
+            }
+            _ => return Err(format!("{nsid} succeeded without a lexicon")),
+        };
+        if !verbs.contains(&asked.verb) {
+            return Err(format!("{} succeeded, {verbs:?} were to", asked.verb));
+        }
+        match output {
+            Some(body) if answer.headers.get("content-type").is_none_or(|value| *value != body.encoding) => {
+                Err(format!("the answer is not {}", body.encoding))
+            }
+            Some(_) if asked.verb == Method::HEAD => empty(answer),
+            Some(_) => {
+                let output = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+                validate_output(&self.catalog, nsid, &output).map_err(invalid)
+            }
+            None => empty(answer),
+        }
+    }
+
+    fn check_error(&self, nsid: Option<&str>, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+        if answer.headers.get("content-type").is_none_or(|value| value != "application/json") {
+            return Err("an error is application/json".to_owned());
+        }
+        if asked.verb == Method::HEAD {
+            return empty(answer);
+        }
+        if answer.body.len() > MAX_ERROR_BYTES {
+            return Err(format!("an error of {} bytes", answer.body.len()));
+        }
+        let body: Map<String, Value> =
+            serde_json::from_str(&answer.body).map_err(|error| format!("an error is an object: {error}"))?;
+        let (Some(Value::String(name)), Some(Value::String(message)), 2) =
+            (body.get("error"), body.get("message"), body.len())
+        else {
+            return Err("an error has `error` and `message`, two texts, and nothing else".to_owned());
+        };
+        let status = answer.status.as_u16();
+        let (expected, text) = self.promised(nsid, asked, name)?;
+        if status != expected {
+            return Err(format!("{name} is {expected}"));
+        }
+        if text.is_some_and(|text| text != message) {
+            return Err(format!("{name} has one text"));
+        }
+        if status == 401 && !answer.headers.contains_key("www-authenticate") {
+            return Err("a 401 has a challenge".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The status that `name` has here, and its text if that is fixed.
+    fn promised(
+        &self,
+        nsid: Option<&str>,
+        asked: &Asked,
+        name: &str,
+    ) -> Result<(u16, Option<&'static str>), Breach> {
+        if name == NEVER_ANSWERED {
+            return Err(format!("{name} is declared and never used"));
+        }
+        let declared = nsid.is_some_and(|nsid| self.declared_errors(nsid).contains(&name));
+        let wide = WIDE.iter().find(|(wide, ..)| *wide == name);
+        match wide {
+            _ if declared && name != "AuthenticationRequired" => Ok((400, None)),
+            Some((_, status, text)) => Ok((*status, *text)),
+            None if name == "NotFound" && !asked.path.starts_with("/xrpc/") => Ok((404, None)),
+            None => Err(format!("{name} is not declared, and not XRPC-wide")),
+        }
+    }
+}
+
+/// The documents of the source tree: path below the folder of the lexicons, and content.
+pub(crate) fn built_in() -> &'static [(String, Value)] {
+    static DOCUMENTS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("gateway/lexicons");
+        let mut found = Vec::new();
+        collect(&folder, &folder, &mut found);
+        found
+    });
+    &DOCUMENTS
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, Value)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(root, &path, found);
+        } else {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            found.push((name, serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()));
+        }
+    }
+}
+
+fn empty(answer: &Answer) -> Result<(), Breach> {
+    if answer.body.is_empty() { Ok(()) } else { Err("the body is to be empty".to_owned()) }
+}
+
+/// The query string as the values that the schema names. What it does not name stays text.
+fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<String, Value>, Breach> {
+    let mut parameters = Map::new();
+    for (name, text) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let field = schema.and_then(|schema| schema.properties.get(name.as_ref()));
+        match field {
+            None => {}
+            Some(FieldSchema::Array { items, .. }) => {
+                let list = parameters.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                list.as_array_mut().expect("made as one").push(typed(items, &text)?);
+            }
+            Some(field) => {
+                if parameters.insert(name.to_string(), typed(field, &text)?).is_some() {
+                    return Err(format!("{name} was given twice"));
+                }
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+fn typed(field: &FieldSchema, text: &str) -> Result<Value, Breach> {
+    let value = match field {
+        FieldSchema::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
+        FieldSchema::Boolean { .. } => text.parse::<bool>().ok().map(Value::from),
+        _ => Some(Value::from(text)),
+    };
+    value.ok_or_else(|| format!("{text:?} is not of its parameter's type"))
+}
+
+mod tests;

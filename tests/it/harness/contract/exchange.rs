@@ -1,0 +1,91 @@
+//! A request as the contract looks at it, and both sides of an exchange read from the bytes of HTTP/1.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use serde_json::Value;
+
+use crate::harness::contract::Breach;
+use crate::harness::stack::Answer;
+
+/// Header fields that are read.
+const MAX_HEADERS: usize = 128;
+
+/// What was asked.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) verb: Method,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    /// `None`: it went out in pieces that nobody kept.
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+impl Asked {
+    /// What this request asks.
+    pub(crate) fn of(request: &reqwest::Request) -> Self {
+        let body = request.body().map_or(Some(&[][..]), reqwest::Body::as_bytes).map(<[u8]>::to_vec);
+        Self {
+            verb: request.method().clone(),
+            path: request.url().path().to_owned(),
+            query: request.url().query().map(str::to_owned),
+            body,
+        }
+    }
+
+    /// The first request in `bytes`; `None` when they begin with none that HTTP/1 has.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let httparse::Status::Complete(head) = request.parse(bytes).ok()? else { return None };
+        let target: Uri = request.path?.parse().ok()?;
+        Some(Self {
+            verb: request.method?.parse().ok()?,
+            path: target.path().to_owned(),
+            query: target.query().map(str::to_owned),
+            body: body(&fields(request.headers), &bytes[head..]),
+        })
+    }
+
+    /// The method that the path names, whether there is one or not. Health is none.
+    pub(super) fn nsid(&self) -> Option<&str> {
+        self.path.strip_prefix("/xrpc/").filter(|nsid| *nsid != "_health")
+    }
+
+    /// The body, which is JSON.
+    pub(super) fn json(&self) -> Result<Value, Breach> {
+        let body = self.body.as_ref().ok_or("nobody kept the body")?;
+        serde_json::from_slice(body).map_err(|error| format!("the body was taken and is no JSON: {error}"))
+    }
+}
+
+impl Answer {
+    /// The first answer in `bytes`; `None` when they begin with none.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut answer = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = answer.parse(bytes).ok()? else { return None };
+        let headers = fields(answer.headers);
+        let body = body(&headers, &bytes[head..])?;
+        Some(Self {
+            status: StatusCode::from_u16(answer.code?).ok()?,
+            headers,
+            body: String::from_utf8(body).ok()?,
+        })
+    }
+}
+
+fn fields(headers: &[httparse::Header<'_>]) -> HeaderMap {
+    let field = |header: &httparse::Header<'_>| {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(header.value).ok()?))
+    };
+    headers.iter().filter_map(field).collect()
+}
+
+/// The body whose length the headers tell. One in chunks is nobody's.
+fn body(headers: &HeaderMap, rest: &[u8]) -> Option<Vec<u8>> {
+    if headers.contains_key("transfer-encoding") {
+        return None;
+    }
+    let length = headers.get("content-length").map_or(Some(0), |value| value.to_str().ok()?.parse().ok())?;
+    Some(rest.get(..length)?.to_vec())
+}
