@@ -8,6 +8,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use process::files::places;
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
 use proto::athook::secret_service_server::SecretServiceServer;
@@ -107,14 +108,14 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
         .add_service(InterceptedService::new(webhooks, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1alpha, guard))
-        .serve_with_incoming_shutdown(accepted(listener, MAX_CONNECTIONS), shutdown.draining());
+        .serve_with_incoming_shutdown(accepted(listener, places(MAX_CONNECTIONS)), shutdown.draining());
     let health_alone = async {
         match health_listener {
             None => Ok(()),
             Some(listener) => {
                 limited()
                     .add_service(health)
-                    .serve_with_incoming_shutdown(accepted(listener, MAX_CONNECTIONS), shutdown.draining())
+                    .serve_with_incoming_shutdown(accepted(listener, places(MAX_CONNECTIONS)), shutdown.draining())
                     .await
             }
         }

@@ -31,7 +31,7 @@ pub(crate) enum UrlRule {
     Credentials,
 }
 
-/// An absolute URL with a host and without user name, password and fragment, as the WHATWG rules write it.
+/// A lexicon `uri` that is an absolute URL with a host and without user name, password and fragment, as the WHATWG rules write it.
 /// Never printed: a Discord URL carries its credential in the path.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WebhookUrl(Url);
@@ -46,8 +46,8 @@ impl WebhookUrl {
         if text.len() > MAX_BYTES {
             return Err(UrlRule::Length);
         }
-        // The parser would take it, encoded in a path or cut off at the ends.
-        if text.contains('\0') {
+        // The parser would take the one encoded in a path or cut off at the ends, and mend much of the other.
+        if text.contains('\0') || !is_lexicon_uri(text) {
             return Err(UrlRule::Syntax);
         }
         let mut url: Url = text.parse().map_err(|_| UrlRule::Syntax)?;
@@ -76,6 +76,20 @@ impl WebhookUrl {
     }
 }
 
+/// Whether `text` has the lexicon's format `uri`, as the reference implementation reads it: a scheme of letters, digits
+/// and `_`, a colon, perhaps `//`, then no slash, and no white space anywhere.
+fn is_lexicon_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let is_space = |character: char| character.is_whitespace() || character == '\u{feff}';
+    !scheme.is_empty()
+        && scheme.chars().all(is_word)
+        && !rest.is_empty()
+        && !rest.starts_with('/')
+        && !rest.contains(is_space)
+}
+
 impl fmt::Debug for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
@@ -96,7 +110,7 @@ mod tests {
     fn normalised() {
         for (text, stored) in [
             ("https://example.com", "https://example.com/"),
-            (" HTTPS://EXAMPLE.com:443/a/../b?c#d ", "https://example.com/b?c"),
+            ("HTTPS://EXAMPLE.com:443/a/../b?c#d", "https://example.com/b?c"),
             ("https://bücher.example/ä", "https://xn--bcher-kva.example/%C3%A4"),
             ("https:\\\\example.com\\a", "https://example.com/a"),
             ("https://2130706433/", "https://127.0.0.1/"),
@@ -118,6 +132,12 @@ mod tests {
             ("https://exa mple.com/", UrlRule::Syntax),
             ("https://example.com/\0", UrlRule::Syntax),
             ("https://example.com/a\0b", UrlRule::Syntax),
+            (" https://example.com/", UrlRule::Syntax),
+            ("https://example.com/ ", UrlRule::Syntax),
+            ("https://example.com/\u{feff}", UrlRule::Syntax),
+            ("https://exam\tple.com/", UrlRule::Syntax),
+            ("https:///example.com/", UrlRule::Syntax),
+            ("https:/example.com/", UrlRule::Syntax),
             ("https://[::1/", UrlRule::Syntax),
             ("https://example.com:65536/", UrlRule::Syntax),
             ("http://example.com/", UrlRule::NotHttps),

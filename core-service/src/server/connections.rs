@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// Connections at once; one more waits in the operating system's queue until another closes. A gateway has one.
+/// Connections at once, if there are files for them; one more waits in the operating system's queue until another closes. A gateway has one.
 pub(super) const MAX_CONNECTIONS: usize = 512;
 /// What every HTTP/2 connection begins with (RFC 9113, section 3.4), in bytes. A TLS handshake, which has its
 /// own limit, is longer.
