@@ -20,13 +20,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use process::exit::chain;
+use process::files::places;
 use process::shutdown::{End, Shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
-/// Connections at once; one more waits in the operating system's queue until another closes.
+/// Connections at once, if there are files for them; one more waits in the operating system's queue until another closes.
 const MAX_CONNECTIONS: usize = 8192;
 /// How long a client may take to send the head of a request, and how long a connection may be without a request. Twice
 /// that at most; a client that then does not go is cut off after as long again.
@@ -56,6 +57,13 @@ pub(crate) struct Limits {
     connections: usize,
     /// [`HEAD_TIME`].
     head_time: Duration,
+}
+
+impl Limits {
+    /// Those of a gateway in this process.
+    pub(crate) fn of_this_process() -> Self {
+        Self { connections: places(MAX_CONNECTIONS), ..Self::default() }
+    }
 }
 
 impl Default for Limits {

@@ -99,7 +99,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
         places: Semaphore::new(xrpc::MAX_CALLS),
     };
     let router = xrpc::routes::router(xrpc, &config, shutdown.clone());
-    connections::serve(listener, router, connections::Limits::default(), shutdown).await;
+    connections::serve(listener, router, connections::Limits::of_this_process(), shutdown).await;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 
+use crate::files;
 use crate::settings::WrongSettings;
 
 /// Whatever ends a command.
@@ -23,8 +24,10 @@ pub fn settings(error: &WrongSettings) -> ExitCode {
 }
 
 /// Runs `command` to its end, on one thread: processes are scaled by their number, and what they do between two waits is
-/// short. A failure is told on standard error with its whole chain; exit code 1.
+/// short; and with as many open files as the
+/// operating system lets it have. A failure is told on standard error with its whole chain; exit code 1.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    files::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(command),

@@ -7,6 +7,7 @@
 mod clients;
 mod database;
 mod disk;
+mod files;
 mod hangs;
 mod killed;
 mod load;

@@ -83,7 +83,7 @@ impl Contract {
     /// Panics unless the exchange is as the contract has it.
     pub(crate) fn hold(&self, asked: &Asked, answer: &Answer) {
         if let Err(breach) = self.check(asked, answer) {
-            panic!("not as the lexicon has it: {breach}\n{asked:?}\n{answer:?}");
+            panic!("not as the lexicon has it: {breach}\n{}\n{answer:?}", asked.told());
         }
     }
 

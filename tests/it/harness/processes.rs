@@ -105,6 +105,14 @@ impl Service {
         log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
+    /// How many files and sockets it may have open: the soft limit and the hard one.
+    pub(crate) fn limit_of_open_files(&self) -> (u64, u64) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.process.child.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut numbers = line.split_whitespace().map(|word| word.parse().unwrap_or(u64::MAX));
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
     /// How many files and sockets it has open.
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.child.id())).unwrap().count()

@@ -1,11 +1,16 @@
 //! A request as the contract looks at it, and both sides of an exchange read from the bytes of HTTP/1.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::harness::contract::Breach;
 use crate::harness::stack::Answer;
 
+/// How much of a body is told, in bytes.
+const MAX_TOLD_BYTES: usize = 2000;
 /// Header fields that are read.
 const MAX_HEADERS: usize = 128;
 
@@ -53,7 +58,15 @@ impl Asked {
     /// The body, which is JSON.
     pub(super) fn json(&self) -> Result<Value, Breach> {
         let body = self.body.as_ref().ok_or("nobody kept the body")?;
-        serde_json::from_slice(body).map_err(|error| format!("the body was taken and is no JSON: {error}"))
+        let whole = serde_json::from_slice(body);
+        whole.map(value).map_err(|error| format!("the body was taken and is no JSON: {error}"))
+    }
+
+    /// The request in words, cut short.
+    pub(super) fn told(&self) -> String {
+        let Self { verb, path, query, body } = self;
+        let body = body.as_deref().map(|body| String::from_utf8_lossy(&body[..body.len().min(MAX_TOLD_BYTES)]));
+        format!("{verb} {path} {query:?} {body:?}")
     }
 }
 
@@ -70,6 +83,21 @@ impl Answer {
             headers,
             body: String::from_utf8(body).ok()?,
         })
+    }
+}
+
+/// The value of any JSON. A number that no 64 bits hold is `null` here, which is as wrong where the lexicon has a field and
+/// as little a matter where it has none.
+#[expect(clippy::needless_pass_by_value, reason = "mapped over what was parsed")]
+fn value(json: Box<RawValue>) -> Value {
+    let text = json.get();
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text) {
+        let members = members.into_iter().map(|(name, member)| (name, value(member)));
+        Value::Object(Map::from_iter(members))
+    } else if let Ok(items) = serde_json::from_str::<Vec<Box<RawValue>>>(text) {
+        Value::Array(items.into_iter().map(value).collect())
+    } else {
+        serde_json::from_str(text).unwrap_or(Value::Null)
     }
 }
 

@@ -85,6 +85,7 @@ fn breach(outcome: Result<(), Breach>, words: &str) {
 fn inputs_and_outputs() {
     let good = r#"{"bed":"a","rows":1,"kind":"beans","at":"2026-01-02T03:04:05.678Z","more":null}"#;
     planted(good, good).unwrap();
+    planted(r#"{"bed":"a","more":[{"bed":1e999,"c":-1e999}]}"#, good).unwrap();
     for (wrong, words) in [
         ("{}", "bed"),
         (r#"{"bed":7}"#, "bed"),
@@ -100,6 +101,7 @@ fn inputs_and_outputs() {
         breach(planted(wrong, good), words);
         breach(planted(good, wrong), words);
     }
+    breach(planted(r#"{"bed":"a","rows":1e999}"#, good), "rows");
     breach(planted("{", good), "no JSON");
     breach(planted(good, "{"), "EOF");
     breach(planted(good, ""), "not application/json");
