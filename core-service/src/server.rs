@@ -115,7 +115,10 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
             Some(listener) => {
                 limited()
                     .add_service(health)
-                    .serve_with_incoming_shutdown(accepted(listener, places(MAX_CONNECTIONS)), shutdown.draining())
+                    .serve_with_incoming_shutdown(
+                        accepted(listener, places(MAX_CONNECTIONS)),
+                        shutdown.draining(),
+                    )
                     .await
             }
         }

@@ -28,7 +28,12 @@ pub fn places(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     let places = share(limit, wanted);
     if places < wanted {
-        tracing::warn!(limit, places, wanted, "fewer connections than wanted: the limit of open files is low");
+        tracing::warn!(
+            limit,
+            places,
+            wanted,
+            "fewer connections than wanted: the limit of open files is low"
+        );
     }
     places
 }

@@ -5,6 +5,7 @@
 mod harness;
 
 mod concealment;
+mod contract;
 mod core_grpc;
 mod envelope;
 mod faults;

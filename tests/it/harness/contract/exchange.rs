@@ -65,7 +65,8 @@ impl Asked {
     /// The request in words, cut short.
     pub(super) fn told(&self) -> String {
         let Self { verb, path, query, body } = self;
-        let body = body.as_deref().map(|body| String::from_utf8_lossy(&body[..body.len().min(MAX_TOLD_BYTES)]));
+        let body =
+            body.as_deref().map(|body| String::from_utf8_lossy(&body[..body.len().min(MAX_TOLD_BYTES)]));
         format!("{verb} {path} {query:?} {body:?}")
     }
 }
