@@ -11,7 +11,7 @@ mod envelope;
 mod faults;
 mod foreign_service;
 mod hostile_json;
-
+mod http2_flood;
 mod malformed;
 mod programs;
 mod secret_create;
