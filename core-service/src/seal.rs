@@ -175,7 +175,7 @@ fn key_id(key: &[u8]) -> [u8; KEY_ID_BYTES] {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -279,6 +279,19 @@ mod tests {
             let keys = keys(&[1]);
             let sealed = keys.seal(nonce, Purpose::IndexKey, &text);
             prop_assert_eq!(keys.open(Purpose::IndexKey, &sealed), Ok(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_opens(bytes in any::<Vec<u8>>(), start in 0_usize..40) {
+            let keys = keys(&[1]);
+            prop_assert!(keys.open(Purpose::IndexKey, &bytes).is_err());
+            // With a head that fits, up to somewhere.
+            let sealed = keys.seal([7; NONCE_BYTES], Purpose::IndexKey, b"text");
+            let start = &sealed[..start.min(sealed.len() - 1)];
+            let spliced = [start, &bytes].concat();
+            prop_assert_eq!(keys.open(Purpose::IndexKey, &spliced).is_ok(), spliced == sealed);
         }
     }
 

@@ -69,6 +69,54 @@ mod tests {
         }
     }
 
+    /// The interop vectors of the network.
+    #[test]
+    fn vectors() {
+        for text in [
+            "did:method:val",
+            "did:method:VAL",
+            "did:method:val123",
+            "did:method:123",
+            "did:method:val-two",
+            "did:method:val_two",
+            "did:method:val.two",
+            "did:method:val:two",
+            "did:method:val%BB",
+            "did:m:v",
+            "did:method::::val",
+            "did:method:-",
+            "did:method:-:_:.:%ab",
+            "did:method:.",
+            "did:method:_",
+            "did:method::.",
+            "did:onion:2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid",
+            "did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N",
+            "did:ethr:0xb9c5714089478a327f09197987f16f9e5d936e8a",
+        ] {
+            assert!(text.parse::<Did>().is_ok(), "{text}");
+        }
+        for text in [
+            "did",
+            "didmethodval",
+            "method:did:val",
+            "did:method:",
+            "didmethod:val",
+            "did:methodval)",
+            ":did:method:val",
+            "did.method.val",
+            "did:method:val:",
+            "did:method:val%",
+            "DID:method:val",
+            "did:METHOD:val",
+            "did:m123:val",
+            "did:method:val/two",
+            "did:method:val?two",
+            "did:method:val#two",
+        ] {
+            assert!(text.parse::<Did>().is_err(), "{text}");
+        }
+    }
+
     #[test]
     fn length() {
         let longest = format!("did:plc:{}", "a".repeat(MAX_BYTES - 8));

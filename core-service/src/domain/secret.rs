@@ -104,6 +104,41 @@ mod tests {
         }
     }
 
+    /// The interop vectors of the network.
+    #[test]
+    fn vectors_of_record_keys() {
+        for text in [
+            "self",
+            "example.com",
+            "~1.2-3_",
+            "dHJ1ZQ",
+            "literal:self",
+            "pre:fix",
+            ":",
+            "-",
+            "_",
+            "~",
+            "self.",
+            "lang:",
+            ":lang",
+        ] {
+            assert!(text.parse::<SecretName>().is_ok(), "{text}");
+        }
+        for text in [
+            "alpha/beta",
+            "#extra",
+            "@handle",
+            "any space",
+            "any+space",
+            "number[3]",
+            "number(3)",
+            "\"quote\"",
+            "dHJ1ZQ==",
+        ] {
+            assert!(text.parse::<SecretName>().is_err(), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn name_is_a_record_key(text in "[ -~é]{0,20}") {

@@ -99,6 +99,8 @@ fn is_made_of(text: &str, punctuation: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::{Did, Method, NotACaller};
 
     #[test]
@@ -114,6 +116,25 @@ mod tests {
             assert_eq!(did.as_str(), text);
             assert_eq!(did.to_string(), text);
         }
+    }
+
+    /// Interop vectors of the network that are DIDs, of methods that no account has. What a did:plc looks like inside is
+    /// the directory's matter: it need not be 24 characters of base32.
+    #[test]
+    fn dids_that_are_no_callers() {
+        for text in [
+            "did:method:val",
+            "did:method:VAL",
+            "did:method:val%BB",
+            "did:m:v",
+            "did:method::::val",
+            "did:method:-:_:.:%ab",
+            "did:onion:2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid",
+            "did:ethr:0xb9c5714089478a327f09197987f16f9e5d936e8a",
+        ] {
+            assert_eq!(text.parse::<Did>(), Err(NotACaller), "{text}");
+        }
+        assert!("did:plc:short".parse::<Did>().is_ok());
     }
 
     #[test]
@@ -134,6 +155,22 @@ mod tests {
         assert_eq!(did.method(), Method::Web { host, port });
         let did: Did = "did:plc:7iza6de2dwap2sbkpav7c6c6".parse().unwrap();
         assert_eq!(did.method(), Method::Plc);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(text in any::<String>()) {
+            prop_assert!(text.parse::<Did>().is_err());
+        }
+
+        #[test]
+        fn any_did_can_be_taken_apart(text in "did:(plc|web):[a-zA-Z0-9.%_:-]{0,20}(%3A[0-9]{0,6})?") {
+            if let Ok(did) = text.parse::<Did>() {
+                prop_assert_eq!(did.as_str(), &text);
+                let is_plc = did.method() == Method::Plc;
+                prop_assert_eq!(is_plc, text.starts_with("did:plc:"));
+            }
+        }
     }
 
     #[test]

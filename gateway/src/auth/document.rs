@@ -43,6 +43,7 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_oneof, proptest};
     use serde_json::{Value, json};
 
     use super::Document;
@@ -95,6 +96,42 @@ mod tests {
     fn no_document() {
         for json in ["", "[]", "{}", "{\"id\":7}", "<html>"] {
             assert!(Document::parse(json.as_bytes()).is_none(), "{json}");
+        }
+    }
+
+    /// A member of a verification method: what belongs there, or anything else.
+    fn member(good: Value) -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(good),
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "z[1-9A-Za-z]{0,60}".prop_map(Value::from),
+            prop::collection::vec(any::<String>().prop_map(Value::from), 0..3).prop_map(Value::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_document(json in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Document::parse(&json).is_none());
+        }
+
+        #[test]
+        fn any_method_is_read_or_refused(
+            id in member(json!("#atproto")),
+            kind in member(json!("Multikey")),
+            key in member(json!(KEY)),
+            methods in member(json!([])),
+        ) {
+            let method = json!({ "id": id, "type": kind, "publicKeyMultibase": key });
+            for methods in [json!([method]), methods] {
+                let document = json!({ "id": DID, "verificationMethod": methods }).to_string();
+                if let Some(document) = Document::parse(document.as_bytes()) {
+                    let found = document.signing_key().is_ok();
+                    prop_assert!(!found || (id == "#atproto" && kind == "Multikey"));
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Documents that are lexicons, and documents that are not.
 
+mod any_json;
+
 use std::fs;
 use std::path::Path;
 
@@ -58,6 +60,61 @@ fn every_type_of_the_language_is_known() {
         r#"{"type": "permission-set", "permissions": [{"type": "permission", "resource": "rpc"}]}"#,
     ] {
         parse::document(&with_main(main)).expect(main);
+    }
+}
+
+/// The interop vectors of the network.
+#[test]
+fn ids_are_nsids() {
+    let parsed = |id: &str| {
+        let document = serde_json::json!({"lexicon": 1, "id": id, "defs": {"a": {"type": "token"}}});
+        parse::document(&document.to_string()).is_ok()
+    };
+    let long = |count| format!("com.{}.foo", "o".repeat(count));
+    for id in [
+        long(63).as_str(),
+        &format!("com.example.{}", "o".repeat(63)),
+        &format!("com.{}foo", "middle.".repeat(44)),
+        "com.example.fooBar",
+        "net.users.bob.ping",
+        "a.b.c",
+        "m.xn--masekowski-d0b.pl",
+        "one.two.three.four-and.FiVe",
+        "one.2.three",
+        "a-0.b-1.c",
+        "a0.b1.cc",
+        "cn.8.lex.stuff",
+        "test.12345.record",
+        "a.0.c",
+        "com.example.f00",
+        "org.4chan.lex.getThing",
+        "onion.2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.lex.deleteThing",
+    ] {
+        assert!(parsed(id), "{id}");
+    }
+    for id in [
+        long(64).as_str(),
+        &format!("com.example.{}", "o".repeat(64)),
+        &format!("com.{}foo", "middle.".repeat(45)),
+        "com.example.foo.*",
+        "com.example.foo.blah*",
+        "com.exa💩ple.thing",
+        "a-0.b-1.c-3",
+        "a-0.b-1.c-o",
+        "1.0.0.127.record",
+        "0two.example.foo",
+        "example.com",
+        "a.",
+        ".one.two.three",
+        "one.two.three ",
+        "one.two..three",
+        " one.two.three",
+        "com.atproto.feed.p@st",
+        "com.atproto.feed.p_st",
+        "com.example-.foo",
+        "com.example.fooBar.2",
+    ] {
+        assert!(!parsed(id), "{id}");
     }
 }
 

@@ -3,9 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXUPPER};
+use proptest::prelude::{Just, any, prop_oneof, proptest};
 
 use super::SigningKey;
+use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::Signer;
+use crate::auth::token::Algorithm;
 
 const K256_2019: &str = "EcdsaSecp256k1VerificationKey2019";
 const P256_2019: &str = "EcdsaSecp256r1VerificationKey2019";
@@ -88,6 +91,66 @@ fn multikeys_have_a_prefix_and_a_compressed_point() {
     assert_eq!(of(&[0xed, 0x01], &signer.point(true)), None);
     let hex = HEXLOWER.encode(&[&[0xe7, 0x01], &signer.point(true)[..]].concat());
     assert_eq!(SigningKey::from_method("Multikey", &format!("f{hex}")), None);
+}
+
+/// The interop vectors of the network: type, key, the same key as a Multikey, signature over the same message, and
+/// whether it verifies. The network's own verdict differs in one thing: for records it refuses a high S, which service
+/// auth takes. Signatures in DER never get as far as a key: they have another length.
+#[test]
+fn known_signatures() {
+    let message = STANDARD_NO_PAD.decode("oWVoZWxsb2V3b3JsZA").unwrap();
+    let k256 = "z25z9DTpsiYYJKGsWmSPJK2NFN8PcJtZig12K59UgW7q5t";
+    let p256 = "zxdM8dSstjrpZaRUwBmDvjGXweKuEMVN95A9oJBFjkWMh";
+    let k256 = (K256_2019, k256, "zQ3shqwJEJyMBsBXCWyCBpUBMqxcon9oHB7mCvx4sSpMdLJwc", Algorithm::Es256k);
+    let p256 = (P256_2019, p256, "zDnaembgSGUhZULN2Caob4HLJPaxBh92N7rtH21TErzqf8HQo", Algorithm::Es256);
+    for ((kind, key, multikey, algorithm), signature) in [
+        (p256, "2vZNsG3UKvvO/CDlrdvyZRISOFylinBh0Jupc6KcWoJWExHptCfduPleDbG3rko3YZnn9Lw0IjpixVmexJDegg"),
+        (p256, "2vZNsG3UKvvO/CDlrdvyZRISOFylinBh0Jupc6KcWoKp7O4VS9giSAah8k5IUbXIW00SuOrjfEqQ9HEkN9JGzw"),
+        (k256, "5WpdIuEUUfVUYaozsi8G0B3cWO09cgZbIIwg1t2YKdUn/FEznOndsz/qgiYb89zwxYCbB71f7yQK5Lr7NasfoA"),
+        (k256, "5WpdIuEUUfVUYaozsi8G0B3cWO09cgZbIIwg1t2YKdXYA67MYxYiTMAVfdnkDCMN9S5B3vHosRe07aORmoshoQ"),
+    ] {
+        let key = SigningKey::from_method(kind, key).unwrap();
+        assert_eq!(SigningKey::from_method("Multikey", multikey), Some(key.clone()));
+        let mut bytes: [u8; 64] = STANDARD_NO_PAD.decode(signature).unwrap().try_into().unwrap();
+        assert_eq!(key.verify(algorithm, &message, &bytes), Ok(()), "{signature}");
+        assert_eq!(key.verify(algorithm, b"another", &bytes), Err(Refusal::BadSignature), "{signature}");
+        bytes[63] ^= 1;
+        assert_eq!(key.verify(algorithm, &message, &bytes), Err(Refusal::BadSignature), "{signature}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_key_or_none(
+        kind in prop_oneof![Just("Multikey"), Just(K256_2019), Just(P256_2019)],
+        base in "[zfFbBmuU]",
+        encoded in "[0-9A-Za-z+/_=-]{0,140}",
+        other in any::<String>(),
+    ) {
+        let _key = SigningKey::from_method(kind, &format!("{base}{encoded}"));
+        assert_eq!(SigningKey::from_method(kind, &other), None);
+    }
+
+    #[test]
+    fn any_point_is_a_key_or_none(
+        first in prop_oneof![Just(2), Just(3), Just(4), any::<u8>()],
+        rest in any::<[u8; 32]>(),
+    ) {
+        let point = [&[first], &rest[..]].concat();
+        for kind in [K256_2019, P256_2019] {
+            let key = SigningKey::from_method(kind, &base58(&point));
+            assert!(key.is_none() || first == 2 || first == 3);
+        }
+    }
+
+    #[test]
+    fn any_signature_is_refused(signature in any::<[u8; 32]>(), more in any::<[u8; 32]>()) {
+        let bytes: [u8; 64] = [signature, more].concat().try_into().unwrap();
+        for (signer, algorithm) in [(Signer::k256(1), Algorithm::Es256k), (Signer::p256(1), Algorithm::Es256)] {
+            let key = SigningKey::from_method("Multikey", &signer.multikey()).unwrap();
+            assert_eq!(key.verify(algorithm, b"message", &bytes), Err(Refusal::BadSignature));
+        }
+    }
 }
 
 #[test]

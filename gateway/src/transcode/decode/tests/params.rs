@@ -126,6 +126,14 @@ proptest! {
     }
 
     #[test]
+    fn any_encoded_bytes(bytes in prop::collection::vec(any::<u8>(), 0..30)) {
+        let query = format!("id={}", percent_encoding::percent_encode(&bytes, percent_encoding::NON_ALPHANUMERIC));
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let decoded = decode(Some(&query)).ok().map(|message| field(&message, "id"));
+        prop_assert_eq!(decoded, text.map(Value::String));
+    }
+
+    #[test]
     fn any_encoded_text(text in "[^\0]{0,30}") {
         let query = format!("id={}", percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC));
         let message = decode(Some(&query)).expect("decodes");
