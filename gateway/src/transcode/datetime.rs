@@ -45,15 +45,20 @@ pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-    use prost_reflect::DescriptorPool;
+    use prost_reflect::{DescriptorPool, MessageDescriptor};
 
     use super::{read, write};
 
-    fn normalised(text: &str) -> Option<String> {
+    static TIMESTAMP: LazyLock<MessageDescriptor> = LazyLock::new(|| {
         let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("descriptors decode");
-        let descriptor = pool.get_message_by_name("google.protobuf.Timestamp").expect("a timestamp");
-        read(text, &descriptor).map(|message| write(&message).expect("what was read can be written"))
+        pool.get_message_by_name("google.protobuf.Timestamp").expect("a timestamp")
+    });
+
+    fn normalised(text: &str) -> Option<String> {
+        read(text, &TIMESTAMP).map(|message| write(&message).expect("what was read can be written"))
     }
 
     #[test]

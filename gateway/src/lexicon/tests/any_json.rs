@@ -95,7 +95,58 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A schema that is nearly always one.
+fn schema() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        6 => prop::sample::select(WORDS.to_vec()).prop_map(|word| json!({ "type": word })),
+        2 => prop::sample::select(vec!["#main", "#a", "com.example.thing#b"]).prop_map(|to| json!({ "type": "ref", "ref": to })),
+        1 => Just(json!({ "type": "union", "refs": ["#a"] })),
+    ];
+    leaf.prop_recursive(3, 20, 4, |inner| {
+        let name =
+            || prop::sample::select(vec!["main", "items", "a", "type", "other"]).prop_map(str::to_owned);
+        let properties = prop::collection::hash_map(name(), inner.clone(), 0..4);
+        let object = properties.prop_map(|properties| {
+            let required: Vec<_> = properties.keys().take(1).cloned().collect();
+            json!({ "type": "object", "required": required, "properties": properties })
+        });
+        prop_oneof![2 => object, 1 => inner.prop_map(|items| json!({ "type": "array", "items": items }))]
+    })
+}
+
+/// A method that is nearly always one.
+fn method() -> impl Strategy<Value = Value> {
+    let body = || {
+        prop::option::of(
+            schema().prop_map(|schema| json!({ "encoding": "application/json", "schema": schema })),
+        )
+    };
+    let parameters = prop::option::of(schema().prop_map(|mut schema| {
+        schema["type"] = "params".into();
+        schema
+    }));
+    (any::<bool>(), parameters, body(), body()).prop_map(|(query, parameters, input, output)| {
+        let mut method = json!({ "type": if query { "query" } else { "procedure" } });
+        for (name, part) in
+            [("parameters", parameters), ("input", input.filter(|_| !query)), ("output", output)]
+        {
+            if let Some(part) = part {
+                method[name] = part;
+            }
+        }
+        method
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_method_is_bound_or_refused(main in method(), a in schema(), b in schema()) {
+        let document = json!({ "lexicon": 1, "id": NSID, "defs": { "main": main, "a": a, "b": b } }).to_string();
+        if let Ok(lexicons) = Lexicons::from_texts([("it".to_owned(), document)]) {
+            let _bound = bind(&lexicons, &RPC);
+        }
+    }
+
     #[test]
     fn any_definitions_are_parsed_or_refused(main in json(), other in json(), defs in json()) {
         for defs in [json!({ "main": main, "a": other }), defs] {
