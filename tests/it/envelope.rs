@@ -1,5 +1,29 @@
 //! The conventions of all methods (METHODS.md, "Conventions"): paths, verbs, the order of checks, CORS, health, the DID
-//! document, and what the log says of a request.
+//! document, and what the log says of a request. Each row there has its tests; those with a colon are elsewhere, in
+//! the module before it or beside the code:
+//!
+//! | row | tests |
+//! | --- | --- |
+//! | path | `path_that_is_no_nsid`, `path_outside_xrpc`, `head_works_where_get_does`, `foreign_service::head_of_a_query` |
+//! | order of checks | `checks_in_their_order`, `authentication_comes_before_the_body`, `type_comes_before_json` |
+//! | unknown NSID | `unknown_method`, `path_that_is_no_nsid`, `wrong_verb`, `contract::every_method_is_routed` |
+//! | body | `type_comes_before_json`, `type_parameters_and_case_do_not_matter`, `body_at_its_limit`, `hostile_json::broken_json`, `hostile_json::not_an_object` |
+//! | body, early answers | `early_answer_reaches_a_client_that_still_sends`, `refused_call_keeps_no_place_while_its_body_comes`, `expecting_client_need_not_send_a_refused_body` |
+//! | JSON values | `hostile_json::unknown_fields_are_ignored`, `hostile_json::wrong_types_are_named_with_their_path`, `hostile_json::duplicate_keys`, `hostile_json::nul_in_any_string`, `foreign_service::procedure_is_served`, `foreign_service::query_is_served` |
+//! | `maxLength`, `minLength` | `webhook_create::texts_at_their_limits` |
+//! | errors | every answer of every test: `contract::tests::error_bodies`; `malformed::ten_thousand_requests`, `foreign_service::every_code_bare` |
+//! | HTTP status | every answer of every test: `contract::tests::error_names`; `contract::every_declared_error_is_provoked` |
+//! | times | `secret_create::token_is_made_and_shown_once`, `transcode::datetime::tests::lexicon_datetimes` |
+//! | CORS | every answer of every test; `every_answer_has_cors`, `preflight_needs_no_token` |
+//! | caller | `secret_create::body_cannot_name_another_caller`, `foreign_service::query_cannot_name_another_caller` |
+//! | deadline | `deadline_covers_authentication`, `slow_clients::body_that_does_not_come`, `faults::hangs::process_that_is_stopped` |
+//! | limits | `rate_limit_by_did`, `no_rate_limit`, `webhook_url::probes_are_limited_for_each_did` |
+//! | `/xrpc/_health` | `health_follows_the_core_service` |
+//! | `/.well-known/did.json` | `did_document_names_the_services`, `own_service_ids`, `no_did_document_for_a_did_plc` |
+//!
+//! `tidy::tests_that_tables_name_exist` sees that they are there.
+
+mod checks;
 
 use http::Method;
 use serde_json::json;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use prost_reflect::{DescriptorPool, Value as Field};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::harness::gateway::Gateway;
+use crate::harness::gateway::{Gateway, SERVICE};
 use crate::harness::identity::{Identity, Key};
 use crate::harness::rpc_stub::{Answers, RpcStub, decoded, descriptors, message};
 
@@ -191,6 +192,50 @@ async fn query_is_served() {
         assert!(message.contains(words), "{query}: {message}");
     }
     gateway.call(&caller, nsid, &json!({})).await.error(400, "InvalidRequest");
+}
+
+/// Serves `com.example.garden.look` with the caller as its one bed.
+fn beds_of_the_caller(pool: DescriptorPool) -> Arc<Answers> {
+    Arc::new(move |_, bytes, _| {
+        let request = decoded(&pool, "com.example.LookRequest", bytes);
+        let beds = Field::List(vec![request.get_field_by_name("gardener").unwrap().into_owned()]);
+        Ok(message(&pool, "com.example.LookResponse", &HashMap::from([("beds", beds)])))
+    })
+}
+
+#[tokio::test]
+async fn head_of_a_query() {
+    let (_stub, gateway, caller) = start(beds_of_the_caller(pool())).await;
+    let nsid = "com.example.garden.look";
+    let head = |query: &str, token: &str| {
+        gateway.request(Method::HEAD, &format!("/xrpc/{nsid}{query}")).bearer_auth(token)
+    };
+    let get = gateway.query(&caller, nsid, "").await;
+    let answer = gateway.send(head("", &caller.token(SERVICE, nsid))).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""));
+    assert_eq!(answer.headers["content-length"], get.body.len().to_string());
+    for (query, token, status) in
+        [("?limit=x", caller.token(SERVICE, nsid), 400), ("", "none".to_owned(), 401)]
+    {
+        let answer = gateway.send(head(query, &token)).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_str()), (status, ""));
+    }
+}
+
+#[tokio::test]
+async fn query_cannot_name_another_caller() {
+    let (_stub, gateway, caller) = start(beds_of_the_caller(pool())).await;
+    let looked = gateway.query(&caller, "com.example.garden.look", "?gardener=did:web:other.invalid").await;
+    assert_eq!(looked.ok(), json!({ "beds": [caller.did] }));
+}
+
+#[tokio::test]
+async fn body_of_a_query_is_ignored() {
+    let (_stub, gateway, caller) = start(beds_of_the_caller(pool())).await;
+    let nsid = "com.example.garden.look";
+    let request =
+        gateway.request(Method::GET, &format!("/xrpc/{nsid}")).bearer_auth(caller.token(SERVICE, nsid));
+    gateway.send(request.header("content-type", "text/plain").body("{")).await.ok();
 }
 
 #[tokio::test]

@@ -1,5 +1,23 @@
 //! Who the caller is (METHODS.md, "Service auth"), through the real pair with a PLC directory on loopback. The rules of
-//! the cache over hours are tested beside the code, on a clock that is moved by hand.
+//! the cache over hours are tested beside the code, on a clock that is moved by hand (`gateway/src/auth/`).
+//!
+//! | rule | tests |
+//! | --- | --- |
+//! | scheme | `proxied_by_a_pds`, `scheme_in_any_case`, `no_token` |
+//! | algorithms, signature, `typ`, `kid` | `proxied_by_a_pds`, `signature_in_der`, `algorithms_that_are_not_taken`, `bare_header`, `forged`, `low_and_high_s`, `known_signatures` |
+//! | `iss` | `issuers_that_are_not_taken`, `callers`, `everything_else_is_refused` |
+//! | `aud` | `proxied_by_a_pds`, `wrong_audience`, `own_audience` |
+//! | `lxm` | `token_of_another_method`, `token_seen_before_is_still_bound_to_its_method` |
+//! | `exp`, `iat` | `times`, `expiry_and_its_leeway`, `issued_at_is_never_a_reason` |
+//! | all claims, on every call, before any look-up | `issuers_that_are_not_taken`, `claims_are_checked_beside_a_remembered_verdict`, `remembered_verdict_ends_with_the_key` |
+//! | the key | `keys_of_the_older_types`, `every_key_type`, `relative_and_absolute_ids`, `other_methods_do_not_count` |
+//! | did:web | `did_web_over_http_on_localhost_alone`, `plain_http_is_for_localhost_alone`, `redirect`, `oversized`, `slow`, `another_did` |
+//! | cache | `look_up_is_shared_and_kept`, `fresh_for_an_hour`, `old_key_serves_while_it_is_refreshed`, `old_key_serves_for_a_day_while_the_directory_is_down`, `unknown_did`, `not_found_is_believed_for_a_minute` |
+//! | forged tokens and invented DIDs | `forged_tokens_do_not_drive_the_directory`, `forged_tokens_force_one_look_up_a_minute`, `look_ups_in_the_directory`, `look_ups_at_one_host` |
+//! | keys that rotate | `key_that_rotated_to_the_other_curve`, `rotation_is_picked_up` |
+//! | failures are 401 and say why | `refused` in each test here |
+//! | directory away | `directory_down`, `directory_that_hangs`, `directory_that_lies`, `statuses` |
+//! | did:web in trouble | `did_web_that_fails_is_the_callers`, `web_host_in_trouble_later` |
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -108,6 +126,14 @@ on_both! {
         refused(&stack, &token, "kid").await;
         let token = stack.alice.sign_with(&json!({ "alg": "ES256K", "kid": "#atproto" }), &claims);
         call(&stack, &token).await.ok();
+    }
+
+    async fn bare_header(on: Kind) {
+        let stack = Stack::start(on).await;
+        let claims = stack.alice.claims(SERVICE, CREATE_SECRET);
+        call(&stack, &stack.alice.sign_with(&json!({ "alg": "ES256K" }), &claims)).await.ok();
+        refused(&stack, &stack.alice.sign_with(&json!({}), &claims), "alg").await;
+        refused(&stack, &stack.alice.sign_with(&json!({ "typ": null, "alg": "ES256K" }), &claims), "typ").await;
     }
 
     async fn times(on: Kind) {
