@@ -220,22 +220,16 @@ fn empty(answer: &Answer) -> Result<(), Breach> {
     if answer.body.is_empty() { Ok(()) } else { Err("the body is to be empty".to_owned()) }
 }
 
-/// The query string as the values that the schema names. What it does not name stays text.
+/// The query string as the values that the schema names. What it does not name is left out.
 fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<String, Value>, Breach> {
     let mut parameters = Map::new();
     for (name, text) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let field = schema.and_then(|schema| schema.properties.get(name.as_ref()));
-        match field {
-            None => {}
-            Some(FieldSchema::Array { items, .. }) => {
-                let list = parameters.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-                list.as_array_mut().expect("made as one").push(typed(items, &text)?);
-            }
-            Some(field) => {
-                if parameters.insert(name.to_string(), typed(field, &text)?).is_some() {
-                    return Err(format!("{name} was given twice"));
-                }
-            }
+        let Some(field) = schema.and_then(|schema| schema.properties.get(name.as_ref())) else { continue };
+        if let FieldSchema::Array { items, .. } = field {
+            let list = parameters.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+            list.as_array_mut().expect("made as one").push(typed(items, &text)?);
+        } else if parameters.insert(name.to_string(), typed(field, &text)?).is_some() {
+            return Err(format!("{name} was given twice"));
         }
     }
     Ok(parameters)

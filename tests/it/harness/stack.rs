@@ -268,20 +268,6 @@ impl Stack {
         self.send(request).await
     }
 
-    /// Calls a procedure as alice with a body in two chunks, whose length is not announced.
-    pub(crate) async fn call_in_chunks(&self, nsid: &str, body: &str) -> Answer {
-        let (first, second) = body.split_at(body.len() / 2);
-        let chunks = [first, second].map(|chunk| Ok::<_, std::io::Error>(chunk.to_owned()));
-        let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-        let token = self.alice.token(SERVICE, nsid);
-        let request = self.post(nsid).bearer_auth(token).header("content-type", "application/json");
-        let mut asked = Asked::of(&request.try_clone().expect("no body yet").build().unwrap());
-        asked.body = Some(body.as_bytes().to_vec());
-        let answer = answer_to(request.body(stream)).await;
-        Contract::of_athook().hold(&asked, &answer);
-        answer
-    }
-
     /// Creates a secret as alice; only its name is given.
     pub(crate) async fn create_secret(&self, name: &str) -> Answer {
         self.call(CREATE_SECRET, &json!({ "name": name })).await
@@ -300,6 +286,20 @@ impl Stack {
     /// A GET without a token.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(http::Method::GET, path)).await
+    }
+
+    /// Calls a procedure as alice with a body in two chunks, whose length is not announced.
+    pub(crate) async fn call_in_chunks(&self, nsid: &str, body: &str) -> Answer {
+        let (first, second) = body.split_at(body.len() / 2);
+        let chunks = [first, second].map(|chunk| Ok::<_, std::io::Error>(chunk.to_owned()));
+        let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        let token = self.alice.token(SERVICE, nsid);
+        let request = self.post(nsid).bearer_auth(token).header("content-type", "application/json");
+        let mut asked = Asked::of(&request.try_clone().expect("no body yet").build().unwrap());
+        asked.body = Some(body.as_bytes().to_vec());
+        let answer = answer_to(request.body(stream)).await;
+        Contract::of_athook().hold(&asked, &answer);
+        answer
     }
 
     /// Writes these bytes to the gateway, all before it reads, and returns all that comes back.

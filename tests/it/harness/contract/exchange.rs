@@ -89,13 +89,12 @@ impl Answer {
 
 /// The value of any JSON. A number that no 64 bits hold is `null` here, which is as wrong where the lexicon has a field and
 /// as little a matter where it has none.
-#[expect(clippy::needless_pass_by_value, reason = "mapped over what was parsed")]
-fn value(json: Box<RawValue>) -> Value {
+fn value(json: &RawValue) -> Value {
     let text = json.get();
-    if let Ok(members) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text) {
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
         let members = members.into_iter().map(|(name, member)| (name, value(member)));
         Value::Object(Map::from_iter(members))
-    } else if let Ok(items) = serde_json::from_str::<Vec<Box<RawValue>>>(text) {
+    } else if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
         Value::Array(items.into_iter().map(value).collect())
     } else {
         serde_json::from_str(text).unwrap_or(Value::Null)
