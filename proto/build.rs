@@ -4,7 +4,12 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 3] = ["xrpc/v1/annotations.proto", "athook/v1/secret.proto", "athook/v1/webhook.proto"];
+const FILES: [&str; 4] = [
+    "xrpc/v1/annotations.proto",
+    "athook/v1/account.proto",
+    "athook/v1/secret.proto",
+    "athook/v1/webhook.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

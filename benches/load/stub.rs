@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use proto::athook::secret_service_server::{SecretService, SecretServiceServer};
 use proto::athook::webhook_service_server::{WebhookService, WebhookServiceServer};
 use proto::athook::{
-    CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse, Webhook,
+    self, CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse, Webhook,
 };
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -38,6 +38,11 @@ pub(crate) fn serve(address: SocketAddr) -> Result<(), Failure> {
 
 struct AtOnce;
 
+/// The bench creates, and does nothing else.
+fn not_asked() -> Status {
+    Status::unimplemented("the bench does not call this")
+}
+
 #[tonic::async_trait]
 impl SecretService for AtOnce {
     async fn create_secret(
@@ -47,6 +52,27 @@ impl SecretService for AtOnce {
         let CreateSecretRequest { caller_did: _, name, token: _ } = request.into_inner();
         let token = "whsec_bm90IGEgc2VjcmV0LCBub3QgYXQgYWxs".to_owned();
         Ok(Response::new(CreateSecretResponse { name, token, created_at: Some(CREATED_AT) }))
+    }
+
+    async fn list_secrets(
+        &self,
+        _: Request<athook::ListSecretsRequest>,
+    ) -> Result<Response<athook::ListSecretsResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn rotate_secret(
+        &self,
+        _: Request<athook::RotateSecretRequest>,
+    ) -> Result<Response<athook::RotateSecretResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn delete_secret(
+        &self,
+        _: Request<athook::DeleteSecretRequest>,
+    ) -> Result<Response<athook::DeleteSecretResponse>, Status> {
+        Err(not_asked())
     }
 }
 
@@ -89,5 +115,33 @@ impl WebhookService for AtOnce {
             error_count: Some(0),
         };
         Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook) }))
+    }
+
+    async fn get_webhook(
+        &self,
+        _: Request<athook::GetWebhookRequest>,
+    ) -> Result<Response<athook::GetWebhookResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn list_webhooks(
+        &self,
+        _: Request<athook::ListWebhooksRequest>,
+    ) -> Result<Response<athook::ListWebhooksResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn update_webhook(
+        &self,
+        _: Request<athook::UpdateWebhookRequest>,
+    ) -> Result<Response<athook::UpdateWebhookResponse>, Status> {
+        Err(not_asked())
+    }
+
+    async fn delete_webhook(
+        &self,
+        _: Request<athook::DeleteWebhookRequest>,
+    ) -> Result<Response<athook::DeleteWebhookResponse>, Status> {
+        Err(not_asked())
     }
 }

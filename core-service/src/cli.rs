@@ -1,4 +1,10 @@
-//! The command line: `core-service` serves, `core-service migrate` brings the schema up to date and ends.
+//! The command line: `core-service` serves; the other commands, one file each, do their work and end.
+
+mod export;
+mod import;
+mod migrate;
+mod purge;
+mod reseal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,7 +15,7 @@ use process::logs::Logs;
 use process::settings::{Problems, RawShared, Shared, or_default};
 use process::shutdown::Shutdown;
 
-use crate::config::{Config, RawCoreArgs, RawDatabase, RawListen, check_database};
+use crate::config::{Config, RawCoreArgs, RawListen};
 
 #[derive(Parser)]
 #[command(name = "core-service", version, about = "athook's secrets and webhooks, behind gRPC")]
@@ -25,8 +31,25 @@ struct Cli {
 enum Command {
     /// Serve gRPC; this is what happens without a command
     Serve(Box<ServeArgs>),
-    /// Bring the database's schema up to date, and end
-    Migrate(MigrateArgs),
+    /// Bring the database's schema up to date
+    Migrate(migrate::RawMigrate),
+    /// Seal everything under the first of the seal keys, beside services that run
+    ///
+    /// First start every core-service with the new key as the first line of its file and the old one after it. After this
+    /// command has succeeded the old key can go. It can be stopped, and run again to go on.
+    Reseal(reseal::RawReseal),
+    /// Write all rows as lines of JSON, to be read by `import`
+    ///
+    /// What is sealed stays sealed, and the key under which URLs are hashed comes along: the other database needs the same
+    /// file of seal keys. The lines are the database as it was at the beginning; what is written later is not in them.
+    Export(export::RawExport),
+    /// Read what `export` wrote into an empty database
+    ///
+    /// Brings the schema up to date, and writes all rows or none. The core-service of that database needs the file of seal
+    /// keys of the one that was exported.
+    Import(import::RawImport),
+    /// Remove all secrets and webhooks of a DID
+    Purge(purge::RawPurge),
 }
 
 #[derive(Args)]
@@ -40,12 +63,6 @@ struct ServeArgs {
     shared: RawShared,
 }
 
-#[derive(Args)]
-struct MigrateArgs {
-    #[command(flatten)]
-    database: RawDatabase,
-}
-
 const LISTEN: &str = "127.0.0.1:50051";
 
 /// The whole program, for `args` with the program's name first.
@@ -55,7 +72,11 @@ pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match command {
         None => run_serve(serve),
         Some(Command::Serve(serve)) => run_serve(*serve),
-        Some(Command::Migrate(migrate)) => run_migrate(migrate),
+        Some(Command::Migrate(raw)) => migrate::run(raw),
+        Some(Command::Reseal(raw)) => reseal::run(raw),
+        Some(Command::Export(raw)) => export::run(raw),
+        Some(Command::Import(raw)) => import::run(raw),
+        Some(Command::Purge(raw)) => purge::run(raw),
     }
 }
 
@@ -83,14 +104,7 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     })
 }
 
-fn run_migrate(args: MigrateArgs) -> ExitCode {
-    let MigrateArgs { database } = args;
-    let mut problems = Problems::new();
-    let database = check_database(database, &mut problems);
-    let database = match problems.finish(database) {
-        Ok(database) => database,
-        Err(error) => return exit::settings(&error),
-    };
+/// The logs of a command that is not a service: on standard error, at `info`.
+fn install_logs() {
     Logs { filter: "info".to_owned(), format: Logs::default_format() }.install();
-    exit::run(async move { Ok(crate::store::migrate(&database).await?) })
 }

@@ -24,8 +24,11 @@ const MAX_WEBHOOKS: &str = "50";
 const MAX_SECRETS: &str = "100";
 const PROBE: &str = "connect";
 const ALLOW_HTTP: &str = "false";
+const ROTATION_OVERLAP: &str = "0s";
 /// The highest limit that can be set: what one account may have must stay countable.
 const HIGHEST_LIMIT: u32 = 1_000_000;
+/// The longest overlap that can be set, in days: nobody should check with an old token for longer.
+const MAX_ROTATION_OVERLAP_DAYS: u64 = 30;
 /// How long a client may take for its TLS handshake.
 const TLS_HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -80,6 +83,9 @@ pub struct RawCoreArgs {
         value_name = "BOOL"
     )]
     pub allow_http: String,
+    /// How long a secret's previous token goes on signing beside the new one after a rotation
+    #[arg(long, env = "ROTATION_OVERLAP", default_value = ROTATION_OVERLAP, value_name = "TIME")]
+    pub rotation_overlap: String,
 }
 
 /// The address to listen on, as text, and the flag that it came from: `--listen`, or `--core-listen` where
@@ -103,6 +109,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) probe: ProbeMode,
     pub(crate) schemes: Schemes,
+    pub(crate) rotation_overlap: Duration,
     pub(crate) allow_private_ranges: Vec<IpNet>,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) extra_ca: Option<String>,
@@ -135,6 +142,7 @@ impl Config {
             max_secrets,
             probe,
             allow_http,
+            rotation_overlap,
         } = raw;
         let address: Option<SocketAddr> = problems.parse(listen.flag, listen.text);
         let health_listen = match given(health_listen) {
@@ -148,6 +156,12 @@ impl Config {
         let secrets = limit("--max-secrets", &max_secrets, MAX_SECRETS, problems);
         let probe = problems.parse("--probe", or_default(&probe, PROBE));
         let allow_http: Option<bool> = problems.parse("--allow-http", or_default(&allow_http, ALLOW_HTTP));
+        let rotation_overlap =
+            problems.duration("--rotation-overlap", or_default(&rotation_overlap, ROTATION_OVERLAP));
+        let longest = Duration::from_hours(24 * MAX_ROTATION_OVERLAP_DAYS);
+        if rotation_overlap.is_some_and(|overlap| overlap > longest) {
+            problems.note("--rotation-overlap", format_args!("at most {MAX_ROTATION_OVERLAP_DAYS}days"));
+        }
         if let (Some(address), Some(tls)) = (address, &tls)
             && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
         {
@@ -163,6 +177,7 @@ impl Config {
             limits: Limits { secrets: secrets?, webhooks: webhooks? },
             probe: probe?,
             schemes: if allow_http? { Schemes::HttpsAndHttp } else { Schemes::Https },
+            rotation_overlap: rotation_overlap?,
             allow_private_ranges: shared.allow_private_ranges.clone(),
             dns_servers: shared.dns_servers.clone(),
             extra_ca: shared.extra_ca.clone(),
@@ -225,7 +240,8 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
     }
 }
 
-fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option<SealKeys> {
+/// The keys in the file at `path`. `None`: something was noted in `problems`.
+pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option<SealKeys> {
     const FLAG: &str = "--seal-keys-file";
     let Some(path) = given(path) else {
         problems.note(FLAG, "required; make a file with: head -c 32 /dev/urandom | base64 > athook.keys");

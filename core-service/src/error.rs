@@ -27,8 +27,17 @@ pub(crate) enum Error {
     Unreachable,
     #[error("a secret with this name exists already")]
     SecretExists,
+    #[error("there is no secret with this name")]
+    SecretNotFound,
+    #[error("{}", in_use(*webhooks))]
+    SecretInUse { webhooks: u64 },
     #[error("a webhook with this URL exists already")]
     WebhookExists,
+    /// There is none with that id, or it is somebody else's: the two look the same (METHODS.md, "Conventions").
+    #[error("there is no such webhook")]
+    WebhookNotFound,
+    #[error("params.cursor: must be one that this service gave out")]
+    InvalidCursor,
     #[error("the limit of {limit} secrets is reached")]
     TooManySecrets { limit: u32 },
     #[error("the limit of {limit} webhooks is reached")]
@@ -47,8 +56,12 @@ pub(crate) enum Error {
 impl Error {
     fn code(&self) -> Code {
         match self {
-            Self::BrokenField(_) | Self::BrokenUrl(_) | Self::Unreachable => Code::InvalidArgument,
+            Self::BrokenField(_) | Self::BrokenUrl(_) | Self::Unreachable | Self::InvalidCursor => {
+                Code::InvalidArgument
+            }
             Self::SecretExists | Self::WebhookExists => Code::AlreadyExists,
+            Self::SecretNotFound | Self::WebhookNotFound => Code::NotFound,
+            Self::SecretInUse { .. } => Code::FailedPrecondition,
             Self::TooManySecrets { .. }
             | Self::TooManyWebhooks { .. }
             | Self::TooManyProbes { .. }
@@ -62,13 +75,17 @@ impl Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::BrokenUrl(_) | Self::Unreachable => "INVALID_URL",
+            Self::InvalidCursor => "INVALID_CURSOR",
             Self::TooManySecrets { .. } => "TOO_MANY_SECRETS",
             Self::TooManyWebhooks { .. } => "TOO_MANY_WEBHOOKS",
             Self::TooManyProbes { .. } => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::BrokenField(_)
             | Self::SecretExists
+            | Self::SecretNotFound
+            | Self::SecretInUse { .. }
             | Self::WebhookExists
+            | Self::WebhookNotFound
             | Self::Unavailable
             | Self::Internal => "",
         }
@@ -81,6 +98,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn in_use(webhooks: u64) -> String {
+    let use_it = if webhooks == 1 { "webhook uses" } else { "webhooks use" };
+    format!("{webhooks} {use_it} this secret; it can't be deleted")
 }
 
 impl From<BrokenField> for Error {
@@ -112,6 +134,14 @@ mod tests {
     use crate::domain::rule::Rule;
 
     #[test]
+    fn webhooks_are_counted() {
+        for (webhooks, told) in [(1, "1 webhook uses this secret"), (2, "2 webhooks use this secret")] {
+            let text = Error::SecretInUse { webhooks }.to_string();
+            assert!(text.starts_with(told), "{text}");
+        }
+    }
+
+    #[test]
     fn told_over_grpc() {
         let after = Duration::from_secs(7);
         for (error, code, reason, retry) in [
@@ -119,7 +149,11 @@ mod tests {
             (Error::BrokenUrl(UrlRule::Syntax), Code::InvalidArgument, "INVALID_URL", None),
             (Error::Unreachable, Code::InvalidArgument, "INVALID_URL", None),
             (Error::SecretExists, Code::AlreadyExists, "", None),
+            (Error::SecretNotFound, Code::NotFound, "", None),
+            (Error::SecretInUse { webhooks: 1 }, Code::FailedPrecondition, "", None),
             (Error::WebhookExists, Code::AlreadyExists, "", None),
+            (Error::WebhookNotFound, Code::NotFound, "", None),
+            (Error::InvalidCursor, Code::InvalidArgument, "INVALID_CURSOR", None),
             (Error::TooManySecrets { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_SECRETS", None),
             (Error::TooManyWebhooks { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_WEBHOOKS", None),
             (

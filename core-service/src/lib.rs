@@ -75,6 +75,7 @@ pub async fn serve(
         limits,
         probe,
         schemes,
+        rotation_overlap,
         allow_private_ranges,
         dns_servers,
         extra_ca,
@@ -92,6 +93,7 @@ pub async fn serve(
         store: Arc::clone(&store),
         prober: Prober::new(probe, egress),
         schemes,
+        rotation_overlap,
         clock,
         randomness,
     });

@@ -2,14 +2,32 @@
 
 mod create_secret;
 mod create_webhook;
+mod delete_secret;
+mod delete_webhook;
+mod get_webhook;
+mod list_secrets;
+mod list_webhooks;
+mod purge_account;
+mod rotate_secret;
 mod timestamp;
+mod update_webhook;
+mod webhook_message;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use process::clock::Clock;
+use prost::Message;
+use proto::athook::account_service_server::AccountService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
-use proto::athook::{CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse};
+use proto::athook::{
+    CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse,
+    DeleteSecretRequest, DeleteSecretResponse, DeleteWebhookRequest, DeleteWebhookResponse,
+    GetWebhookRequest, GetWebhookResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest,
+    ListWebhooksResponse, PurgeAccountRequest, PurgeAccountResponse, RotateSecretRequest,
+    RotateSecretResponse, UpdateWebhookRequest, UpdateWebhookResponse,
+};
 use tonic::{Request, Response, Status};
 use uuid::{Builder, Uuid};
 
@@ -20,6 +38,7 @@ use crate::error::{Error, log_fault};
 use crate::probe::Prober;
 use crate::randomness::Randomness;
 use crate::request_id::RequestId;
+use crate::server::MAX_ANSWER_BYTES;
 use crate::store::Store;
 
 /// Bytes of an id that are random; the rest is its time.
@@ -34,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<Store>,
     pub(crate) prober: Prober,
     pub(crate) schemes: Schemes,
+    /// `--rotation-overlap`.
+    pub(crate) rotation_overlap: Duration,
     pub(crate) clock: Clock,
     pub(crate) randomness: Randomness,
 }
@@ -64,16 +85,34 @@ fn caller(did: &str) -> Result<Did, BrokenField> {
 }
 
 /// Serves one call, so that what goes wrong is logged with the id of its request.
-async fn serve<Message, Answer, Call>(
-    request: Request<Message>,
-    call: impl FnOnce(Message) -> Call,
+async fn serve<Asked, Answer, Call>(
+    request: Request<Asked>,
+    call: impl FnOnce(Asked) -> Call,
 ) -> Result<Response<Answer>, Status>
 where
+    Answer: Message,
     Call: Future<Output = Result<Answer, Error>>,
 {
     let request_id = RequestId::of(request.metadata());
-    let answer = request_id.scope(call(request.into_inner())).await?;
+    let answer = request_id.scope(async { sendable(call(request.into_inner()).await?) }).await?;
     Ok(Response::new(answer))
+}
+
+/// `answer`, if it is not too large to be sent. That one is, is a fault of this service and of no caller; tonic
+/// would say OUT_OF_RANGE.
+fn sendable<Answer: Message>(answer: Answer) -> Result<Answer, Error> {
+    let bytes = answer.encoded_len();
+    if bytes > MAX_ANSWER_BYTES {
+        return Err(log_fault(Error::Internal, &TooLarge { bytes }));
+    }
+    Ok(answer)
+}
+
+/// An answer of more than [`MAX_ANSWER_BYTES`].
+#[derive(Debug, thiserror::Error)]
+#[error("the answer has {bytes} bytes, of {MAX_ANSWER_BYTES} that may be sent")]
+struct TooLarge {
+    bytes: usize,
 }
 
 #[tonic::async_trait]
@@ -84,6 +123,27 @@ impl SecretService for Rpcs {
     ) -> Result<Response<CreateSecretResponse>, Status> {
         serve(request, |message| create_secret::create_secret(&self.0, message)).await
     }
+
+    async fn list_secrets(
+        &self,
+        request: Request<ListSecretsRequest>,
+    ) -> Result<Response<ListSecretsResponse>, Status> {
+        serve(request, |message| list_secrets::list_secrets(&self.0, message)).await
+    }
+
+    async fn rotate_secret(
+        &self,
+        request: Request<RotateSecretRequest>,
+    ) -> Result<Response<RotateSecretResponse>, Status> {
+        serve(request, |message| rotate_secret::rotate_secret(&self.0, message)).await
+    }
+
+    async fn delete_secret(
+        &self,
+        request: Request<DeleteSecretRequest>,
+    ) -> Result<Response<DeleteSecretResponse>, Status> {
+        serve(request, |message| delete_secret::delete_secret(&self.0, message)).await
+    }
 }
 
 #[tonic::async_trait]
@@ -93,5 +153,60 @@ impl WebhookService for Rpcs {
         request: Request<CreateWebhookRequest>,
     ) -> Result<Response<CreateWebhookResponse>, Status> {
         serve(request, |message| create_webhook::create_webhook(&self.0, message)).await
+    }
+
+    async fn get_webhook(
+        &self,
+        request: Request<GetWebhookRequest>,
+    ) -> Result<Response<GetWebhookResponse>, Status> {
+        serve(request, |message| get_webhook::get_webhook(&self.0, message)).await
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<ListWebhooksRequest>,
+    ) -> Result<Response<ListWebhooksResponse>, Status> {
+        serve(request, |message| list_webhooks::list_webhooks(&self.0, message)).await
+    }
+
+    async fn update_webhook(
+        &self,
+        request: Request<UpdateWebhookRequest>,
+    ) -> Result<Response<UpdateWebhookResponse>, Status> {
+        serve(request, |message| update_webhook::update_webhook(&self.0, message)).await
+    }
+
+    async fn delete_webhook(
+        &self,
+        request: Request<DeleteWebhookRequest>,
+    ) -> Result<Response<DeleteWebhookResponse>, Status> {
+        serve(request, |message| delete_webhook::delete_webhook(&self.0, message)).await
+    }
+}
+
+#[tonic::async_trait]
+impl AccountService for Rpcs {
+    async fn purge_account(
+        &self,
+        request: Request<PurgeAccountRequest>,
+    ) -> Result<Response<PurgeAccountResponse>, Status> {
+        serve(request, |message| purge_account::purge_account(&self.0, message)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::athook::{ListSecretsResponse, Secret};
+
+    use super::*;
+
+    #[test]
+    fn answer_that_is_too_large_is_a_fault_of_the_service() {
+        let answer = |bytes: usize| ListSecretsResponse {
+            secrets: vec![Secret { name: "n".repeat(bytes), ..Secret::default() }],
+        };
+        let around = answer(MAX_ANSWER_BYTES).encoded_len() - MAX_ANSWER_BYTES;
+        assert!(sendable(answer(MAX_ANSWER_BYTES - around)).is_ok());
+        assert_eq!(sendable(answer(MAX_ANSWER_BYTES - around + 1)), Err(Error::Internal));
     }
 }

@@ -24,8 +24,10 @@ const VERSION: u8 = 1;
 pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
 /// Bytes of a key's id.
 const KEY_ID_BYTES: usize = 8;
+/// Bytes of an envelope that tell its key: the version and the key's id.
+pub(crate) const PREFIX_BYTES: usize = 1 + KEY_ID_BYTES;
 /// Bytes before the ciphertext.
-const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES;
+const HEADER_BYTES: usize = PREFIX_BYTES + NONCE_BYTES;
 
 /// What a sealed value is, and whose: it opens as nothing else.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +132,18 @@ impl SealKeys {
         Ok(text)
     }
 
+    /// The bytes with which every envelope begins that the first key sealed, and no other.
+    pub(crate) fn first_prefix(&self) -> [u8; PREFIX_BYTES] {
+        let mut prefix = [VERSION; PREFIX_BYTES];
+        prefix[1..].copy_from_slice(&self.first.id);
+        prefix
+    }
+
+    /// Whether the first key sealed `envelope`, as far as its prefix tells. It need not open.
+    pub(crate) fn is_first(&self, envelope: &[u8]) -> bool {
+        envelope.starts_with(&self.first_prefix())
+    }
+
     fn with_id(&self, id: [u8; KEY_ID_BYTES]) -> Option<&LessSafeKey> {
         let mut keys = std::iter::once(&self.first).chain(&self.others);
         keys.find(|key| key.id == id).map(|key| &key.key)
@@ -225,6 +239,8 @@ mod tests {
         let new = both.seal([0; NONCE_BYTES], purpose, b"text");
         assert_eq!(keys(&[1]).open(purpose, &new), Err(OpenError::UnknownKey));
         assert_eq!(keys(&[2]).open(purpose, &new).as_deref(), Ok(&b"text"[..]));
+        assert!(both.is_first(&new) && !both.is_first(&old));
+        assert!(keys(&[1, 2]).is_first(&old) && !both.is_first(&[]));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use process::files::places;
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
+use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
@@ -28,8 +29,8 @@ use crate::store::Store;
 
 /// The largest message that is read, in bytes. The gateway takes 64 KiB of JSON.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
-/// The largest answer, in bytes.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// The largest answer, in bytes: more than a page of 100 webhooks, each of up to 24 KiB, can have.
+pub(crate) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long a call may take that brings no `grpc-timeout` of its own.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Calls that one connection may have in flight.
@@ -85,6 +86,9 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let secrets = SecretServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let accounts = AccountServiceServer::new(rpcs.clone())
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
     let webhooks = WebhookServiceServer::new(rpcs)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -106,6 +110,7 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
         .add_service(health.clone())
         .add_service(InterceptedService::new(secrets, guard.clone()))
         .add_service(InterceptedService::new(webhooks, guard.clone()))
+        .add_service(InterceptedService::new(accounts, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1alpha, guard))
         .serve_with_incoming_shutdown(accepted(listener, places(MAX_CONNECTIONS)), shutdown.draining());

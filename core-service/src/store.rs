@@ -5,11 +5,18 @@
 
 pub(crate) mod batch;
 pub(crate) mod database;
+mod existing;
 mod fault;
 mod index_key;
+pub(crate) mod purge;
+pub(crate) mod reseal;
 mod row;
+mod secrets;
 mod settle;
 mod table;
+mod transaction;
+pub(crate) mod transfer;
+mod webhooks;
 mod writer;
 
 #[cfg(test)]
@@ -29,7 +36,7 @@ use self::table::{account as account_table, index_key as index_key_table};
 use self::writer::Writer;
 use crate::domain::rule::Rule;
 use crate::domain::secret::NewSecret;
-use crate::domain::webhook::NewWebhook;
+use crate::domain::webhook::Webhook;
 use crate::error::{Error, log_fault};
 use crate::randomness::Randomness;
 use crate::seal::{Purpose, SealKeys};
@@ -165,10 +172,10 @@ impl Store {
     ///
     /// The owner has a webhook with that URL, the limit is reached, the secret that it names is not there, or
     /// the database can't.
-    pub(crate) async fn create_webhook(&self, new: &NewWebhook) -> Result<(), Error> {
+    pub(crate) async fn create_webhook(&self, new: &Webhook) -> Result<(), Error> {
         let purpose = Purpose::Url { owner: &new.owner, webhook: new.id };
-        let sealed_url = self.seal(purpose, new.url.expose().as_str())?;
-        let row = row::webhook(new, sealed_url, self.index_key.hash(&new.url));
+        let sealed_url = self.seal(purpose, new.config.url.expose().as_str())?;
+        let row = row::webhook(new, sealed_url, self.index_key.hash(&new.config.url));
         let row = Row::Webhook(Box::new(row));
         match self.writer.write(row).await? {
             Outcome::Written => Ok(()),

@@ -176,19 +176,12 @@ impl Config {
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
         }
-        let mut service_ids: Vec<String> = list(problems, "--service-ids", &service_ids)?;
-        if service_ids.is_empty() {
-            service_ids = SERVICE_IDS.split(',').map(str::to_owned).collect();
-        }
-        for id in &service_ids {
-            if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
-                problems
-                    .note("--service-ids", format_args!("{id:?}: letters, digits, `_`, `-` and `.`, no `#`"));
-            }
-        }
-        let audiences: Vec<String> = list(problems, "--audience", &audience)?;
-        let public_url = public_url?;
-        let service_did = checked_service_did(service_did, &public_url, problems)?;
+        let service_ids = checked_service_ids(&service_ids, problems);
+        let audiences: Option<Vec<String>> = list(problems, "--audience", &audience);
+        let service_did = checked_service_did(service_did, public_url.as_ref(), problems);
+
+        // Everything is checked; from here on it may end.
+        let (service_ids, audiences, service_did) = (service_ids?, audiences?, service_did?);
         let audiences = if audiences.is_empty() {
             let with_ids = service_ids.iter().map(|id| format!("{service_did}#{id}"));
             std::iter::once(service_did.clone()).chain(with_ids).collect()
@@ -199,7 +192,7 @@ impl Config {
         Some(Self {
             core_url,
             core_tls,
-            public_url,
+            public_url: public_url?,
             service_did,
             service_ids,
             audiences,
@@ -217,17 +210,39 @@ impl Config {
 
 /// The service's DID: the one given, or the did:web of the public URL. `None`: something was noted in `problems`.
 pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
-    let public_url = http_url(problems, "--public-url", or_default(public_url, PUBLIC_URL))?;
-    checked_service_did(did, &public_url, problems)
+    let public_url = http_url(problems, "--public-url", or_default(public_url, PUBLIC_URL));
+    let service_did = checked_service_did(did, public_url.as_ref(), problems);
+    public_url.and(service_did)
 }
 
-fn checked_service_did(did: Option<String>, public_url: &Url, problems: &mut Problems) -> Option<String> {
-    let did = given(did).unwrap_or_else(|| did_web(public_url));
+fn checked_service_did(
+    did: Option<String>,
+    public_url: Option<&Url>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let did = match given(did) {
+        Some(did) => did,
+        None => did_web(public_url?),
+    };
     if !did.starts_with("did:") || did.contains('#') {
         problems.note("--service-did", format_args!("{did:?}: a DID without `#`"));
         return None;
     }
     Some(did)
+}
+
+fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<String>> {
+    const FLAG: &str = "--service-ids";
+    let mut ids: Vec<String> = list(problems, FLAG, texts)?;
+    if ids.is_empty() {
+        ids = SERVICE_IDS.split(',').map(str::to_owned).collect();
+    }
+    for id in &ids {
+        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+            problems.note(FLAG, format_args!("{id:?}: letters, digits, `_`, `-` and `.`, no `#`"));
+        }
+    }
+    Some(ids)
 }
 
 /// The did:web of an origin; a port is part of the identifier, its colon percent-encoded (did:web, section 3.2).

@@ -7,24 +7,41 @@
 //! knows, and leaves it as it is.
 
 mod m0001_accounts_secrets_webhooks;
+mod m0002_previous_tokens;
 
 use std::collections::HashSet;
 
-use sea_orm_migration::MigrationTrait;
-use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
 };
+use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager, seaql_migrations};
 
 /// The key of the Postgres advisory lock: "athook" in ASCII.
 const ADVISORY_LOCK: i64 = 0x6174_686f_6f6b;
 
+/// The table in which sea-orm-migration keeps what was applied.
+const RECORD: &str = "seaql_migrations";
+
 struct Migrations;
+
+/// How the schema of a database stands to the one that this release makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Something is missing: it was made by an older release, or not at all.
+    Older,
+    /// It is the same.
+    Same,
+    /// All is there, and more that this release knows nothing of.
+    Newer,
+}
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_accounts_secrets_webhooks::Initial)]
+        vec![
+            Box::new(m0001_accounts_secrets_webhooks::Initial),
+            Box::new(m0002_previous_tokens::PreviousTokens),
+        ]
     }
 }
 
@@ -64,4 +81,22 @@ pub async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
         Migrations::up(&transaction, None).await?;
     }
     transaction.commit().await
+}
+
+/// How the schema of `database` stands to the one that [`run`] makes. Writes nothing.
+///
+/// # Errors
+///
+/// The database does not answer.
+pub async fn standing(database: &DatabaseConnection) -> Result<Standing, DbErr> {
+    if !SchemaManager::new(database).has_table(RECORD).await? {
+        return Ok(Standing::Older);
+    }
+    let applied = seaql_migrations::Entity::find().all(database).await?;
+    let applied: HashSet<String> = applied.into_iter().map(|model| model.version).collect();
+    let known: HashSet<String> = Migrations::migrations().iter().map(|one| one.name().to_owned()).collect();
+    if known.is_subset(&applied) {
+        return Ok(if applied.is_subset(&known) { Standing::Same } else { Standing::Newer });
+    }
+    Ok(Standing::Older)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use migrations::Standing;
 use sea_orm_migration::sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
 
 async fn connect(folder: &Path) -> DatabaseConnection {
@@ -20,7 +21,9 @@ async fn schema(database: &DatabaseConnection) -> Vec<String> {
 async fn second_run_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
+    assert_eq!(migrations::standing(&database).await, Ok(Standing::Older), "an empty database");
     migrations::run(&database).await.expect("the first run");
+    assert_eq!(migrations::standing(&database).await, Ok(Standing::Same));
     let first = schema(&database).await;
     for constraint in [
         "account_pkey",
@@ -48,6 +51,31 @@ async fn two_runs_at_once() {
 }
 
 #[tokio::test]
+async fn rows_of_the_first_schema_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder for tests");
+    let database = connect(folder.path()).await;
+    migrations::run(&database).await.expect("the first run");
+    let newest = schema(&database).await;
+    for statement in [
+        "ALTER TABLE secret DROP COLUMN previous_sealed_token",
+        "ALTER TABLE secret DROP COLUMN previous_until_ms",
+        "DELETE FROM seaql_migrations WHERE version <> 'm0001_accounts_secrets_webhooks'",
+        "INSERT INTO account VALUES ('did:plc:a', 1, 0)",
+        "INSERT INTO secret VALUES (x'01', 'did:plc:a', 'n', x'02', 3, NULL)",
+    ] {
+        database.execute_unprepared(statement).await.expect("the first schema, with a row");
+    }
+    migrations::run(&database).await.expect("the second run");
+    assert_eq!(schema(&database).await, newest);
+    let sql = "SELECT hex(sealed_token) AS token FROM secret \
+               WHERE name = 'n' AND previous_sealed_token IS NULL AND previous_until_ms IS NULL";
+    let statement = sea_orm_migration::sea_orm::Statement::from_string(database.get_database_backend(), sql);
+    let row =
+        database.query_one_raw(statement).await.expect("the columns are there").expect("the row is there");
+    assert_eq!(row.try_get::<String>("", "token").expect("text"), "02");
+}
+
+#[tokio::test]
 async fn newer_schema_is_left_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
@@ -56,5 +84,11 @@ async fn newer_schema_is_left_as_it_is() {
         .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m9999_from_the_future', 0)")
         .await
         .expect("a record of a newer release");
+    assert_eq!(migrations::standing(&database).await, Ok(Standing::Newer));
     migrations::run(&database).await.expect("a run of the older release");
+    database
+        .execute_unprepared("DELETE FROM seaql_migrations WHERE version LIKE 'm0001%'")
+        .await
+        .expect("a record of neither");
+    assert_eq!(migrations::standing(&database).await, Ok(Standing::Older));
 }

@@ -5,23 +5,39 @@ use serde_json::json;
 use crate::harness::database::{Database, Kind};
 use crate::harness::logs;
 use crate::harness::on_both;
-use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, Setup, Stack};
+use crate::harness::stack::{
+    CREATE_SECRET, CREATE_WEBHOOK, GET_WEBHOOK, LIST_WEBHOOKS, ROTATE_SECRET, Setup, Stack, UPDATE_WEBHOOK,
+};
 
 on_both! {
     async fn token_and_url_are_nowhere_in_clear(on: Kind) {
-        let mut stack = Setup::on(on).core("--probe", "off").start().await;
+        let mut stack = Setup::on(on).core("--probe", "off").core("--rotation-overlap", "1h").start().await;
         let made = stack.create_secret("deploys").await.ok()["token"].as_str().unwrap().to_owned();
         let own = format!("own-token-{on:?}-{}", "0123456789abcdef".repeat(2));
         stack.call(CREATE_SECRET, &json!({ "name": "own", "token": own })).await.ok();
         stack.call(CREATE_SECRET, &json!({ "name": "own", "token": own })).await.error(400, "AlreadyExists");
+        let rotated = stack.call(ROTATE_SECRET, &json!({ "name": "deploys" })).await.ok();
+        let rotated = rotated["token"].as_str().unwrap().to_owned();
+        let next = format!("next-token-{on:?}-{}", "0123456789abcdef".repeat(2));
+        stack.call(ROTATE_SECRET, &json!({ "name": "own", "token": next })).await.ok();
+        stack.call(ROTATE_SECRET, &json!({ "name": "none", "token": next })).await.error(400, "NotFound");
+        stack.call(ROTATE_SECRET, &json!({ "name": ".", "token": next })).await.error(400, "InvalidRequest");
         let credential = format!("credential-in-the-path-{on:?}");
         let input = json!({ "url": format!("https://hooks.example.com/{credential}"), "events": ["chat"] });
-        stack.call(CREATE_WEBHOOK, &input).await.ok();
+        let webhook = stack.call(CREATE_WEBHOOK, &input).await.ok()["webhook"].take();
         stack.call(CREATE_WEBHOOK, &input).await.error(400, "DuplicateWebhook");
         let refused = json!({ "url": format!("https://127.0.0.9.nip.invalid:22/{credential}"), "events": ["chat"] });
         stack.call(CREATE_WEBHOOK, &refused).await.error(400, "InvalidUrl");
 
-        let hidden = [made.as_str(), made.trim_start_matches("whsec_"), &own, &credential];
+        let other = format!("credential-after-an-update-{on:?}");
+        let change = json!({ "id": webhook["id"], "url": format!("https://hooks.example.com/{other}") });
+        stack.call(UPDATE_WEBHOOK, &change).await.ok();
+        stack.query(GET_WEBHOOK, &[("id", webhook["id"].as_str().unwrap())]).await.ok();
+        stack.query(LIST_WEBHOOKS, &[]).await.ok();
+
+        let bare = |token: &str| token.trim_start_matches("whsec_").to_owned();
+        let hidden = [&made, &bare(&made), &rotated, &bare(&rotated), &own, &next, &credential, &other];
+        let hidden = hidden.map(String::as_str);
         assert_hidden(&stored(&stack).await, &hidden, "the database");
         stack.stop_core().await;
         assert_hidden(&stored(&stack).await, &hidden, "the database after a stop");

@@ -16,6 +16,7 @@
 //! | times | `secret_create::token_is_made_and_shown_once`, `transcode::datetime::tests::lexicon_datetimes` |
 //! | CORS | every answer of every test; `every_answer_has_cors`, `preflight_needs_no_token` |
 //! | caller | `secret_create::body_cannot_name_another_caller`, `foreign_service::query_cannot_name_another_caller` |
+//! | someone else's webhook | `webhook_of_somebody_else`, `webhook_get::webhook_that_does_not_exist` |
 //! | deadline | `deadline_covers_authentication`, `slow_clients::body_that_does_not_come`, `faults::hangs::process_that_is_stopped` |
 //! | limits | `rate_limit_by_did`, `no_rate_limit`, `webhook_url::probes_are_limited_for_each_did` |
 //! | `/xrpc/_health` | `health_follows_the_core_service` |

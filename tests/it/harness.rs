@@ -2,8 +2,10 @@
 //!
 //! Everything listens on port 0 and every stack has its own database, so that tests run side by side.
 
+pub(crate) mod commands;
 pub(crate) mod contract;
 pub(crate) mod database;
+pub(crate) mod direct;
 pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
@@ -14,7 +16,9 @@ pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod receiver;
 pub(crate) mod rpc_stub;
+pub(crate) mod sealed;
 pub(crate) mod stack;
+pub(crate) mod webhook;
 
 /// Runs each test on SQLite and on Postgres: `async fn outcome(on: Kind) { … }` becomes `sqlite::outcome` and
 /// `postgres::outcome`.

@@ -81,6 +81,7 @@ fn defaults() {
     assert_eq!(config.database().to_string(), "SQLite file athook.db");
     assert_eq!((config.limits.webhooks, config.limits.secrets), (50, 100));
     assert_eq!((config.probe, config.schemes), (ProbeMode::Connect, Schemes::Https));
+    assert_eq!(config.rotation_overlap, Duration::ZERO);
     assert!(config.tls.is_none() && config.health_listen().is_none());
 }
 
@@ -101,10 +102,26 @@ fn empty_counts_as_none() {
         "",
         "--allow-http",
         "",
+        "--rotation-overlap",
+        "",
     ];
     let config = Files::new().check(LOOPBACK, &flags).unwrap();
     assert_eq!(config.database().to_string(), "SQLite file athook.db");
     assert_eq!((config.limits.secrets, config.schemes), (100, Schemes::Https));
+    assert_eq!(config.rotation_overlap, Duration::ZERO);
+}
+
+#[test]
+fn rotation_overlap_has_an_end() {
+    let files = Files::new();
+    for (text, seconds) in [("0s", 0), ("1h", 3600), ("30days", 2_592_000)] {
+        let config = files.check(LOOPBACK, &["--rotation-overlap", text]).unwrap();
+        assert_eq!(config.rotation_overlap, Duration::from_secs(seconds), "{text}");
+    }
+    for text in ["30days 1s", "1year", "60", "-1s", "soon"] {
+        let told = files.refused(LOOPBACK, &[&format!("--rotation-overlap={text}")]);
+        assert!(told.contains("--rotation-overlap:"), "{text}: {told}");
+    }
 }
 
 #[test]
@@ -130,6 +147,7 @@ fn all_problems_are_told_at_once() {
         "--max-secrets=1000001",
         "--probe=maybe",
         "--allow-http=perhaps",
+        "--rotation-overlap=31days",
     ];
     let told = Files::new().refused("nowhere", &flags);
     for flag in [
@@ -141,6 +159,7 @@ fn all_problems_are_told_at_once() {
         "--max-secrets:",
         "--probe:",
         "--allow-http:",
+        "--rotation-overlap:",
     ] {
         assert!(told.contains(flag), "{flag} in {told}");
     }

@@ -50,6 +50,10 @@ impl MuteWords {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|word| word.0.as_str())
     }
+
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.0.into_iter().map(|word| word.0).collect()
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ impl RewriteRule {
     pub(crate) fn to(&self) -> &str {
         &self.to
     }
+
+    /// `from` and `to`.
+    pub(crate) fn into_pair(self) -> (String, String) {
+        (self.from, self.to)
+    }
 }
 
 /// At most 50 replacements, in the order in which they apply.
@@ -58,6 +63,10 @@ impl Rewrite {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &RewriteRule> {
         self.0.iter()
+    }
+
+    pub(crate) fn into_rules(self) -> Vec<RewriteRule> {
+        self.0
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) enum Rule {
     AtMostBytes { max: usize },
     #[error("must be {min} to {max} bytes")]
     Bytes { min: usize, max: usize },
+    #[error("must be {min} to {max}")]
+    Between { min: u32, max: u32 },
     #[error("must have at most {max} entries")]
     AtMostEntries { max: usize },
     #[error("must have at least one entry")]
@@ -28,6 +30,8 @@ pub(crate) enum Rule {
     EventType,
     #[error("must name a secret of the caller")]
     UnknownSecret,
+    #[error("must have a field to change")]
+    NothingToChange,
 }
 
 impl Rule {

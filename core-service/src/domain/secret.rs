@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -88,6 +89,36 @@ pub(crate) struct NewSecret {
     pub(crate) created_at_ms: i64,
 }
 
+/// A stored secret as its owner sees it: everything but the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Secret {
+    pub(crate) name: SecretName,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) created_at_ms: i64,
+    /// Milliseconds since 1970-01-01T00:00:00Z; `None`: it has its first token.
+    pub(crate) last_rotated_at_ms: Option<i64>,
+}
+
+/// A new token for a secret that is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Rotation {
+    pub(crate) owner: Did,
+    pub(crate) name: SecretName,
+    pub(crate) token: SigningToken,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) rotated_at_ms: i64,
+    /// How long the token that is replaced goes on signing beside the new one; none: it stops at once.
+    pub(crate) overlap: Duration,
+}
+
+impl Rotation {
+    /// From which millisecond on the token that is replaced signs nothing; `None`: from this rotation on.
+    pub(crate) fn previous_until_ms(&self) -> Option<i64> {
+        let overlap_ms = i64::try_from(self.overlap.as_millis()).unwrap_or(i64::MAX);
+        (overlap_ms > 0).then(|| self.rotated_at_ms.saturating_add(overlap_ms))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};
@@ -164,6 +195,26 @@ mod tests {
         let token = SigningToken::generated(&[0xff; GENERATED_TOKEN_BYTES]);
         assert_eq!(token.expose(), format!("whsec_{}", "/".repeat(32)));
         assert_eq!(token.expose().parse::<SigningToken>(), Ok(token));
+    }
+
+    #[test]
+    fn end_of_the_previous_token() {
+        let rotation = |overlap| Rotation {
+            owner: "did:plc:a".parse().unwrap(),
+            name: "n".parse().unwrap(),
+            token: SigningToken::generated(&[0; GENERATED_TOKEN_BYTES]),
+            rotated_at_ms: 1_700_000_000_123,
+            overlap,
+        };
+        for (overlap, until_ms) in [
+            (Duration::ZERO, None),
+            (Duration::from_nanos(999_999), None),
+            (Duration::from_millis(1), Some(1_700_000_000_124)),
+            (Duration::from_hours(1), Some(1_700_003_600_123)),
+            (Duration::MAX, Some(i64::MAX)),
+        ] {
+            assert_eq!(rotation(overlap).previous_until_ms(), until_ms, "{overlap:?}");
+        }
     }
 
     #[test]

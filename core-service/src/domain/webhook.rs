@@ -10,11 +10,25 @@ use super::secret::SecretName;
 use super::text::{Description, Prefix, Suffix, WebhookName};
 use super::webhook_url::WebhookUrl;
 
-/// A webhook to be stored.
-#[derive(Debug, Clone)]
-pub(crate) struct NewWebhook {
+/// A webhook. Times are milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Webhook {
+    /// A UUIDv7 of the time when it was made.
     pub(crate) id: Uuid,
     pub(crate) owner: Did,
+    pub(crate) config: WebhookConfig,
+    pub(crate) created_at_ms: i64,
+    /// The last change of the configuration; `None` before the first.
+    pub(crate) updated_at_ms: Option<i64>,
+    /// The last delivery that succeeded.
+    pub(crate) last_triggered_at_ms: Option<i64>,
+    /// Failed deliveries in a row.
+    pub(crate) error_count: u32,
+}
+
+/// What the owner decides about a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WebhookConfig {
     pub(crate) url: WebhookUrl,
     pub(crate) events: EventTypes,
     pub(crate) active: bool,
@@ -27,6 +41,19 @@ pub(crate) struct NewWebhook {
     pub(crate) streamplace_format: bool,
     /// The secret of the same owner that signs deliveries.
     pub(crate) secret: Option<SecretName>,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub(crate) created_at_ms: i64,
+}
+
+impl Webhook {
+    /// A webhook that is being made: neither changed nor triggered yet.
+    pub(crate) fn new(id: Uuid, owner: Did, config: WebhookConfig, created_at_ms: i64) -> Self {
+        Self {
+            id,
+            owner,
+            config,
+            created_at_ms,
+            updated_at_ms: None,
+            last_triggered_at_ms: None,
+            error_count: 0,
+        }
+    }
 }

@@ -74,6 +74,11 @@ impl WebhookUrl {
     pub(crate) fn expose(&self) -> &Url {
         &self.0
     }
+
+    /// The text of the URL in clear, for showing it to its owner.
+    pub(crate) fn into_exposed(self) -> String {
+        self.0.into()
+    }
 }
 
 /// Whether `text` has the lexicon's format `uri`, as the reference implementation reads it: a scheme, a colon, perhaps
@@ -93,7 +98,7 @@ impl fmt::Debug for WebhookUrl {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -175,6 +180,20 @@ mod tests {
         fn normalising_twice_changes_nothing(rest in "[ -~é#?/\\\\:@%.]{0,60}") {
             if let Ok(once) = https(&format!("https://{rest}")) {
                 prop_assert_eq!(https(&once), Ok(once.clone()));
+            }
+        }
+
+        #[test]
+        fn any_text_is_refused_or_made_a_url_that_keeps_the_rules(text in any::<String>(), of_a_host: bool) {
+            let text = if of_a_host { format!("https://example.com{text}") } else { text };
+            if let Ok(url) = WebhookUrl::parse(&text, Schemes::HttpsAndHttp) {
+                let stored = url.expose();
+                prop_assert!(["https", "http"].contains(&stored.scheme()) && stored.has_host());
+                prop_assert!(stored.username().is_empty() && stored.password().is_none());
+                prop_assert!(stored.fragment().is_none() && stored.as_str().len() <= MAX_BYTES);
+                prop_assert!(stored.as_str().is_ascii());
+                let again = WebhookUrl::parse(stored.as_str(), Schemes::HttpsAndHttp);
+                prop_assert_eq!(again, Ok(url));
             }
         }
     }

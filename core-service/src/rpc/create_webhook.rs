@@ -2,13 +2,13 @@
 
 use proto::athook::{self, CreateWebhookRequest, CreateWebhookResponse};
 
-use super::timestamp::timestamp;
+use super::webhook_message::message;
 use super::{Parts, caller};
 use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
 use crate::domain::rule::{field, optional_field};
-use crate::domain::webhook::NewWebhook;
+use crate::domain::webhook::{Webhook, WebhookConfig};
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 
@@ -52,9 +52,7 @@ pub(super) async fn create_webhook(
     parts.prober.try_url(&owner, &url).await?;
 
     let created_at_ms = parts.clock.unix_ms();
-    let new = NewWebhook {
-        id: parts.new_id(created_at_ms)?,
-        owner,
+    let config = WebhookConfig {
         url,
         events,
         active: active.unwrap_or(false),
@@ -66,48 +64,8 @@ pub(super) async fn create_webhook(
         mute_words,
         streamplace_format: streamplace_format.unwrap_or(false),
         secret,
-        created_at_ms,
     };
+    let new = Webhook::new(parts.new_id(created_at_ms)?, owner, config, created_at_ms);
     parts.store.create_webhook(&new).await?;
-    Ok(CreateWebhookResponse { webhook: Some(message(&new)) })
-}
-
-fn message(new: &NewWebhook) -> athook::Webhook {
-    let NewWebhook {
-        id,
-        owner: _,
-        url,
-        events,
-        active,
-        name,
-        description,
-        prefix,
-        suffix,
-        rewrite,
-        mute_words,
-        streamplace_format,
-        secret,
-        created_at_ms,
-    } = new;
-    let rewrite = rewrite
-        .iter()
-        .map(|rule| athook::RewriteRule { from: rule.from().to_owned(), to: rule.to().to_owned() });
-    athook::Webhook {
-        id: id.to_string(),
-        url: url.expose().to_string(),
-        events: events.iter().map(|event| event.to_string()).collect(),
-        active: *active,
-        created_at: Some(timestamp(*created_at_ms)),
-        updated_at: None,
-        name: name.as_ref().map(ToString::to_string),
-        description: description.as_ref().map(ToString::to_string),
-        prefix: prefix.as_ref().map(ToString::to_string),
-        suffix: suffix.as_ref().map(ToString::to_string),
-        rewrite: rewrite.collect(),
-        mute_words: mute_words.iter().map(str::to_owned).collect(),
-        streamplace_format: Some(*streamplace_format),
-        secret_id: secret.as_ref().map(ToString::to_string),
-        last_triggered: None,
-        error_count: Some(0),
-    }
+    Ok(CreateWebhookResponse { webhook: Some(message(new)) })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::shutdown::Shutdown;
+use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::task::JoinHandle;
@@ -22,10 +23,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The names that have a status: the whole server, and each service.
-const NAMES: [&str; 3] = [
+const NAMES: [&str; 4] = [
     "",
     <SecretServiceServer<Rpcs> as NamedService>::NAME,
     <WebhookServiceServer<Rpcs> as NamedService>::NAME,
+    <AccountServiceServer<Rpcs> as NamedService>::NAME,
 ];
 
 /// The health service, and the task that keeps its statuses until `shutdown` drains.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
-    QuerySelect as _, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, InsertMany, IntoActiveModel,
+    PrimaryKeyTrait, QueryFilter as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
@@ -41,20 +41,6 @@ impl Row {
     }
 }
 
-/// A transaction that failed.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: DbErr,
-    /// It failed at its end: whether it was committed is unknown. Otherwise nothing of it is stored.
-    pub(super) may_be_stored: bool,
-}
-
-impl From<DbErr> for Failure {
-    fn from(error: DbErr) -> Self {
-        Self { error, may_be_stored: false }
-    }
-}
-
 /// What an owner has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Count {
@@ -65,24 +51,12 @@ struct Count {
 /// By DID, in the order in which accounts are locked.
 type Counts<'a> = BTreeMap<&'a str, Count>;
 
-/// Writes `rows` in one transaction; an outcome for each row, in their order.
-///
-/// # Errors
-///
-/// The transaction as a whole: [`Failure`].
+/// Writes `rows` in `transaction`; an outcome for each row, in their order.
 pub(super) async fn write(
-    database: &DatabaseConnection,
+    transaction: &DatabaseTransaction,
     limits: Limits,
     rows: &[&Row],
-) -> Result<Vec<Outcome>, Failure> {
-    let transaction = database
-        .begin_with_options(TransactionOptions {
-            isolation_level: None,
-            access_mode: None,
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        })
-        .await?;
-
+) -> Result<Vec<Outcome>, DbErr> {
     let (mut secrets, mut webhooks) = (Vec::new(), Vec::new());
     let mut asked = Counts::new();
     for (at, row) in rows.iter().enumerate() {
@@ -99,11 +73,11 @@ pub(super) async fn write(
         }
     }
 
-    let before = lock_accounts(&transaction, &asked).await?;
+    let before = lock_accounts(transaction, &asked).await?;
     let room = |owner: &str| limits.secrets.saturating_sub(before[owner].secrets);
-    let secrets = insert_secrets(&transaction, &secrets, room).await?;
+    let secrets = insert_secrets(transaction, &secrets, room).await?;
     let room = |owner: &str| limits.webhooks.saturating_sub(before[owner].webhooks);
-    let webhooks = insert_webhooks(&transaction, &webhooks, room).await?;
+    let webhooks = insert_webhooks(transaction, &webhooks, room).await?;
 
     // `lock_accounts` counted every row as one that stays.
     let stay = |settled: &Settled, owner| settled.stay.get(owner).copied().unwrap_or(0);
@@ -113,10 +87,9 @@ pub(super) async fn write(
     });
     let stayed: Counts = stayed.collect();
     if stayed != asked {
-        set_counts(&transaction, &before, &stayed).await?;
+        set_counts(transaction, &before, &stayed).await?;
     }
 
-    transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })?;
     let mut outcomes = vec![Outcome::Exists; rows.len()];
     for (at, outcome) in secrets.outcomes.into_iter().chain(webhooks.outcomes) {
         outcomes[at] = outcome;
@@ -192,26 +165,14 @@ async fn insert_secrets<'a>(
     rows: &[(usize, &'a secret::Model)],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr> {
-    let once = OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
-    let models = rows.iter().map(|(_, row)| secret::ActiveModel::from((*row).clone()));
-    let inserted: HashSet<Uuid> = secret::Entity::insert_many(models)
-        .on_conflict(once)
-        .exec_with_returning_keys(transaction)
-        .await?
-        .into_iter()
-        .collect();
     let candidates: Vec<Candidate> = rows
         .iter()
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: row.name.as_bytes() })
         .collect();
-    let settled = settle(&candidates, &inserted, room);
-    if !settled.surplus.is_empty() {
-        secret::Entity::delete_many()
-            .filter(secret::Column::Id.is_in(settled.surplus.iter().copied()))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(settled)
+    let models = rows.iter().map(|(_, row)| secret::ActiveModel::from((*row).clone()));
+    let once = OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
+    let insert = secret::Entity::insert_many(models).on_conflict(once);
+    insert_settled(transaction, insert, secret::Column::Id, &candidates, room).await
 }
 
 async fn insert_webhooks<'a>(
@@ -225,28 +186,40 @@ async fn insert_webhooks<'a>(
     };
     let (rows, unknown): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|(_, row)| names_known(row));
 
-    let once =
-        OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash]).do_nothing().to_owned();
-    let models = rows.iter().map(|(_, row)| webhook::ActiveModel::from((*row).clone()));
-    let inserted: HashSet<Uuid> = webhook::Entity::insert_many(models)
-        .on_conflict(once)
-        .exec_with_returning_keys(transaction)
-        .await?
-        .into_iter()
-        .collect();
     let candidates: Vec<Candidate> = rows
         .iter()
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: &row.url_hash })
         .collect();
-    let mut settled = settle(&candidates, &inserted, room);
-    if !settled.surplus.is_empty() {
-        webhook::Entity::delete_many()
-            .filter(webhook::Column::Id.is_in(settled.surplus.iter().copied()))
-            .exec(transaction)
-            .await?;
-    }
+    let models = rows.iter().map(|(_, row)| webhook::ActiveModel::from((*row).clone()));
+    let once =
+        OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash]).do_nothing().to_owned();
+    let insert = webhook::Entity::insert_many(models).on_conflict(once);
+    let mut settled = insert_settled(transaction, insert, webhook::Column::Id, &candidates, room).await?;
     let unknown = unknown.into_iter().map(|(at, _)| (at, Outcome::UnknownSecret));
     settled.outcomes.extend(unknown);
+    Ok(settled)
+}
+
+/// Runs `insert`, which inserts the `candidates` that do not exist, and takes those out again that are beyond the
+/// limit.
+async fn insert_settled<'a, A>(
+    transaction: &DatabaseTransaction,
+    insert: InsertMany<A>,
+    id: <A::Entity as EntityTrait>::Column,
+    candidates: &[Candidate<'a>],
+    room: impl Fn(&str) -> u32,
+) -> Result<Settled<'a>, DbErr>
+where
+    A: ActiveModelTrait,
+    <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
+    <A::Entity as EntityTrait>::PrimaryKey: PrimaryKeyTrait<ValueType = Uuid>,
+{
+    let inserted: HashSet<Uuid> = insert.exec_with_returning_keys(transaction).await?.into_iter().collect();
+    let settled = settle(candidates, &inserted, room);
+    if !settled.surplus.is_empty() {
+        let surplus = id.is_in(settled.surplus.iter().copied());
+        A::Entity::delete_many().filter(surplus).exec(transaction).await?;
+    }
     Ok(settled)
 }
 

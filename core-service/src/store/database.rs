@@ -35,7 +35,6 @@ const POSTGRES_WRITERS: u32 = 2;
 const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
 /// Prepared statements that a writing connection keeps: a batch has a statement for each number of rows.
 const WRITER_STATEMENTS: usize = 256;
-
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl(Kind);

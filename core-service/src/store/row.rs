@@ -1,12 +1,23 @@
-//! Domain types to rows.
+//! Domain types to rows and back.
+//!
+//! Owns how a value is written in a column, and the opening of what is sealed in a row. Asks no database.
+
+use sea_orm::{DbErr, DerivePartialModel};
+use uuid::Uuid;
 
 use super::table::{secret, webhook};
-use crate::domain::event_type::EventType;
-use crate::domain::secret::NewSecret;
-use crate::domain::webhook::NewWebhook;
+use crate::domain::did::Did;
+use crate::domain::event_type::{EventType, EventTypes};
+use crate::domain::mute_word::MuteWords;
+use crate::domain::rewrite::Rewrite;
+use crate::domain::rule::{BrokenField, field, optional_field};
+use crate::domain::secret::{NewSecret, Secret};
+use crate::domain::webhook::{Webhook, WebhookConfig};
+use crate::domain::webhook_url::{Schemes, UrlRule, WebhookUrl};
+use crate::seal::{OpenError, Purpose, SealKeys};
 
 /// Between the event types of a webhook.
-const EVENT_SEPARATOR: &str = ",";
+pub(super) const EVENT_SEPARATOR: &str = ",";
 
 pub(super) fn secret(new: &NewSecret, sealed_token: Vec<u8>) -> secret::Model {
     let NewSecret { id, owner, name, token: _sealed, created_at_ms } = new;
@@ -17,13 +28,36 @@ pub(super) fn secret(new: &NewSecret, sealed_token: Vec<u8>) -> secret::Model {
         sealed_token,
         created_at_ms: *created_at_ms,
         last_rotated_at_ms: None,
+        previous_sealed_token: None,
+        previous_until_ms: None,
     }
 }
 
-pub(super) fn webhook(new: &NewWebhook, sealed_url: Vec<u8>, url_hash: Vec<u8>) -> webhook::Model {
-    let NewWebhook {
-        id,
-        owner,
+/// What of a secret's row its owner is shown. No token, not even sealed, is read for it.
+#[derive(Debug, DerivePartialModel)]
+#[sea_orm(entity = "secret::Entity")]
+pub(super) struct ShownSecret {
+    name: String,
+    created_at_ms: i64,
+    last_rotated_at_ms: Option<i64>,
+}
+
+/// The secret of a row.
+///
+/// # Errors
+///
+/// The row has a name that nobody could have given.
+pub(super) fn shown_secret(row: ShownSecret) -> Result<Secret, DbErr> {
+    let ShownSecret { name, created_at_ms, last_rotated_at_ms } = row;
+    let name = name.parse().map_err(|rule| DbErr::Type(format!("secret.name: {rule}")))?;
+    Ok(Secret { name, created_at_ms, last_rotated_at_ms })
+}
+
+/// The row of `webhook`, with its URL sealed and hashed.
+pub(super) fn webhook(webhook: &Webhook, sealed_url: Vec<u8>, url_hash: Vec<u8>) -> webhook::Model {
+    let Webhook { id, owner, config, created_at_ms, updated_at_ms, last_triggered_at_ms, error_count } =
+        webhook;
+    let WebhookConfig {
         url: _sealed,
         events,
         active,
@@ -35,8 +69,7 @@ pub(super) fn webhook(new: &NewWebhook, sealed_url: Vec<u8>, url_hash: Vec<u8>) 
         mute_words,
         streamplace_format,
         secret,
-        created_at_ms,
-    } = new;
+    } = config;
     let events: Vec<&str> = events.iter().map(EventType::as_str).collect();
     let rewrite: Vec<[&str; 2]> = rewrite.iter().map(|rule| [rule.from(), rule.to()]).collect();
     let mute_words: Vec<&str> = mute_words.iter().collect();
@@ -56,12 +89,98 @@ pub(super) fn webhook(new: &NewWebhook, sealed_url: Vec<u8>, url_hash: Vec<u8>) 
         streamplace_format: *streamplace_format,
         secret_name: secret.as_ref().map(ToString::to_string),
         created_at_ms: *created_at_ms,
-        updated_at_ms: None,
-        last_triggered_at_ms: None,
-        error_count: 0,
+        updated_at_ms: *updated_at_ms,
+        last_triggered_at_ms: *last_triggered_at_ms,
+        error_count: error_count.cast_signed(),
     }
 }
 
 fn json(texts: &impl serde::Serialize) -> String {
     serde_json::to_string(texts).expect("lists of texts are JSON")
+}
+
+/// The webhook of a row, its URL opened.
+///
+/// # Errors
+///
+/// `keys` do not open the URL, or a column has what [`webhook`] would not have put there.
+pub(super) fn open_webhook(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
+    let id = row.id;
+    opened(row, keys).map_err(|cause| UnreadableWebhook { id, cause })
+}
+
+/// A row that is no webhook, or not for this process. `Display` names the webhook.
+#[derive(Debug, thiserror::Error)]
+#[error("webhook {id} can't be read")]
+pub(super) struct UnreadableWebhook {
+    id: Uuid,
+    #[source]
+    cause: Unreadable,
+}
+
+/// Without what is in the row: it is the owner's, and not for the log.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("its URL does not open")]
+    Sealed(#[from] OpenError),
+    #[error("its URL is no text")]
+    NotText,
+    #[error("its URL is none")]
+    Url(#[from] UrlRule),
+    #[error("a column breaks a rule")]
+    Field(#[from] BrokenField),
+    #[error("a column has no list")]
+    NotAList,
+}
+
+fn opened(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
+    let webhook::Model {
+        id,
+        owner_did,
+        sealed_url,
+        url_hash: _,
+        events,
+        active,
+        name,
+        description,
+        prefix,
+        suffix,
+        rewrite,
+        mute_words,
+        streamplace_format,
+        secret_name,
+        created_at_ms,
+        updated_at_ms,
+        last_triggered_at_ms,
+        error_count,
+    } = row;
+    let owner: Did = field("owner_did", &owner_did)?;
+    let url = keys.open(Purpose::Url { owner: &owner, webhook: id }, &sealed_url)?;
+    let url = String::from_utf8(url).map_err(|_| Unreadable::NotText)?;
+    let events: Vec<String> = events.split(EVENT_SEPARATOR).map(str::to_owned).collect();
+    let rewrite = serde_json::from_str(&rewrite).map_err(|_| Unreadable::NotAList)?;
+    let mute_words: Vec<String> = serde_json::from_str(&mute_words).map_err(|_| Unreadable::NotAList)?;
+    let config = WebhookConfig {
+        // Which schemes are taken is asked when a URL is set.
+        url: WebhookUrl::parse(&url, Schemes::HttpsAndHttp)?,
+        events: EventTypes::parse("events", &events)?,
+        active,
+        name: optional_field("name", name.as_deref())?,
+        description: optional_field("description", description.as_deref())?,
+        prefix: optional_field("prefix", prefix.as_deref())?,
+        suffix: optional_field("suffix", suffix.as_deref())?,
+        rewrite: Rewrite::parse("rewrite", rewrite)?,
+        mute_words: MuteWords::parse("mute_words", &mute_words)?,
+        streamplace_format,
+        secret: optional_field("secret_name", secret_name.as_deref())?,
+    };
+    Ok(Webhook {
+        id,
+        owner,
+        config,
+        created_at_ms,
+        updated_at_ms,
+        last_triggered_at_ms,
+        error_count: error_count.cast_unsigned(),
+    })
 }

@@ -14,27 +14,30 @@ use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
 use crate::domain::secret::SigningToken;
+use crate::domain::webhook::WebhookConfig;
 use crate::domain::webhook_url::{Schemes, WebhookUrl};
 
 mod batches;
+mod secrets;
+mod webhooks;
 
-const LIMITS: Limits = Limits { secrets: 3, webhooks: 3 };
-const TOKEN: &str = "a-token-that-nobody-else-may-see-0123456789";
-const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+pub(super) const LIMITS: Limits = Limits { secrets: 3, webhooks: 3 };
+pub(super) const TOKEN: &str = "a-token-that-nobody-else-may-see-0123456789";
+pub(super) const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
-async fn open(folder: &Path, limits: Limits) -> Store {
+pub(super) async fn open(folder: &Path, limits: Limits) -> Store {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
     let keys = KEY.parse().unwrap();
     Store::open(&url.parse().unwrap(), limits, keys, Randomness::of_the_system()).await.unwrap()
 }
 
-async fn opened() -> (TempDir, Store) {
+pub(super) async fn opened() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), LIMITS).await;
     (folder, store)
 }
 
-fn did(name: &str) -> Did {
+pub(super) fn did(name: &str) -> Did {
     format!("did:plc:{name}").parse().unwrap()
 }
 
@@ -42,7 +45,7 @@ fn id() -> Uuid {
     Uuid::from_bytes(Randomness::of_the_system().bytes().unwrap())
 }
 
-fn new_secret(owner: &str, name: &str) -> NewSecret {
+pub(super) fn new_secret(owner: &str, name: &str) -> NewSecret {
     NewSecret {
         id: id(),
         owner: did(owner),
@@ -52,10 +55,8 @@ fn new_secret(owner: &str, name: &str) -> NewSecret {
     }
 }
 
-fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> NewWebhook {
-    NewWebhook {
-        id: id(),
-        owner: did(owner),
+pub(super) fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> Webhook {
+    let config = WebhookConfig {
         url: WebhookUrl::parse(url, Schemes::Https).unwrap(),
         events: EventTypes::parse("input.events", &["stream.received".into(), "chat".into()]).unwrap(),
         active: true,
@@ -67,8 +68,8 @@ fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> NewWebhook {
         mute_words: MuteWords::parse("input.muteWords", &["ä".into()]).unwrap(),
         streamplace_format: false,
         secret: secret.map(|name| name.parse().unwrap()),
-        created_at_ms: 1_700_000_000_001,
-    }
+    };
+    Webhook::new(id(), did(owner), config, 1_700_000_000_001)
 }
 
 /// How many of each result there are.
@@ -81,7 +82,7 @@ fn count<T>(results: &[Result<T, Error>], expected: Result<(), &Error>) -> usize
     results.iter().filter(same).count()
 }
 
-async fn counts(store: &Store, owner: &str) -> (i32, i32) {
+pub(super) async fn counts(store: &Store, owner: &str) -> (i32, i32) {
     let found = account::Entity::find_by_id(did(owner).to_string()).one(&store.database.reading).await;
     let account::Model { did: _, secrets, webhooks } = found.unwrap().unwrap();
     (secrets, webhooks)

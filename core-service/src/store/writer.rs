@@ -5,17 +5,16 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, Failure, Limits, Row};
-use super::fault::{self, Fault};
+use super::batch::{self, Limits, Row};
+use super::fault::Fault;
 use super::settle::Outcome;
+use super::transaction::{self, Failure};
 use crate::error::{Error, log_fault_of};
 use crate::request_id::RequestId;
 
@@ -24,10 +23,6 @@ const QUEUE_ROWS: usize = 1024;
 /// Rows of one transaction. A webhook has 18 parameters: within SQLite's 32,766 for a statement and Postgres's
 /// 65,535.
 const BATCH_ROWS: usize = 256;
-/// How often a transaction that conflicts with another is tried in all.
-const CONFLICT_TRIES: u32 = 5;
-/// How long one transaction may take: more than the database's own limits.
-const TRANSACTION_LIMIT: Duration = Duration::from_secs(7);
 
 /// The way to the writing tasks.
 #[derive(Debug)]
@@ -159,34 +154,14 @@ impl Batches {
         }
     }
 
-    /// One transaction, repeated as long as that is safe and may help.
     async fn write_rows(&self, rows: &[&Row]) -> Result<Vec<Outcome>, Failure> {
-        let mut tries = 1;
-        let mut reconnected = false;
-        loop {
-            let attempt = timeout(TRANSACTION_LIMIT, batch::write(&self.database, self.limits, rows));
-            let failure = match attempt.await {
-                Ok(Ok(outcomes)) => return Ok(outcomes),
-                Ok(Err(failure)) => failure,
-                Err(_) => Failure {
-                    error: DbErr::Custom("the transaction took too long".to_owned()),
-                    may_be_stored: true,
-                },
-            };
-            match failure.kind() {
-                // The database says that it undid everything.
-                Fault::Conflict if tries < CONFLICT_TRIES => tries += 1,
-                // Before the commit nothing can have been stored. A pool may hold dead connections.
-                Fault::Lost if !failure.may_be_stored && !reconnected => reconnected = true,
-                _ => return Err(failure),
-            }
-        }
-    }
-}
-
-impl Failure {
-    fn kind(&self) -> Fault {
-        fault::kind(&self.error)
+        transaction::write(|| async {
+            let transaction = transaction::begin(&self.database).await?;
+            let outcomes = batch::write(&transaction, self.limits, rows).await?;
+            transaction::commit(transaction).await?;
+            Ok(outcomes)
+        })
+        .await
     }
 }
 
@@ -200,12 +175,8 @@ fn answer(batch: Vec<Write>, outcomes: Vec<Outcome>) {
 /// Tells all callers of a batch that it failed. The cause is logged here, once, with
 /// the ids of their requests.
 fn refuse(batch: Vec<Write>, failure: &Failure) {
-    let told = match failure.kind() {
-        Fault::Statement if !failure.may_be_stored => Error::Internal,
-        _ => Error::Unavailable,
-    };
     let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
-    let told = log_fault_of(&requests, told, &failure.error);
+    let told = log_fault_of(&requests, failure.told(), &failure.error);
     for write in batch {
         let _ = write.reply.send(Err(told.clone()));
     }

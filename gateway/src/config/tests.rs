@@ -56,6 +56,15 @@ fn wrong_settings_are_told_all_at_once() {
 }
 
 #[test]
+fn a_wrong_setting_hides_no_other() {
+    let told = told(&["--service-ids", "a#b,c", "--public-url", "here", "--service-did", "example.com"]);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    for flag in ["--public-url:", "--service-ids:", "--service-did:"] {
+        assert!(told.iter().any(|line| line.starts_with(flag)), "{flag} is missing from {told:#?}");
+    }
+}
+
+#[test]
 fn own_audience_replaces_the_default() {
     let (_, config) = checked(&["--audience", "did:web:a.example,did:web:b.example#x"]).unwrap();
     assert_eq!(config.audiences, ["did:web:a.example", "did:web:b.example#x"]);

@@ -26,8 +26,9 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
 
-/// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks.
-pub(super) const MAX_ANSWER_BYTES: u32 = 1024 * 1024;
+/// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks, each
+/// of up to 24 KiB.
+pub(super) const MAX_ANSWER_BYTES: u32 = 4 * 1024 * 1024;
 
 /// The standard health check.
 const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");

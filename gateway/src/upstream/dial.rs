@@ -18,7 +18,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use url::{Position, Url};
 
 use super::UnfitSettings;
-use super::connection::{Connection, MAX_ANSWER_BYTES};
+use super::connection::Connection;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, UpstreamTls};
 
@@ -34,8 +34,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
 /// A connection on which a ping is not answered for this long is closed.
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// HTTP/2 flow-control window of an answer, in bytes: the largest one fits, so none waits for a window.
-const STREAM_WINDOW_BYTES: u32 = MAX_ANSWER_BYTES + 1024;
+/// HTTP/2 flow-control window of an answer, in bytes: all but the very largest come without waiting for it.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// HTTP/2 flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 use crate::harness::gateway::SERVICE;
 
+/// The seal key of a core-service that is given no other.
+pub(crate) const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// How long a process may take to start serving, and to end.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -42,10 +44,15 @@ struct Running {
 impl Service {
     /// A core-service on the database at `url`. It reaches nothing outside.
     pub(crate) fn core_service(url: &str) -> Setup {
+        Self::core_service_with(url, &[KEY])
+    }
+
+    /// The same with these seal keys.
+    pub(crate) fn core_service_with(url: &str, keys: &[&str]) -> Setup {
         let folder = tempfile::tempdir().unwrap();
-        let keys = folder.path().join("keys");
-        std::fs::write(&keys, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
-        let keys = keys.display().to_string();
+        let file = folder.path().join("keys");
+        std::fs::write(&file, keys.join("\n")).unwrap();
+        let keys = file.display().to_string();
         let arguments = ["core-service", "--database-url", url, "--seal-keys-file", &keys, "--probe", "off"];
         Setup::new(&arguments, "core-service serves", folder)
     }

@@ -21,7 +21,14 @@ use crate::harness::logs;
 use crate::harness::receiver::Authority;
 
 pub(crate) const CREATE_SECRET: &str = "place.wisp.v2.secret.create";
+pub(crate) const LIST_SECRETS: &str = "place.wisp.v2.secret.list";
+pub(crate) const ROTATE_SECRET: &str = "place.wisp.v2.secret.rotate";
+pub(crate) const DELETE_SECRET: &str = "place.wisp.v2.secret.delete";
 pub(crate) const CREATE_WEBHOOK: &str = "place.stream.server.createWebhook";
+pub(crate) const GET_WEBHOOK: &str = "place.stream.server.getWebhook";
+pub(crate) const LIST_WEBHOOKS: &str = "place.stream.server.listWebhooks";
+pub(crate) const UPDATE_WEBHOOK: &str = "place.stream.server.updateWebhook";
+pub(crate) const DELETE_WEBHOOK: &str = "place.stream.server.deleteWebhook";
 /// The service DID that stacks run under.
 pub(crate) const SERVICE: &str = "did:web:hooks.example";
 
@@ -266,6 +273,18 @@ impl Stack {
         let request =
             self.post(nsid).bearer_auth(token).header("content-type", "application/json").body(body);
         self.send(request).await
+    }
+
+    /// Calls a query as `caller`.
+    pub(crate) async fn query_as(&self, caller: &Identity, nsid: &str, params: &[(&str, &str)]) -> Answer {
+        let address = format!("http://{}/xrpc/{nsid}", self.gateway);
+        let url = reqwest::Url::parse_with_params(&address, params).unwrap();
+        self.send(self.client.get(url).bearer_auth(caller.token(SERVICE, nsid))).await
+    }
+
+    /// Calls a query as alice.
+    pub(crate) async fn query(&self, nsid: &str, params: &[(&str, &str)]) -> Answer {
+        self.query_as(&self.alice, nsid, params).await
     }
 
     /// Creates a secret as alice; only its name is given.

@@ -15,6 +15,8 @@ pub(crate) struct Model {
     pub sealed_token: Vec<u8>,
     pub created_at_ms: i64,
     pub last_rotated_at_ms: Option<i64>,
+    pub previous_sealed_token: Option<Vec<u8>>,
+    pub previous_until_ms: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

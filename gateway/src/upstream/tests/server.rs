@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use proto::athook::secret_service_server::{SecretService, SecretServiceServer};
-use proto::athook::{CreateSecretRequest, CreateSecretResponse};
+use proto::athook::{
+    CreateSecretRequest, CreateSecretResponse, DeleteSecretRequest, DeleteSecretResponse, ListSecretsRequest,
+    ListSecretsResponse, RotateSecretRequest, RotateSecretResponse,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -122,5 +125,26 @@ struct Service(Handler);
 impl SecretService for Service {
     async fn create_secret(&self, request: Request<CreateSecretRequest>) -> Answer {
         (self.0)(request).await
+    }
+
+    async fn list_secrets(
+        &self,
+        _: Request<ListSecretsRequest>,
+    ) -> Result<Response<ListSecretsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn rotate_secret(
+        &self,
+        _: Request<RotateSecretRequest>,
+    ) -> Result<Response<RotateSecretResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn delete_secret(
+        &self,
+        _: Request<DeleteSecretRequest>,
+    ) -> Result<Response<DeleteSecretResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 }

@@ -1,0 +1,68 @@
+//! `core-service export`: all rows of a database, to standard output or into a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _, stdout};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use process::exit::{self, Failure};
+use process::settings::{Problems, given};
+
+use super::install_logs;
+use crate::config::{RawDatabase, check_database};
+use crate::store::database::DatabaseUrl;
+use crate::store::transfer::export::export;
+use crate::store::transfer::line::Totals;
+
+/// Who may read an export: its owner. It has everybody's DIDs in it, and what was sealed.
+const MODE: u32 = 0o600;
+
+#[derive(clap::Args)]
+pub(super) struct RawExport {
+    #[command(flatten)]
+    database: RawDatabase,
+    /// Write into this file, which must not exist yet [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    to: Option<String>,
+}
+
+pub(super) fn run(raw: RawExport) -> ExitCode {
+    let RawExport { database, to } = raw;
+    let mut problems = Problems::new();
+    let database = check_database(database, &mut problems);
+    let database = match problems.finish(database) {
+        Ok(database) => database,
+        Err(error) => return exit::settings(&error),
+    };
+    install_logs();
+    exit::run(async move {
+        let Totals { index_keys: _, accounts, secrets, webhooks } = match given(to) {
+            None => export(&database, &mut BufWriter::new(stdout().lock())).await?,
+            Some(path) => export_into(&database, &PathBuf::from(path)).await?,
+        };
+        tracing::info!(accounts, secrets, webhooks, "exported");
+        Ok(())
+    })
+}
+
+/// Into a new file, which is on the disk when it returns, and is removed again if that fails.
+async fn export_into(database: &DatabaseUrl, path: &Path) -> Result<Totals, Failure> {
+    let named = |error: std::io::Error| format!("--to {}: {error}", path.display());
+    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(named)?;
+    let written = write(database, file).await;
+    if written.is_err()
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!("{}", named(error));
+    }
+    written
+}
+
+async fn write(database: &DatabaseUrl, file: File) -> Result<Totals, Failure> {
+    let mut file = BufWriter::new(file);
+    let totals = export(database, &mut file).await?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    Ok(totals)
+}

@@ -1,0 +1,44 @@
+//! `core-service import`: what `export` wrote, from standard input or a file, into an empty database.
+
+use std::fs::File;
+use std::io::{BufReader, stdin};
+use std::process::ExitCode;
+
+use process::exit;
+use process::settings::{Problems, given};
+
+use super::install_logs;
+use crate::config::{RawDatabase, check_database};
+use crate::store::transfer::import::import;
+use crate::store::transfer::line::Totals;
+
+#[derive(clap::Args)]
+pub(super) struct RawImport {
+    #[command(flatten)]
+    database: RawDatabase,
+    /// Read from this file [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    from: Option<String>,
+}
+
+pub(super) fn run(raw: RawImport) -> ExitCode {
+    let RawImport { database, from } = raw;
+    let mut problems = Problems::new();
+    let database = check_database(database, &mut problems);
+    let database = match problems.finish(database) {
+        Ok(database) => database,
+        Err(error) => return exit::settings(&error),
+    };
+    install_logs();
+    exit::run(async move {
+        let Totals { index_keys: _, accounts, secrets, webhooks } = match given(from) {
+            None => import(&database, stdin().lock()).await?,
+            Some(path) => {
+                let file = File::open(&path).map_err(|error| format!("--from {path}: {error}"))?;
+                import(&database, BufReader::new(file)).await?
+            }
+        };
+        tracing::info!(accounts, secrets, webhooks, "imported");
+        Ok(())
+    })
+}

@@ -1,0 +1,37 @@
+//! `core-service purge`: everything of one DID removed.
+
+use std::process::ExitCode;
+
+use process::exit;
+use process::settings::Problems;
+
+use super::install_logs;
+use crate::config::{RawDatabase, check_database};
+use crate::domain::did::Did;
+use crate::store::purge::{Purged, purge_at};
+
+#[derive(clap::Args)]
+pub(super) struct RawPurge {
+    /// The DID whose secrets and webhooks are removed
+    #[arg(long, value_name = "DID")]
+    did: String,
+    #[command(flatten)]
+    database: RawDatabase,
+}
+
+pub(super) fn run(raw: RawPurge) -> ExitCode {
+    let RawPurge { did, database } = raw;
+    let mut problems = Problems::new();
+    let did: Option<Did> = problems.parse("--did", &did);
+    let database = check_database(database, &mut problems);
+    let (did, database) = match problems.finish(did.zip(database)) {
+        Ok(settings) => settings,
+        Err(error) => return exit::settings(&error),
+    };
+    install_logs();
+    exit::run(async move {
+        let Purged { secrets, webhooks } = purge_at(&database, &did).await?;
+        println!("removed of {did}: {secrets} secrets, {webhooks} webhooks");
+        Ok(())
+    })
+}

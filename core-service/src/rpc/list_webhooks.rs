@@ -1,0 +1,37 @@
+//! `WebhookService.ListWebhooks`, which is `place.stream.server.listWebhooks` (METHODS.md).
+
+use proto::athook::{ListWebhooksRequest, ListWebhooksResponse};
+
+use super::webhook_message::message;
+use super::{Parts, caller};
+use crate::domain::cursor::NotACursor;
+use crate::domain::page::{Page, PageLimit, PageRequest};
+use crate::domain::rule::field;
+use crate::error::Error;
+
+/// A page of the caller's webhooks, newest first. A cursor may be used with other filters and another limit than
+/// those it was given out with.
+///
+/// # Errors
+///
+/// The first of limit, cursor and event that breaks its rule; then what the store says.
+pub(super) async fn list_webhooks(
+    parts: &Parts,
+    request: ListWebhooksRequest,
+) -> Result<ListWebhooksResponse, Error> {
+    let ListWebhooksRequest { caller_did, limit, cursor, active, event } = request;
+    let owner = caller(&caller_did)?;
+    let limit = match limit {
+        Some(limit) => PageLimit::try_from(limit).map_err(|rule| rule.at("params.limit"))?,
+        None => PageLimit::default(),
+    };
+    let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
+    let event = event.map(|text| field("params.event", &text)).transpose()?;
+
+    let page = parts.store.webhooks(&owner, &PageRequest { limit, after, active, event }).await?;
+    let Page { webhooks, next } = page;
+    Ok(ListWebhooksResponse {
+        webhooks: webhooks.into_iter().map(message).collect(),
+        cursor: next.map(|cursor| cursor.to_string()),
+    })
+}

@@ -1,0 +1,88 @@
+//! Webhooks as messages, and their ids as texts.
+
+use proto::athook;
+use uuid::Uuid;
+
+use super::timestamp::timestamp;
+use crate::domain::webhook::{Webhook, WebhookConfig};
+use crate::error::Error;
+
+/// `webhook` as its owner sees it. Empty lists are absent ones.
+pub(super) fn message(webhook: Webhook) -> athook::Webhook {
+    let Webhook { id, owner: _, config, created_at_ms, updated_at_ms, last_triggered_at_ms, error_count } =
+        webhook;
+    let WebhookConfig {
+        url,
+        events,
+        active,
+        name,
+        description,
+        prefix,
+        suffix,
+        rewrite,
+        mute_words,
+        streamplace_format,
+        secret,
+    } = config;
+    let rewrite = rewrite.into_rules().into_iter().map(|rule| {
+        let (from, to) = rule.into_pair();
+        athook::RewriteRule { from, to }
+    });
+    athook::Webhook {
+        id: id.to_string(),
+        url: url.into_exposed(),
+        events: events.iter().map(|event| event.as_str().to_owned()).collect(),
+        active,
+        created_at: Some(timestamp(created_at_ms)),
+        updated_at: updated_at_ms.map(timestamp),
+        name: name.map(String::from),
+        description: description.map(String::from),
+        prefix: prefix.map(String::from),
+        suffix: suffix.map(String::from),
+        rewrite: rewrite.collect(),
+        mute_words: mute_words.into_texts(),
+        streamplace_format: Some(streamplace_format),
+        secret_id: secret.map(|name| name.to_string()),
+        last_triggered: last_triggered_at_ms.map(timestamp),
+        error_count: Some(error_count.cast_signed()),
+    }
+}
+
+/// The id that `text` is.
+///
+/// # Errors
+///
+/// It is none as [`message`] writes it, so there is no webhook with it. Other spellings of a UUID are not taken.
+pub(super) fn webhook_id(text: &str) -> Result<Uuid, Error> {
+    let id = Uuid::try_parse(text).map_err(|_| Error::WebhookNotFound)?;
+    let mut canonical = Uuid::encode_buffer();
+    if id.hyphenated().encode_lower(&mut canonical) != text {
+        return Err(Error::WebhookNotFound);
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_in_the_one_spelling() {
+        let text = "01979f2e-7a3b-7c4d-8e5f-60718293a4b5";
+        assert_eq!(webhook_id(text).map(|id| id.to_string()).as_deref(), Ok(text));
+        for odd in [
+            String::new(),
+            "webhook".to_owned(),
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{{{text}}}"),
+            format!("urn:uuid:{text}"),
+            format!("{text} "),
+            format!("{text}0"),
+            text[1..].to_owned(),
+            text.replace('a', "g"),
+        ] {
+            assert_eq!(webhook_id(&odd), Err(Error::WebhookNotFound), "{odd:?}");
+        }
+    }
+}

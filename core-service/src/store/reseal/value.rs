@@ -1,0 +1,178 @@
+//! The sealed values of the database: where each is, what it is bound to, and how one is replaced.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, QueryFilter as _, Value};
+use uuid::Uuid;
+
+use crate::domain::did::Did;
+use crate::domain::secret::SecretName;
+use crate::seal::Purpose;
+use crate::store::database::Database;
+use crate::store::existing::page;
+use crate::store::index_key;
+use crate::store::table::{index_key as index_key_table, secret, webhook};
+
+/// A table with sealed values, in the order in which they are gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Secret,
+    Webhook,
+}
+
+/// A column of sealed values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Token,
+    PreviousToken,
+    Url,
+}
+
+/// A sealed value as it was read.
+pub(super) struct Found {
+    pub(super) id: Uuid,
+    pub(super) column: Column,
+    pub(super) sealed: Vec<u8>,
+    /// What it is bound to. `None`: the row has no owner or no name that anything could be bound to.
+    pub(super) of: Option<Of>,
+}
+
+/// Whose value it is.
+#[derive(Debug, Clone)]
+pub(super) enum Of {
+    Secret { owner: Did, name: SecretName },
+    Webhook { owner: Did, id: Uuid },
+}
+
+/// A value to be put in the place of the one that was read.
+pub(super) struct Swap {
+    pub(super) id: Uuid,
+    pub(super) column: Column,
+    pub(super) old: Vec<u8>,
+    pub(super) new: Vec<u8>,
+}
+
+impl Table {
+    pub(super) const FIRST: Self = Self::Secret;
+
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::Secret => Some(Self::Webhook),
+            Self::Webhook => None,
+        }
+    }
+
+    /// The values of a page of rows after `after`, and the last row of it: `None` after the last page.
+    pub(super) async fn page(
+        self,
+        database: &Database,
+        after: Option<Uuid>,
+    ) -> Result<(Vec<Found>, Option<Uuid>), DbErr> {
+        let reading = &database.reading;
+        match self {
+            Self::Secret => {
+                let rows = page::<secret::Entity, _>(reading, secret::Column::Id, after).await?;
+                let last = rows.last().map(|row| row.id);
+                Ok((rows.into_iter().flat_map(of_secret).collect(), last))
+            }
+            Self::Webhook => {
+                let rows = page::<webhook::Entity, _>(reading, webhook::Column::Id, after).await?;
+                let last = rows.last().map(|row| row.id);
+                Ok((rows.into_iter().map(of_webhook).collect(), last))
+            }
+        }
+    }
+}
+
+/// Without `..`: a new column may be a sealed one.
+fn of_secret(row: secret::Model) -> Vec<Found> {
+    let secret::Model {
+        id,
+        owner_did,
+        name,
+        sealed_token,
+        created_at_ms: _,
+        last_rotated_at_ms: _,
+        previous_sealed_token,
+        previous_until_ms: _,
+    } = row;
+    let of = match (owner_did.parse(), name.parse()) {
+        (Ok(owner), Ok(name)) => Some(Of::Secret { owner, name }),
+        _ => None,
+    };
+    let previous = previous_sealed_token.map(|sealed| (Column::PreviousToken, sealed));
+    let sealed = std::iter::once((Column::Token, sealed_token)).chain(previous);
+    sealed.map(|(column, sealed)| Found { id, column, sealed, of: of.clone() }).collect()
+}
+
+fn of_webhook(row: webhook::Model) -> Found {
+    let of = row.owner_did.parse().ok().map(|owner| Of::Webhook { owner, id: row.id });
+    Found { id: row.id, column: Column::Url, sealed: row.sealed_url, of }
+}
+
+impl Of {
+    pub(super) fn purpose(&self) -> Purpose<'_> {
+        match self {
+            Self::Secret { owner, name } => Purpose::Token { owner, name },
+            Self::Webhook { owner, id } => Purpose::Url { owner, webhook: *id },
+        }
+    }
+}
+
+impl Column {
+    /// Table and column, for the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "secret.sealed_token",
+            Self::PreviousToken => "secret.previous_sealed_token",
+            Self::Url => "webhook.sealed_url",
+        }
+    }
+}
+
+impl Swap {
+    /// Puts the new value in the place of the old one: 1, or 0 if the old one is there no more.
+    pub(super) async fn make(&self, transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
+        let Self { id, column, old, new } = self;
+        let token = async |column| {
+            replace::<secret::Entity>(transaction, (secret::Column::Id, column), *id, old, new).await
+        };
+        match column {
+            Column::Token => match token(secret::Column::SealedToken).await? {
+                // A rotation may have made it the previous one.
+                0 => token(secret::Column::PreviousSealedToken).await,
+                replaced => Ok(replaced),
+            },
+            Column::PreviousToken => token(secret::Column::PreviousSealedToken).await,
+            Column::Url => {
+                let columns = (webhook::Column::Id, webhook::Column::SealedUrl);
+                replace::<webhook::Entity>(transaction, columns, *id, old, new).await
+            }
+        }
+    }
+}
+
+/// The same for the index key.
+pub(super) async fn replace_index_key(
+    transaction: &DatabaseTransaction,
+    old: &[u8],
+    new: &[u8],
+) -> Result<u64, DbErr> {
+    let columns = (index_key_table::Column::Id, index_key_table::Column::SealedKey);
+    replace::<index_key_table::Entity>(transaction, columns, index_key::ID, old, new).await
+}
+
+async fn replace<E: EntityTrait>(
+    transaction: &DatabaseTransaction,
+    (id, sealed): (E::Column, E::Column),
+    row: impl Into<Value>,
+    old: &[u8],
+    new: &[u8],
+) -> Result<u64, DbErr> {
+    let replaced = E::update_many()
+        .col_expr(sealed, Expr::value(new.to_vec()))
+        .filter(id.eq(row))
+        .filter(sealed.eq(old.to_vec()))
+        .exec(transaction)
+        .await?;
+    Ok(replaced.rows_affected)
+}

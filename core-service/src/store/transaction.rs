@@ -1,0 +1,128 @@
+//! How the store's transactions and reads begin, when they are tried again, and what their failure means.
+//!
+//! Owns no statement but the lock of an account.
+
+use std::time::Duration;
+
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QuerySelect as _,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+};
+use tokio::time::timeout;
+
+use super::fault::{self, Fault};
+use super::table::account;
+use crate::domain::did::Did;
+use crate::error::{Error, log_fault};
+
+/// How often a transaction that conflicts with another is tried in all.
+const CONFLICT_TRIES: u32 = 5;
+/// How long one transaction may take: more than the database's own limits.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(7);
+
+/// A transaction that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: DbErr,
+    /// It failed at its end: whether it was committed is unknown. Otherwise nothing of it is stored.
+    pub(super) may_be_stored: bool,
+}
+
+impl Failure {
+    pub(super) fn kind(&self) -> Fault {
+        fault::kind(&self.error)
+    }
+
+    /// What a caller is told. The cause is for the log.
+    pub(super) fn told(&self) -> Error {
+        match self.kind() {
+            Fault::Statement if !self.may_be_stored => Error::Internal,
+            _ => Error::Unavailable,
+        }
+    }
+
+    /// Logs the cause, once, and gives what the caller of the call being served is told.
+    pub(super) fn logged(&self) -> Error {
+        log_fault(self.told(), &self.error)
+    }
+}
+
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self { error, may_be_stored: false }
+    }
+}
+
+/// Makes a whole transaction with `attempt`, from [`begin`] to [`commit`]; again as long as that is safe and may
+/// help. Each attempt has 7 s.
+///
+/// # Errors
+///
+/// That of the last attempt.
+pub(super) async fn write<T, Attempt>(attempt: impl Fn() -> Attempt) -> Result<T, Failure>
+where
+    Attempt: Future<Output = Result<T, Failure>>,
+{
+    let mut tries = 1;
+    let mut reconnected = false;
+    loop {
+        let failure = match timeout(TRANSACTION_LIMIT, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure {
+                error: DbErr::Custom("the transaction took too long".to_owned()),
+                may_be_stored: true,
+            },
+        };
+        match failure.kind() {
+            // The database says that it undid everything.
+            Fault::Conflict if tries < CONFLICT_TRIES => tries += 1,
+            // Before the commit nothing can have been stored. A pool may hold dead connections.
+            Fault::Lost if !failure.may_be_stored && !reconnected => reconnected = true,
+            _ => return Err(failure),
+        }
+    }
+}
+
+/// Begins a transaction that may write. Dropped, it is undone.
+pub(super) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        isolation_level: None,
+        access_mode: None,
+        // SQLite's lock is taken here, where waiting for it is safe.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+    };
+    database.begin_with_options(options).await
+}
+
+/// Ends a transaction.
+pub(super) async fn commit(transaction: DatabaseTransaction) -> Result<(), Failure> {
+    transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })
+}
+
+/// Asks with `question`, which writes nothing; once more when the connection was lost. A fault is logged.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`], or [`Error::Internal`] when the statement itself fails.
+pub(super) async fn read<T, Question>(question: impl Fn() -> Question) -> Result<T, Error>
+where
+    Question: Future<Output = Result<T, DbErr>>,
+{
+    let mut answer = question().await;
+    if let Err(error) = &answer
+        && fault::kind(error) == Fault::Lost
+    {
+        answer = question().await;
+    }
+    answer.map_err(|error| Failure::from(error).logged())
+}
+
+/// Locks the account row of `owner` until the transaction ends, and gives its counts. `None`: `owner` has, and
+/// had, nothing. Whatever touches an owner's rows comes here first, or to `batch`.
+pub(super) async fn lock_account(
+    transaction: &DatabaseTransaction,
+    owner: &Did,
+) -> Result<Option<account::Model>, DbErr> {
+    account::Entity::find_by_id(owner.as_str()).lock_exclusive().one(transaction).await
+}

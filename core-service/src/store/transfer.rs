@@ -1,0 +1,14 @@
+//! One database into another: all rows as lines of JSON, and back.
+//!
+//! Owns the format ([`mod@line`]), [`export`] and [`import`]. Opens and seals nothing: what is sealed crosses as it is.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod line;
+mod row;
+
+#[cfg(test)]
+mod tests;
+
+/// How often progress is told, in rows.
+const PROGRESS_ROWS: u64 = 1_000;

@@ -1,0 +1,252 @@
+//! Lines into an empty database: all or none.
+
+use std::io::BufRead;
+
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
+use sea_orm::{
+    Condition, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter as _,
+    QuerySelect as _,
+};
+
+use super::line::{FORMAT, Header, Line, LineError, Lines, Totals, VERSION, Wrong};
+use super::{PROGRESS_ROWS, row};
+use crate::store::database::DatabaseUrl;
+use crate::store::existing::{ExistingError, lift_limits, require_same};
+use crate::store::table::{account, index_key, secret, webhook};
+use crate::store::transaction::begin;
+use crate::store::{OpenError, connect_and_migrate};
+
+/// Rows of one statement. A webhook has 18 parameters: within SQLite's 32,766 and Postgres's 65,535.
+const INSERT_ROWS: usize = 500;
+
+/// An import that failed. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    #[error(transparent)]
+    Line(#[from] LineError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
+    #[error("the database failed")]
+    Database(#[from] DbErr),
+    #[error("the database is not empty, and nothing was written to it: {0}")]
+    NotEmpty(DatabaseUrl),
+    #[error("the database refuses lines {first} to {last}")]
+    Refused {
+        first: u64,
+        last: u64,
+        #[source]
+        error: DbErr,
+    },
+    #[error("the counts of account {0} are not those of its rows")]
+    AccountCounts(String),
+    #[error("there are accounts and no index key: URLs could not be compared any more")]
+    NoIndexKey,
+}
+
+/// Writes the rows that `source` has to the empty database at `url`, whose schema is brought up to date, in one
+/// transaction. Reading blocks, which is well where nothing else is done.
+///
+/// # Errors
+///
+/// The first line that is wrong; the input ends early; the database is not empty, is newer than this release, or refuses.
+/// Then it has the schema and no row.
+pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<Totals, ImportError> {
+    let mut lines = Lines::new(source);
+    check_header(&mut lines)?;
+    let database = connect_and_migrate(url).await?;
+    let imported = async {
+        require_same(&database, url).await?;
+        let transaction = begin(&database.writing).await?;
+        lift_limits(&transaction).await?;
+        if !is_empty(&transaction).await? {
+            return Err(ImportError::NotEmpty(url.clone()));
+        }
+        let totals = import_all(&transaction, &mut lines).await?;
+        check_accounts(&transaction).await?;
+        transaction.commit().await?;
+        Ok(totals)
+    };
+    let imported = imported.await;
+    database.close().await;
+    imported
+}
+
+fn check_header(lines: &mut Lines<impl BufRead>) -> Result<(), ImportError> {
+    let no_header = |line| LineError::Wrong { line, wrong: Wrong::NoHeader };
+    let Some(Line::Header(header)) = lines.next()? else { return Err(no_header(1).into()) };
+    let Header { format, version, athook } = header;
+    if format != FORMAT || version == 0 {
+        return Err(no_header(1).into());
+    }
+    if version > VERSION {
+        return Err(lines.wrong(Wrong::NewerVersion { version, athook }).into());
+    }
+    Ok(())
+}
+
+async fn is_empty(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
+    // Whoever has served the database has left an index key. Until the commit nobody else can make one: it would have
+    // the same id.
+    let anything = index_key::Entity::find().one(transaction).await?.is_some()
+        || account::Entity::find().one(transaction).await?.is_some()
+        || secret::Entity::find().one(transaction).await?.is_some()
+        || webhook::Entity::find().one(transaction).await?.is_some();
+    Ok(!anything)
+}
+
+/// The tables in the order in which their rows must come: each may refer to those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    IndexKey,
+    Account,
+    Secret,
+    Webhook,
+}
+
+/// Rows that wait for their statement.
+#[derive(Default)]
+struct Waiting {
+    index_keys: Vec<index_key::Model>,
+    accounts: Vec<account::Model>,
+    secrets: Vec<secret::Model>,
+    webhooks: Vec<webhook::Model>,
+    rows: usize,
+}
+
+async fn import_all(
+    transaction: &DatabaseTransaction,
+    lines: &mut Lines<impl BufRead>,
+) -> Result<Totals, ImportError> {
+    let mut totals = Totals::default();
+    let mut waiting = Waiting::default();
+    let mut section = Section::IndexKey;
+    loop {
+        let Some(line) = lines.next()? else { return Err(LineError::CutOff { line: lines.number() }.into()) };
+        let of = match &line {
+            Line::IndexKey(_) => Section::IndexKey,
+            Line::Account(_) => Section::Account,
+            Line::Secret(_) => Section::Secret,
+            Line::Webhook(_) => Section::Webhook,
+            Line::Header(_) => return Err(lines.wrong(Wrong::Order).into()),
+            Line::End(told) => {
+                waiting.insert(transaction, lines.number() - 1).await?;
+                check_end(lines, *told, totals)?;
+                return Ok(totals);
+            }
+        };
+        if of < section {
+            return Err(lines.wrong(Wrong::Order).into());
+        }
+        if of > section || waiting.rows == INSERT_ROWS {
+            waiting.insert(transaction, lines.number() - 1).await?;
+            section = of;
+        }
+        if of > Section::IndexKey && totals.index_keys == 0 {
+            return Err(ImportError::NoIndexKey);
+        }
+        waiting.add(line, &mut totals).map_err(|wrong| lines.wrong(wrong))?;
+        if totals.rows().is_multiple_of(PROGRESS_ROWS) {
+            tracing::info!(rows = totals.rows(), "importing");
+        }
+    }
+}
+
+/// The end line counts what came, and nothing comes after it.
+fn check_end(lines: &mut Lines<impl BufRead>, told: Totals, counted: Totals) -> Result<(), LineError> {
+    if told != counted {
+        return Err(lines.wrong(Wrong::Counts));
+    }
+    match lines.next() {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(LineError::Wrong { .. } | LineError::CutOff { .. }) => {
+            Err(lines.wrong(Wrong::AfterEnd))
+        }
+        Err(error @ LineError::Io { .. }) => Err(error),
+    }
+}
+
+impl Waiting {
+    fn add(&mut self, line: Line, totals: &mut Totals) -> Result<(), Wrong> {
+        match line {
+            Line::IndexKey(line) => {
+                self.index_keys.push(row::index_key(line)?);
+                totals.index_keys += 1;
+            }
+            Line::Account(line) => {
+                self.accounts.push(row::account(line)?);
+                totals.accounts += 1;
+            }
+            Line::Secret(line) => {
+                self.secrets.push(row::secret(line)?);
+                totals.secrets += 1;
+            }
+            Line::Webhook(line) => {
+                self.webhooks.push(row::webhook(*line)?);
+                totals.webhooks += 1;
+            }
+            Line::Header(_) | Line::End(_) => return Err(Wrong::Order),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Inserts all that waits, which are the lines up to `last`.
+    async fn insert(&mut self, transaction: &DatabaseTransaction, last: u64) -> Result<(), ImportError> {
+        let Self { index_keys, accounts, secrets, webhooks, rows } = std::mem::take(self);
+        let first = last + 1 - rows as u64;
+        let inserted = async {
+            insert(transaction, index_keys).await?;
+            insert(transaction, accounts).await?;
+            insert(transaction, secrets).await?;
+            insert(transaction, webhooks).await
+        };
+        inserted.await.map_err(|error| ImportError::Refused { first, last, error })
+    }
+}
+
+async fn insert<Row>(transaction: &DatabaseTransaction, rows: Vec<Row>) -> Result<(), DbErr>
+where
+    Row: ModelTrait + IntoActiveModel<<Row::Entity as EntityTrait>::ActiveModel>,
+{
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
+    <Row::Entity as EntityTrait>::insert_many(rows).exec_without_returning(transaction).await.map(drop)
+}
+
+/// The counts of every account are those of its rows: limits rely on them.
+async fn check_accounts(transaction: &DatabaseTransaction) -> Result<(), ImportError> {
+    let secrets = Query::select()
+        .expr(Expr::col((secret::Entity, secret::Column::Id)).count())
+        .from(secret::Entity)
+        .and_where(
+            Expr::col((secret::Entity, secret::Column::OwnerDid))
+                .equals((account::Entity, account::Column::Did)),
+        )
+        .to_owned();
+    let webhooks = Query::select()
+        .expr(Expr::col((webhook::Entity, webhook::Column::Id)).count())
+        .from(webhook::Entity)
+        .and_where(
+            Expr::col((webhook::Entity, webhook::Column::OwnerDid))
+                .equals((account::Entity, account::Column::Did)),
+        )
+        .to_owned();
+    let wrong = Condition::any()
+        .add(Expr::col((account::Entity, account::Column::Secrets)).ne(secrets))
+        .add(Expr::col((account::Entity, account::Column::Webhooks)).ne(webhooks));
+    let found: Option<String> = account::Entity::find()
+        .select_only()
+        .column(account::Column::Did)
+        .filter(wrong)
+        .into_tuple()
+        .one(transaction)
+        .await?;
+    match found {
+        None => Ok(()),
+        Some(did) => Err(ImportError::AccountCounts(did)),
+    }
+}

@@ -1,0 +1,207 @@
+//! Lines as they are written, and lines that are refused.
+
+use uuid::Uuid;
+
+use super::super::line::{
+    Account, Blob, Header, IndexKey, Line, LineError, Lines, Secret, Totals, Webhook, Wrong,
+};
+use super::super::row;
+use super::{Target, lines, told};
+use crate::domain::rule::Rule;
+
+const ID: Uuid = Uuid::from_u128(0x0123_4567_89ab_7def_8123_4567_89ab_cdef);
+
+fn webhook() -> Webhook {
+    Webhook {
+        id: ID,
+        owner_did: "did:plc:a".into(),
+        sealed_url: Blob(vec![0xff]),
+        url_hash: Blob(vec![0; 32]),
+        events: "chat,follow".into(),
+        active: true,
+        name: Some("n\"ä\u{1}".into()),
+        description: None,
+        prefix: None,
+        suffix: None,
+        rewrite: "[]".into(),
+        mute_words: "[]".into(),
+        streamplace_format: false,
+        secret_name: Some("s".into()),
+        created_at_ms: 1,
+        updated_at_ms: Some(2),
+        last_triggered_at_ms: Some(3),
+        error_count: 4,
+    }
+}
+
+fn secret() -> Secret {
+    Secret {
+        id: ID,
+        owner_did: "did:plc:a".into(),
+        name: "s".into(),
+        sealed_token: Blob(b"token".to_vec()),
+        created_at_ms: 1,
+        last_rotated_at_ms: Some(2),
+        previous_sealed_token: Some(Blob(b"previous".to_vec())),
+        previous_until_ms: Some(3),
+    }
+}
+
+/// Whoever changes one of these changes the format, and has to give it another version.
+#[test]
+fn lines_as_they_are_written() {
+    let header = Header { format: "athook-export".into(), version: 1, athook: "0.1.0".into() };
+    for (line, text) in [
+        (Line::Header(header), r#"{"header":{"format":"athook-export","version":1,"athook":"0.1.0"}}"#),
+        (
+            Line::IndexKey(IndexKey { id: 1, sealed_key: Blob(vec![0, 255]) }),
+            r#"{"index_key":{"id":1,"sealed_key":"AP8="}}"#,
+        ),
+        (
+            Line::Account(Account { did: "did:plc:a".into(), secrets: 1, webhooks: 2 }),
+            r#"{"account":{"did":"did:plc:a","secrets":1,"webhooks":2}}"#,
+        ),
+        (
+            Line::Secret(secret()),
+            r#"{"secret":{"id":"01234567-89ab-7def-8123-456789abcdef","owner_did":"did:plc:a","name":"s","sealed_token":"dG9rZW4=","created_at_ms":1,"last_rotated_at_ms":2,"previous_sealed_token":"cHJldmlvdXM=","previous_until_ms":3}}"#,
+        ),
+        (
+            Line::Webhook(Box::new(webhook())),
+            r#"{"webhook":{"id":"01234567-89ab-7def-8123-456789abcdef","owner_did":"did:plc:a","sealed_url":"/w==","url_hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","events":"chat,follow","active":true,"name":"n\"ä\u0001","rewrite":"[]","mute_words":"[]","streamplace_format":false,"secret_name":"s","created_at_ms":1,"updated_at_ms":2,"last_triggered_at_ms":3,"error_count":4}}"#,
+        ),
+        (
+            Line::End(Totals { index_keys: 1, accounts: 2, secrets: 3, webhooks: 4 }),
+            r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4}}"#,
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&line).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Line>(text).unwrap(), line);
+    }
+}
+
+#[tokio::test]
+async fn broken_line_is_named() {
+    let good = lines().await;
+    let secret = &good[4];
+    assert!(secret.contains(r#""created_at_ms":1700000000000"#), "{secret}");
+    let with = |from: &str, to: &str| {
+        let changed = secret.replacen(from, to, 1);
+        assert_ne!(&changed, secret, "{from}");
+        changed
+    };
+    for broken in [
+        "\n".to_owned(),
+        "{\n".to_owned(),
+        "[]\n".to_owned(),
+        "{}\n".to_owned(),
+        with("secret", "token"),
+        with("}}", "},\"account\":{}}"),
+        with("}}", ",\"color\":1}}"),
+        with("}}", ",\"created_at_ms\":2}}"),
+        with(r#""created_at_ms":1700000000000"#, r#""created_at_ms":1700000000000.5"#),
+        with(r#""created_at_ms":1700000000000"#, r#""created_at_ms":"1""#),
+        with(r#""created_at_ms":1700000000000"#, r#""created_at_ms":null"#),
+        with(r#","created_at_ms":1700000000000"#, ""),
+        with("}}", "}} {}"),
+        with(r#""sealed_token":""#, r#""sealed_token":"-"#),
+        with(r#""id":""#, r#""id":"x"#),
+    ] {
+        let mut lines = good.clone();
+        lines[4].clone_from(&broken);
+        let (line, wrong) = told(Target::new().refuses(&lines).await);
+        assert_eq!(line, 5, "{broken}");
+        assert!(matches!(wrong, Wrong::Json { .. } | Wrong::Shape { .. }), "{broken}: {wrong}");
+    }
+}
+
+#[tokio::test]
+async fn header_that_is_refused() {
+    let mut lines = lines().await;
+    for (header, wrong) in [
+        (r#"{"header":{"format":"other","version":1,"athook":"1"}}"#, Wrong::NoHeader),
+        (r#"{"header":{"format":"athook-export","version":0,"athook":"1"}}"#, Wrong::NoHeader),
+        (
+            r#"{"header":{"format":"athook-export","version":2,"athook":"7.0.0","columns":[]}}"#,
+            Wrong::NewerVersion { version: 2, athook: "7.0.0".into() },
+        ),
+    ] {
+        lines[0] = format!("{header}\n");
+        let target = Target::new();
+        assert_eq!(told(target.refuses(&lines).await), (1, wrong));
+        assert!(!target.0.path().join("test.db").exists(), "the database is not even opened");
+    }
+}
+
+#[test]
+fn longest_line() {
+    let line = |length: usize| {
+        let text = serde_json::to_string(&Line::Account(Account {
+            did: "did:plc:a".into(),
+            secrets: 1,
+            webhooks: 2,
+        }));
+        let text = text.unwrap();
+        format!("{text}{}\n", " ".repeat(length - text.len() - 1))
+    };
+    let limit = 1024 * 1024;
+    assert!(matches!(Lines::new(line(limit).as_bytes()).next(), Ok(Some(Line::Account(_)))));
+    let told = Lines::new(line(limit + 1).as_bytes()).next().unwrap_err();
+    assert!(matches!(told, LineError::Wrong { line: 1, wrong: Wrong::TooLong }), "{told:?}");
+}
+
+#[test]
+fn rows_that_the_service_could_not_have_written() {
+    let nul = || Some("a\0b".to_owned());
+    let field = |rule: Rule, field: &str| Wrong::Field(rule.at(field));
+    let did = || Rule::Did { max: 2048 };
+    assert!(row::secret(secret()).is_ok());
+    for (line, wrong) in [
+        (Secret { owner_did: "alice".into(), ..secret() }, field(did(), "owner_did")),
+        (Secret { name: "a b".into(), ..secret() }, field(Rule::RecordKey, "name")),
+        (
+            Secret { sealed_token: Blob(Vec::new()), ..secret() },
+            Wrong::Column { field: "sealed_token", what: "not empty" },
+        ),
+        (
+            Secret { previous_sealed_token: Some(Blob(Vec::new())), ..secret() },
+            Wrong::Column { field: "previous_sealed_token", what: "not empty" },
+        ),
+        (
+            Secret { previous_until_ms: None, ..secret() },
+            Wrong::Column { field: "previous_until_ms", what: "there when previous_sealed_token is" },
+        ),
+    ] {
+        assert_eq!(row::secret(line).unwrap_err(), wrong);
+    }
+    assert!(row::webhook(webhook()).is_ok());
+    let hash = |length| Webhook { url_hash: Blob(vec![0; length]), ..webhook() };
+    let hash_rule = || Wrong::Column { field: "url_hash", what: "32 bytes" };
+    for (line, wrong) in [
+        (Webhook { owner_did: "alice".into(), ..webhook() }, field(did(), "owner_did")),
+        (Webhook { secret_name: Some("..".into()), ..webhook() }, field(Rule::RecordKey, "secret_name")),
+        (Webhook { events: String::new(), ..webhook() }, field(Rule::EventType, "events")),
+        (Webhook { events: "chat,party".into(), ..webhook() }, field(Rule::EventType, "events")),
+        (Webhook { name: nul(), ..webhook() }, field(Rule::Nul, "name")),
+        (Webhook { description: nul(), ..webhook() }, field(Rule::Nul, "description")),
+        (Webhook { prefix: nul(), ..webhook() }, field(Rule::Nul, "prefix")),
+        (Webhook { suffix: nul(), ..webhook() }, field(Rule::Nul, "suffix")),
+        (hash(31), hash_rule()),
+        (hash(33), hash_rule()),
+        (
+            Webhook { rewrite: r#"[["a"]]"#.into(), ..webhook() },
+            Wrong::Column { field: "rewrite", what: "a JSON array of [from, to]" },
+        ),
+        (
+            Webhook { mute_words: "null".into(), ..webhook() },
+            Wrong::Column { field: "mute_words", what: "a JSON array of strings" },
+        ),
+        (Webhook { error_count: -1, ..webhook() }, Wrong::Column { field: "error_count", what: "0 or more" }),
+    ] {
+        assert_eq!(row::webhook(line).unwrap_err(), wrong);
+    }
+    let account = |secrets, webhooks| Account { did: "did:plc:a".into(), secrets, webhooks };
+    assert!(row::account(account(0, 0)).is_ok());
+    assert!(row::account(account(-1, 0)).is_err() && row::account(account(0, -1)).is_err());
+    assert!(row::index_key(IndexKey { id: 2, sealed_key: Blob(vec![1]) }).is_err());
+    assert!(row::index_key(IndexKey { id: 1, sealed_key: Blob(Vec::new()) }).is_err());
+}

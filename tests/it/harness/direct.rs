@@ -1,0 +1,52 @@
+//! A client of a core-service itself, as an internal service is one.
+
+use std::net::SocketAddr;
+
+use proto::athook::account_service_client::AccountServiceClient;
+use proto::athook::secret_service_client::SecretServiceClient;
+use proto::athook::webhook_service_client::WebhookServiceClient;
+use proto::athook::{CreateSecretRequest, CreateWebhookRequest, PurgeAccountRequest, PurgeAccountResponse};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// A client. Clones share its connection.
+#[derive(Clone)]
+pub(crate) struct Direct(Channel);
+
+impl Direct {
+    /// Connects to the core-service at `address`.
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        Self(Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
+    }
+
+    /// Creates a secret; only its name is given.
+    pub(crate) async fn create_secret(&self, did: &str, name: &str) -> Result<(), Code> {
+        let request = CreateSecretRequest { caller_did: did.to_owned(), name: name.to_owned(), token: None };
+        let answer = SecretServiceClient::new(self.0.clone()).create_secret(request).await;
+        answer.map(|_| ()).map_err(|status| status.code())
+    }
+
+    /// Creates a webhook, which may name a secret.
+    pub(crate) async fn create_webhook(
+        &self,
+        did: &str,
+        url: &str,
+        secret: Option<&str>,
+    ) -> Result<(), Code> {
+        let request = CreateWebhookRequest {
+            caller_did: did.to_owned(),
+            url: url.to_owned(),
+            events: vec!["chat".to_owned()],
+            secret_id: secret.map(str::to_owned),
+            ..Default::default()
+        };
+        let answer = WebhookServiceClient::new(self.0.clone()).create_webhook(request).await;
+        answer.map(|_| ()).map_err(|status| status.code())
+    }
+
+    /// Removes all that `did` has.
+    pub(crate) async fn purge(&self, did: &str) -> Result<PurgeAccountResponse, Status> {
+        let request = PurgeAccountRequest { did: did.to_owned() };
+        Ok(AccountServiceClient::new(self.0.clone()).purge_account(request).await?.into_inner())
+    }
+}

@@ -1,0 +1,115 @@
+//! Webhooks that tests begin with, and their rows.
+
+use sea_orm::{ConnectionTrait as _, Statement, TryGetable, Value as Parameter};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::database::Kind;
+use crate::harness::identity::Identity;
+use crate::harness::stack::{Answer, CREATE_WEBHOOK, Setup, Stack};
+
+/// A stack that looks nothing up and connects to nobody, for what does not concern reaching a URL.
+pub(crate) async fn start(on: Kind) -> Stack {
+    Setup::on(on).core("--probe", "off").start().await
+}
+
+/// A URL with this path.
+pub(crate) fn url(path: &str) -> String {
+    format!("https://hooks.example.com/{path}")
+}
+
+/// A new webhook of alice's, of which only what is required is given.
+pub(crate) async fn made(stack: &Stack, path: &str) -> Value {
+    made_by(stack, &stack.alice, path).await
+}
+
+/// The same for `owner`.
+pub(crate) async fn made_by(stack: &Stack, owner: &Identity, path: &str) -> Value {
+    let input = json!({ "url": url(path), "events": ["chat"] });
+    stack.call_as(owner, CREATE_WEBHOOK, &input).await.ok()["webhook"].take()
+}
+
+/// A new webhook of alice's with these fields beside the URL; `events` is `["chat"]` if it is not among them.
+pub(crate) async fn made_with(stack: &Stack, path: &str, fields: Value) -> Value {
+    let mut input = json!({ "url": url(path), "events": ["chat"] });
+    for (field, value) in fields.as_object().unwrap() {
+        input[field] = value.clone();
+    }
+    stack.call(CREATE_WEBHOOK, &input).await.ok()["webhook"].take()
+}
+
+/// A new webhook of alice's with every field there is, and the secret that it names.
+pub(crate) async fn made_whole(stack: &Stack) -> Value {
+    stack.create_secret("deploys").await.ok();
+    let fields = json!({
+        "events": ["livestream", "chat", "stream.received", "mention", "follow"],
+        "active": true,
+        "name": "Möwe",
+        "description": "what it is for",
+        "prefix": "> ",
+        "suffix": " <",
+        "rewrite": [{ "from": "a", "to": "b" }, { "from": "\"c\"", "to": "" }],
+        "muteWords": ["one", "two words, and a comma"],
+        "streamplaceFormat": true,
+        "secretId": "deploys",
+    });
+    made_with(stack, "whole?a=b", fields).await
+}
+
+/// The id of a webhook.
+pub(crate) fn id(webhook: &Value) -> &str {
+    webhook["id"].as_str().unwrap()
+}
+
+/// Texts that are the id of none of alice's webhooks, of which `own` is one.
+pub(crate) fn foreign_ids(own: &Value) -> Vec<String> {
+    let own = id(own);
+    let unknown = "01979f2e-7a3b-7c4d-8e5f-60718293a4b5";
+    let other_spellings = [own.to_uppercase(), own.replace('-', ""), format!("{{{own}}}"), format!(" {own}")];
+    [unknown, "", "webhook", "%", "'"].map(str::to_owned).into_iter().chain(other_spellings).collect()
+}
+
+/// Asserts that this answer is the one for a webhook that does not exist, byte for byte.
+pub(crate) fn not_found(answer: &Answer) {
+    answer.error(400, "WebhookNotFound");
+    let body = r#"{"error":"WebhookNotFound","message":"there is no such webhook"}"#;
+    assert_eq!(answer.body, body);
+}
+
+/// One column of a webhook's row.
+pub(crate) async fn column<T: TryGetable>(stack: &Stack, webhook: &Value, name: &str) -> T {
+    let connection = stack.database.connect().await;
+    let sql = format!("SELECT {name} AS value FROM webhook WHERE id = $1");
+    let id: Uuid = id(webhook).parse().unwrap();
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, [id.into()]);
+    connection.query_one_raw(statement).await.unwrap().unwrap().try_get("", "value").unwrap()
+}
+
+/// Writes one column of a webhook's row, past the core-service.
+pub(crate) async fn set_column(stack: &Stack, webhook: &Value, name: &str, value: impl Into<Parameter>) {
+    let connection = stack.database.connect().await;
+    let sql = format!("UPDATE webhook SET {name} = $1 WHERE id = $2");
+    let id: Uuid = id(webhook).parse().unwrap();
+    let values = [value.into(), id.into()];
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+    assert_eq!(connection.execute_raw(statement).await.unwrap().rows_affected(), 1);
+}
+
+/// Seals the URL of a webhook with a key that the core-service does not have.
+pub(crate) async fn seal_with_an_unknown_key(stack: &Stack, webhook: &Value) {
+    let mut sealed = vec![0_u8; 80];
+    // The version; the id of the key follows.
+    sealed[0] = 1;
+    set_column(stack, webhook, "sealed_url", sealed).await;
+}
+
+/// How many webhooks `owner` has by the count of the account, and by the rows.
+pub(crate) async fn counts(stack: &Stack, owner: &Identity) -> (i64, i64) {
+    let connection = stack.database.connect().await;
+    let sql = "SELECT CAST(webhooks AS BIGINT) AS counted, \
+               (SELECT COUNT(*) FROM webhook WHERE owner_did = did) AS stored FROM account WHERE did = $1";
+    let values = [owner.did.as_str().into()];
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+    let row = connection.query_one_raw(statement).await.unwrap().unwrap();
+    (row.try_get("", "counted").unwrap(), row.try_get("", "stored").unwrap())
+}

@@ -1,0 +1,190 @@
+//! Rows put straight into a database, and all rows of one as texts that compare.
+
+use sea_orm::sea_query::{Alias, Query, SimpleExpr};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Statement};
+use uuid::Uuid;
+
+use crate::harness::database::Database;
+
+/// Secrets, and webhooks, that are seeded.
+pub(super) const EACH: u64 = 10_000;
+/// They belong to so many accounts.
+const ACCOUNTS: u64 = 100;
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy)]
+enum Type {
+    Text,
+    Bytes,
+    Id,
+    Integer,
+    BigInteger,
+    Boolean,
+}
+
+const TABLES: [(&str, &[(&str, Type)]); 4] = [
+    ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes)]),
+    ("account", &[("did", Type::Text), ("secrets", Type::Integer), ("webhooks", Type::Integer)]),
+    (
+        "secret",
+        &[
+            ("id", Type::Id),
+            ("owner_did", Type::Text),
+            ("name", Type::Text),
+            ("sealed_token", Type::Bytes),
+            ("created_at_ms", Type::BigInteger),
+            ("last_rotated_at_ms", Type::BigInteger),
+            ("previous_sealed_token", Type::Bytes),
+            ("previous_until_ms", Type::BigInteger),
+        ],
+    ),
+    (
+        "webhook",
+        &[
+            ("id", Type::Id),
+            ("owner_did", Type::Text),
+            ("sealed_url", Type::Bytes),
+            ("url_hash", Type::Bytes),
+            ("events", Type::Text),
+            ("active", Type::Boolean),
+            ("name", Type::Text),
+            ("description", Type::Text),
+            ("prefix", Type::Text),
+            ("suffix", Type::Text),
+            ("rewrite", Type::Text),
+            ("mute_words", Type::Text),
+            ("streamplace_format", Type::Boolean),
+            ("secret_name", Type::Text),
+            ("created_at_ms", Type::BigInteger),
+            ("updated_at_ms", Type::BigInteger),
+            ("last_triggered_at_ms", Type::BigInteger),
+            ("error_count", Type::Integer),
+        ],
+    ),
+];
+
+/// Every row of every table, as text, by its first column; and each column is one that is known here.
+pub(super) async fn all_rows(database: &Database) -> Vec<(&'static str, Vec<Vec<String>>)> {
+    let connection = database.connect().await;
+    let mut all = Vec::new();
+    for (table, columns) in TABLES {
+        let known: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        assert_eq!(columns_of(&connection, database, table).await, known, "{table}");
+        let sql = format!("SELECT * FROM {table} ORDER BY {}", known[0]);
+        let statement = Statement::from_string(connection.get_database_backend(), sql);
+        let rows = connection.query_all_raw(statement).await.unwrap();
+        let text = |row: &QueryResult| columns.iter().map(|(name, of)| value(row, name, *of)).collect();
+        all.push((table, rows.iter().map(text).collect()));
+    }
+    all
+}
+
+async fn columns_of(connection: &DatabaseConnection, database: &Database, table: &str) -> Vec<String> {
+    let sql = match database {
+        Database::Sqlite { .. } => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"),
+        Database::Postgres { .. } => format!(
+            "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = '{table}'
+             ORDER BY ordinal_position"
+        ),
+    };
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let rows = connection.query_all_raw(statement).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "name").unwrap()).collect()
+}
+
+fn value(row: &QueryResult, name: &str, of: Type) -> String {
+    match of {
+        Type::Text => format!("{:?}", row.try_get::<Option<String>>("", name).unwrap()),
+        Type::Bytes => format!("{:02x?}", row.try_get::<Option<Vec<u8>>>("", name).unwrap()),
+        Type::Id => row.try_get::<Uuid>("", name).unwrap().to_string(),
+        Type::Integer => format!("{:?}", row.try_get::<Option<i32>>("", name).unwrap()),
+        Type::BigInteger => format!("{:?}", row.try_get::<Option<i64>>("", name).unwrap()),
+        Type::Boolean => format!("{:?}", row.try_get::<Option<bool>>("", name).unwrap()),
+    }
+}
+
+/// Puts accounts, secrets and webhooks straight into the database. What should be sealed is random; optional columns are
+/// NULL in some rows and at their widest in others.
+pub(super) async fn seed(database: &Database) {
+    let connection = database.connect().await;
+    let of_each = i32::try_from(EACH / ACCOUNTS).unwrap();
+    let accounts = (0..ACCOUNTS).map(|number| vec![did(number).into(), of_each.into(), of_each.into()]);
+    insert(&connection, "account", accounts.collect()).await;
+    insert(&connection, "secret", (0..EACH).map(secret).collect()).await;
+    insert(&connection, "webhook", (0..EACH).map(webhook).collect()).await;
+}
+
+async fn insert(connection: &DatabaseConnection, table: &str, rows: Vec<Vec<SimpleExpr>>) {
+    let (_, columns) = TABLES.iter().find(|(name, _)| *name == table).unwrap();
+    for rows in rows.chunks(500) {
+        let mut statement = Query::insert();
+        statement.into_table(Alias::new(table)).columns(columns.iter().map(|(name, _)| Alias::new(*name)));
+        for row in rows {
+            statement.values_panic(row.clone());
+        }
+        connection.execute(&statement).await.unwrap();
+    }
+}
+
+fn did(number: u64) -> String {
+    format!("did:plc:seeded{}", number % ACCOUNTS)
+}
+
+fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).unwrap();
+    bytes
+}
+
+fn id() -> Uuid {
+    Uuid::from_slice(&random(16)).unwrap()
+}
+
+fn secret(number: u64) -> Vec<SimpleExpr> {
+    let rotated = number.is_multiple_of(3).then(|| i64::MAX - i64::try_from(number).unwrap());
+    vec![
+        id().into(),
+        did(number).into(),
+        format!("s-{number}").into(),
+        random(37 + usize::try_from(number % 256).unwrap()).into(),
+        i64::try_from(1_700_000_000_000 + number).unwrap().into(),
+        rotated.into(),
+        rotated.map(|_| random(50)).into(),
+        rotated.into(),
+    ]
+}
+
+fn webhook(number: u64) -> Vec<SimpleExpr> {
+    let text =
+        |of: u64, length: usize| number.is_multiple_of(of).then(|| "\"\\\u{1}ä☃🦀'\n".repeat(length / 16));
+    let time =
+        |of: u64| number.is_multiple_of(of).then(|| i64::try_from(1_700_000_000_000 + number).unwrap());
+    let words = ["\"", "\\\\", "🦀", "\n"].map(|word| serde_json::Value::from(word.repeat(20)));
+    let words = if number.is_multiple_of(4) {
+        serde_json::Value::from(words.to_vec()).to_string()
+    } else {
+        "[]".to_owned()
+    };
+    let rewrite = if number.is_multiple_of(5) { r#"[["a","\u0000"],["\u0001",""]]"# } else { "[]" };
+    let secret = number.is_multiple_of(2).then(|| format!("s-{number}"));
+    vec![
+        id().into(),
+        did(number).into(),
+        random(37 + usize::try_from(number % 2048).unwrap()).into(),
+        random(32).into(),
+        ["chat", "stream.received,chat"][usize::from(number.is_multiple_of(2))].into(),
+        number.is_multiple_of(2).into(),
+        text(2, 100).into(),
+        text(3, 500).into(),
+        text(5, 100).into(),
+        text(7, 100).into(),
+        rewrite.into(),
+        words.into(),
+        number.is_multiple_of(3).into(),
+        secret.into(),
+        i64::try_from(1_700_000_000_000 + number).unwrap().into(),
+        time(2).into(),
+        time(3).into(),
+        i32::try_from(number % 51).unwrap().into(),
+    ]
+}
