@@ -103,7 +103,7 @@ fn json(texts: &impl serde::Serialize) -> String {
 ///
 /// # Errors
 ///
-/// `keys` do not open the URL, or a column has what [`webhook`] would not have put there.
+/// `keys` do not open the URL, or a column has what [`webhook()`] would not have put there.
 pub(super) fn open_webhook(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
     let id = row.id;
     opened(row, keys).map_err(|cause| UnreadableWebhook { id, cause })

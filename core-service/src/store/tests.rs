@@ -18,6 +18,7 @@ use crate::domain::webhook::WebhookConfig;
 use crate::domain::webhook_url::{Schemes, WebhookUrl};
 
 mod batches;
+mod paging;
 mod secrets;
 mod webhooks;
 
