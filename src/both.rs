@@ -14,6 +14,7 @@ use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::{Problems, RawShared, Shared, or_default};
 use process::shutdown::Shutdown;
+use process::telemetry::{Telemetry, Watch};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -100,6 +101,7 @@ async fn serve(both: Both) -> Result<(), Failure> {
         Some(address) => Some(process::exit::listen("--health-listen", address).await?),
         None => None,
     };
+    let watch = Watch::start(&shared, &gateway.clock).await?;
     let developer = Developer::open(&developer_folder)?;
     gateway.did_documents.push(developer_folder.clone());
     if gateway.core_tls.is_none() {
@@ -119,14 +121,15 @@ async fn serve(both: Both) -> Result<(), Failure> {
     let front = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
     front.begin_on_signal()?;
     let back = Shutdown::new(Duration::ZERO, shared.drain_limit);
+    let (front_telemetry, back_telemetry) = (watch.telemetry(), watch.telemetry());
     let (front_ended, back_ended) = (front.clone(), back.clone());
     let serving_gateway = async move {
-        let result = serve_gateway(gateway, gateway_listener, front, banner).await;
+        let result = serve_gateway(gateway, gateway_listener, front, front_telemetry, banner).await;
         back_ended.begin();
         result
     };
     let serving_core = async move {
-        let result = core_service::serve(core, core_listener, health_listener, back).await;
+        let result = core_service::serve(core, core_listener, health_listener, back, back_telemetry).await;
         front_ended.begin();
         result
     };
@@ -139,12 +142,13 @@ async fn serve_gateway(
     config: gateway::config::Config,
     listener: TcpListener,
     shutdown: Shutdown,
+    telemetry: Telemetry,
     banner: String,
 ) -> Result<(), Failure> {
     if let Err(error) = writeln!(std::io::stdout(), "{banner}") {
         tracing::debug!(%error, "nobody reads the banner");
     }
-    gateway::serve(config, listener, shutdown).await?;
+    gateway::serve(config, listener, shutdown, telemetry).await?;
     Ok(())
 }
 

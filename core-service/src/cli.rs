@@ -14,6 +14,7 @@ use process::exit;
 use process::logs::Logs;
 use process::settings::{Problems, RawShared, Shared, or_default};
 use process::shutdown::Shutdown;
+use process::telemetry::Watch;
 
 use crate::config::{Config, RawCoreArgs, RawListen};
 
@@ -94,12 +95,13 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     exit::run(async move {
         let shutdown = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
         shutdown.begin_on_signal()?;
+        let watch = Watch::start(&shared, &config.clock).await?;
         let listener = exit::listen("--listen", config.listen()).await?;
         let health_listener = match config.health_listen() {
             Some(address) => Some(exit::listen("--health-listen", address).await?),
             None => None,
         };
-        crate::serve(config, listener, health_listener, shutdown).await?;
+        crate::serve(config, listener, health_listener, shutdown, watch.telemetry()).await?;
         Ok(())
     })
 }

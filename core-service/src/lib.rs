@@ -24,14 +24,20 @@ use egress::error::BuildError;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::shutdown::{End, Shutdown};
+use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Unprotected, protected};
 use crate::probe::Prober;
+use crate::probe::metrics::ProbeMetrics;
 use crate::randomness::Randomness;
 use crate::rpc::{Parts, Rpcs};
+use crate::server::metrics::ServerMetrics;
 use crate::server::{Served, ServerError};
 use crate::store::{OpenError, Store};
+
+/// What the names of all metrics of this service begin with.
+const METRICS: &str = "athook_core";
 
 /// The core-service could not start, or failed while it ran.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +59,8 @@ enum Cause {
 }
 
 /// Opens the store, which brings the database's schema up to date, and serves gRPC on `listener` until
-/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`.
+/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`. What is counted is in the metrics of
+/// `telemetry`.
 ///
 /// # Errors
 ///
@@ -64,7 +71,9 @@ pub async fn serve(
     listener: TcpListener,
     health_listener: Option<TcpListener>,
     shutdown: Shutdown,
+    telemetry: Telemetry,
 ) -> Result<(), ServeError> {
+    let Telemetry { metrics } = telemetry;
     let Config {
         listen: _,
         health_listen: _,
@@ -87,17 +96,20 @@ pub async fn serve(
     let policy = Policy::new(allow_private_ranges);
     let egress = Egress::new(policy, resolver, extra_ca.as_deref()).map_err(Cause::Egress)?;
     let randomness = Randomness::of_the_system();
-    let store = Store::open(&database, limits, seal_keys, randomness).await.map_err(Cause::Store)?;
+    let store =
+        Store::open(&database, limits, seal_keys, randomness, &metrics).await.map_err(Cause::Store)?;
     let store = Arc::new(store);
+    let (probes, metrics) =
+        metrics.register(METRICS, |registry| (ProbeMetrics::new(registry), ServerMetrics::new(registry)));
     let rpcs = Rpcs::new(Parts {
         store: Arc::clone(&store),
-        prober: Prober::new(probe, egress),
+        prober: Prober::new(probe, egress, probes),
         schemes,
         rotation_overlap,
         clock,
         randomness,
     });
-    let served = Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store) };
+    let served = Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store), metrics };
     tracing::info!(%address, %database, "core-service serves");
     let (end, result) = shutdown.limit(server::serve(served, &shutdown)).await;
     if end == End::Cut {

@@ -3,6 +3,7 @@
 //! Owns how much is tried (`--probe`), how often, and the one answer for all that fails. The rules for
 //! addresses are `egress`'s. A probe is a lever against third parties, so it is limited twice ([`tries`]).
 
+pub(crate) mod metrics;
 pub(crate) mod tries;
 
 use std::error::Error as StdError;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use egress::client::Egress;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use url::Url;
 
+use self::metrics::ProbeMetrics;
 use self::tries::Tries;
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
@@ -55,11 +58,12 @@ pub(crate) struct Prober {
     tries: Tries,
     /// For the probes under way.
     places: Semaphore,
+    metrics: ProbeMetrics,
 }
 
 impl Prober {
-    pub(crate) fn new(mode: ProbeMode, egress: Egress) -> Self {
-        Self { mode, egress, tries: Tries::new(), places: Semaphore::new(MAX_PROBES) }
+    pub(crate) fn new(mode: ProbeMode, egress: Egress, metrics: ProbeMetrics) -> Self {
+        Self { mode, egress, tries: Tries::new(), places: Semaphore::new(MAX_PROBES), metrics }
     }
 
     /// Tries whether `url` can be reached, on behalf of `owner`.
@@ -70,13 +74,31 @@ impl Prober {
     /// [`Error::Overloaded`] when too much is being tried.
     pub(crate) async fn try_url(&self, owner: &Did, url: &WebhookUrl) -> Result<(), Error> {
         let url = url.expose();
-        self.egress.check_url(url).map_err(|refused| unreachable(&refused))?;
+        if let Err(refused) = self.egress.check_url(url) {
+            self.metrics.refused.inc();
+            return Err(unreachable(&refused));
+        }
         if self.mode == ProbeMode::Off {
             return Ok(());
         }
-        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
+        let Ok(_place) = self.places.try_acquire() else {
+            self.metrics.overloaded.inc();
+            return Err(Error::Overloaded);
+        };
         let host = url.host_str().unwrap_or_default();
-        self.tries.count(owner, host).map_err(|retry_after| Error::TooManyProbes { retry_after })?;
+        if let Err(retry_after) = self.tries.count(owner, host) {
+            self.metrics.limited.inc();
+            return Err(Error::TooManyProbes { retry_after });
+        }
+        let begun = Instant::now();
+        let tried = self.probe(url).await;
+        self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
+        let outcome = if tried.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
+        outcome.inc();
+        tried
+    }
+
+    async fn probe(&self, url: &Url) -> Result<(), Error> {
         match self.mode {
             ProbeMode::Off => Ok(()),
             ProbeMode::Connect => {
@@ -101,13 +123,15 @@ fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
 mod tests {
     use egress::policy::Policy;
     use egress::resolver::Resolver;
+    use prometheus_client::registry::Registry;
 
     use super::*;
     use crate::domain::webhook_url::Schemes;
 
     fn prober(mode: ProbeMode) -> Prober {
         let resolver = Resolver::new(&[]).unwrap();
-        Prober::new(mode, Egress::new(Policy::new(Vec::new()), resolver, None).unwrap())
+        let egress = Egress::new(Policy::new(Vec::new()), resolver, None).unwrap();
+        Prober::new(mode, egress, ProbeMetrics::new(&mut Registry::default()))
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use prometheus_client::metrics::counter::Counter;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use uuid::Uuid;
@@ -61,6 +62,8 @@ impl Purpose<'_> {
 pub(crate) struct SealKeys {
     first: SealKey,
     others: Vec<SealKey>,
+    /// Values that did not open.
+    unopened: Counter,
 }
 
 struct SealKey {
@@ -115,6 +118,17 @@ impl SealKeys {
     ///
     /// The key is not in the file, or the envelope was sealed for another purpose, or changed.
     pub(crate) fn open(&self, purpose: Purpose<'_>, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
+        self.opened(purpose, envelope).inspect_err(|_| {
+            self.unopened.inc();
+        })
+    }
+
+    /// Counts the values that do not open.
+    pub(crate) fn unopened(&self) -> Counter {
+        self.unopened.clone()
+    }
+
+    fn opened(&self, purpose: Purpose<'_>, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (&[version], rest) = envelope.split_first_chunk().ok_or(OpenError::Broken)?;
         let (id, rest) = rest.split_first_chunk::<KEY_ID_BYTES>().ok_or(OpenError::Broken)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Broken)?;
@@ -171,7 +185,7 @@ impl FromStr for SealKeys {
         }
         let mut keys = keys.into_iter();
         let first = keys.next().ok_or(WrongKeys::NoKey)?;
-        Ok(Self { first, others: keys.collect() })
+        Ok(Self { first, others: keys.collect(), unopened: Counter::default() })
     }
 }
 

@@ -3,6 +3,7 @@
 mod connections;
 mod guard;
 mod health;
+pub(crate) mod metrics;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use process::files::places;
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
+use prometheus_client::metrics::gauge::Gauge;
 use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
@@ -19,10 +21,12 @@ use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic_reflection::server::Builder as ReflectionBuilder;
+use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::connections::{MAX_CONNECTIONS, accepted};
 use self::guard::Guard;
+use self::metrics::{Counted, ServerMetrics};
 use crate::config::Tls;
 use crate::rpc::Rpcs;
 use crate::store::Store;
@@ -73,6 +77,7 @@ pub(crate) struct Served {
     pub(crate) rpcs: Rpcs,
     /// What health depends on.
     pub(crate) store: Arc<Store>,
+    pub(crate) metrics: ServerMetrics,
 }
 
 /// Serves until `shutdown` drains and the calls in flight have ended.
@@ -81,7 +86,9 @@ pub(crate) struct Served {
 ///
 /// The settings can't be served, or the server failed.
 pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let Served { listener, health_listener, tls, tokens, rpcs, store } = served;
+    let Served { listener, health_listener, tls, tokens, rpcs, store, metrics } = served;
+    let metrics = Arc::new(metrics);
+    metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let guard = Guard::new(tokens);
     let secrets = SecretServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -99,13 +106,15 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     };
     let reflection_v1 = reflection().build_v1().map_err(ServerError::Reflection)?;
     let reflection_v1alpha = reflection().build_v1alpha().map_err(ServerError::Reflection)?;
-    let (health, watching) = health::start(store, shutdown.clone());
+    let (health, watching) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
     let mut server = limited();
     if let Some(tls) = tls {
         server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
     }
+    let counted = Arc::clone(&metrics);
     let main = server
+        .layer(layer_fn(move |inner| Counted::new(inner, Arc::clone(&counted))))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_service(health.clone())
         .add_service(InterceptedService::new(secrets, guard.clone()))
@@ -113,7 +122,10 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
         .add_service(InterceptedService::new(accounts, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1, guard.clone()))
         .add_service(InterceptedService::new(reflection_v1alpha, guard))
-        .serve_with_incoming_shutdown(accepted(listener, places(MAX_CONNECTIONS)), shutdown.draining());
+        .serve_with_incoming_shutdown(
+            accepted(listener, places(MAX_CONNECTIONS), metrics.connections.clone()),
+            shutdown.draining(),
+        );
     let health_alone = async {
         match health_listener {
             None => Ok(()),
@@ -121,7 +133,7 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
                 limited()
                     .add_service(health)
                     .serve_with_incoming_shutdown(
-                        accepted(listener, places(MAX_CONNECTIONS)),
+                        accepted(listener, places(MAX_CONNECTIONS), Gauge::default()),
                         shutdown.draining(),
                     )
                     .await

@@ -8,6 +8,7 @@ pub(crate) mod database;
 mod existing;
 mod fault;
 mod index_key;
+mod metrics;
 pub(crate) mod purge;
 pub(crate) mod reseal;
 mod row;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::time::Duration;
 
+use process::metrics::Metrics;
 use sea_orm::{ColumnTrait as _, DatabaseConnection, DbErr, EntityTrait as _, QueryFilter as _};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -34,6 +36,7 @@ use self::index_key::{IndexKey, IndexKeyError};
 use self::settle::Outcome;
 use self::table::{account as account_table, index_key as index_key_table};
 use self::writer::Writer;
+use crate::METRICS;
 use crate::domain::rule::Rule;
 use crate::domain::secret::NewSecret;
 use crate::domain::webhook::Webhook;
@@ -129,7 +132,8 @@ async fn can_write(database: &DatabaseConnection) -> Result<(), DbErr> {
 }
 
 impl Store {
-    /// Connects, brings the schema up to date, and makes or opens the index key.
+    /// Connects, brings the schema up to date, and makes or opens the index key. What is done from then on is counted
+    /// in `metrics`.
     ///
     /// # Errors
     ///
@@ -139,12 +143,22 @@ impl Store {
         limits: Limits,
         keys: SealKeys,
         randomness: Randomness,
+        metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let database = connect_and_migrate(url).await?;
         let index_key = IndexKey::load_or_make(&database.writing, &keys, randomness)
             .await
             .map_err(|error| OpenError::IndexKey { url: url.clone(), error })?;
-        let writer = Writer::start(&database.writing, database.writers, limits);
+        let (database, writer) = metrics.register(METRICS, |registry| {
+            let database = database.counted(registry);
+            registry.register(
+                "sealed_values_unopened",
+                "Sealed values that did not open: the key is not in the file, or they were moved or changed",
+                keys.unopened(),
+            );
+            let writer = Writer::start(&database, limits, registry);
+            (database, writer)
+        });
         Ok(Self { database, writer, limits, keys, index_key, randomness })
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod did;
 mod document;
 mod identity;
 mod key;
+pub(crate) mod metrics;
 pub(crate) mod refusal;
 mod token;
 mod verdict;
@@ -23,8 +24,9 @@ use process::clock::Clock;
 use url::Url;
 
 use self::did::Did;
-use self::identity::fetch::Limits;
+use self::identity::fetch::{Limits, Network};
 use self::identity::{Found, Identities};
+use self::metrics::AuthMetrics;
 use self::refusal::AuthError;
 use self::token::Token;
 use self::verdict::Verdicts;
@@ -63,17 +65,25 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     /// Reads the folders of DID documents, and asks nobody yet. `egress` carries the rules for did:web hosts; they do
     /// not hold for the PLC directory.
-    pub(crate) fn new(settings: AuthSettings, egress: Egress, clock: Clock) -> Self {
-        Self::with_limits(settings, egress, clock, Limits::DEFAULT)
+    pub(crate) fn new(settings: AuthSettings, egress: Egress, clock: Clock, metrics: AuthMetrics) -> Self {
+        Self::with_limits(settings, egress, clock, metrics, Limits::DEFAULT)
     }
 
-    fn with_limits(settings: AuthSettings, egress: Egress, clock: Clock, limits: Limits) -> Self {
+    fn with_limits(
+        settings: AuthSettings,
+        egress: Egress,
+        clock: Clock,
+        metrics: AuthMetrics,
+        limits: Limits,
+    ) -> Self {
         let AuthSettings { audiences, plc_url, did_documents } = settings;
-        let identities = Identities::new(did_documents, plc_url, egress, limits, clock.clone());
+        let metrics = Arc::new(metrics);
+        let network = Network::new(plc_url, egress, limits);
+        let identities = Identities::new(did_documents, network, Arc::clone(&metrics), clock.clone());
         Self {
             audiences: audiences.into(),
             identities: Arc::new(identities),
-            verdicts: Arc::new(Verdicts::new()),
+            verdicts: Arc::new(Verdicts::new(metrics)),
             clock,
         }
     }

@@ -7,6 +7,8 @@
 //! it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its answers. So there is one
 //! rule for all of them here: a connection without a request loses its place.
 
+pub(crate) mod metrics;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
+
+use self::metrics::ConnectionMetrics;
 
 /// Connections at once, if there are files for them; one more waits in the operating system's queue until another closes.
 const MAX_CONNECTIONS: usize = 8192;
@@ -74,25 +78,45 @@ impl Default for Limits {
 
 /// Serves `router` on `listener` until `shutdown` drains; then closes what is idle and waits for the rest, within the
 /// drain limit. Dropped: every connection is cut off.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: Shutdown) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: Shutdown,
+    metrics: ConnectionMetrics,
+) {
     let Limits { connections: most, head_time } = limits;
     let builder = Arc::new(builder(head_time));
     let mut connections = JoinSet::new();
+    metrics.limit.set(in_gauge(most));
     loop {
         tokio::select! {
-            stream = accept(&listener), if connections.len() < most => {
+            stream = accept(&listener, &metrics), if connections.len() < most => {
+                metrics.accepted.inc();
                 let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
                 connections.spawn(async move { drive(stream, &builder, router, head_time, &shutdown).await });
+                if connections.len() == most {
+                    metrics.full.inc();
+                }
             }
             Some(_ended) = connections.join_next() => {}
             () = shutdown.draining() => break,
         }
+        metrics.open.set(in_gauge(connections.len()));
     }
     drop(listener);
-    let ending = async { while connections.join_next().await.is_some() {} };
+    let ending = async {
+        while connections.join_next().await.is_some() {
+            metrics.open.set(in_gauge(connections.len()));
+        }
+    };
     if let (End::Cut, _) = shutdown.limit(ending).await {
         tracing::warn!("the drain limit passed; requests in flight were cut off");
     }
+}
+
+fn in_gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
@@ -114,7 +138,7 @@ fn builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -124,6 +148,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 return stream;
             }
             Err(error) => {
+                metrics.failures.inc();
                 tracing::warn!(%error, "can't accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }

@@ -21,17 +21,25 @@ use egress::client::Egress;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::shutdown::Shutdown;
+use process::telemetry::{Telemetry, Watch};
+use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::auth::metrics::AuthMetrics;
 use crate::auth::{AuthSettings, Authenticator};
 use crate::binding::Methods;
 use crate::config::{Config, RawArgs};
+use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
+use crate::telemetry::requests::RequestMetrics;
+use crate::telemetry::{RequestIds, Teller};
+use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::Xrpc;
+use crate::xrpc::metrics::CallMetrics;
 
 /// Why a gateway does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +73,21 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// Serves on `listener` until `shutdown` has drained.
+/// Serves on `listener` until `shutdown` has drained. What is counted is in the metrics of `telemetry`.
 ///
 /// # Errors
 ///
 /// [`Error`]: something that the gateway is made of does not load or fit. Nothing was served then.
-pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: Shutdown,
+    telemetry: Telemetry,
+) -> Result<(), Error> {
+    let Telemetry { metrics } = telemetry;
     let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
+    let Counted { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
+        metrics.register("athook_gateway", |registry| Counted::new(registry, &methods));
     let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
     let policy = Policy::new(config.shared.allow_private_ranges.clone());
     let egress = Egress::new(policy, resolver, config.shared.extra_ca.as_deref())
@@ -83,6 +99,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
         token: config.shared.core_tokens.first().cloned(),
         tls: config.core_tls.clone(),
         resolver: names,
+        metrics: upstream_metrics,
     })
     .map_err(|error| Error::Upstream(error.into()))?;
     let auth = AuthSettings {
@@ -92,15 +109,39 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Shutdown) ->
     };
     let xrpc = Xrpc {
         methods,
-        authenticator: Authenticator::new(auth, egress, config.clock.clone()),
+        authenticator: Authenticator::new(auth, egress, config.clock.clone(), auth_metrics),
         rate_limit: RateLimit::new(config.rate_limit, config.clock.clone()),
         upstream,
         deadline: config.deadline,
         places: Semaphore::new(xrpc::MAX_CALLS),
+        metrics: calls,
     };
-    let router = xrpc::routes::router(xrpc, &config, shutdown.clone());
-    connections::serve(listener, router, connections::Limits::of_this_process(), shutdown).await;
+    let teller = Teller { ids: RequestIds::new(), requests };
+    let router = xrpc::routes::router(xrpc, &config, shutdown.clone(), teller);
+    let limits = connections::Limits::of_this_process();
+    connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())
+}
+
+/// All that a gateway counts.
+struct Counted {
+    requests: RequestMetrics,
+    connections: ConnectionMetrics,
+    calls: CallMetrics,
+    auth: AuthMetrics,
+    upstream: UpstreamMetrics,
+}
+
+impl Counted {
+    fn new(registry: &mut Registry, methods: &Methods) -> Self {
+        Self {
+            requests: RequestMetrics::new(registry, methods),
+            connections: ConnectionMetrics::new(registry),
+            calls: CallMetrics::new(registry),
+            auth: AuthMetrics::new(registry),
+            upstream: UpstreamMetrics::new(registry, methods.iter().map(|method| method.path())),
+        }
+    }
 }
 
 /// The methods of the given lexicons and descriptors, or of the built-in ones.
@@ -135,10 +176,11 @@ pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::
     config.shared.logs.install();
     process::exit::run(async move {
         let listener = process::exit::listen("--listen", listen).await?;
+        let watch = Watch::start(&config.shared, &config.clock).await?;
         let shutdown = Shutdown::new(config.shared.shutdown_delay, config.shared.drain_limit);
         shutdown.begin_on_signal()?;
         tracing::info!(address = %listener.local_addr()?, "gateway listens");
-        serve(config, listener, shutdown).await?;
+        serve(config, listener, shutdown, watch.telemetry()).await?;
         Ok(())
     })
 }

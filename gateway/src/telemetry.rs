@@ -1,4 +1,4 @@
-//! What the gateway tells of each request: a request id and one line in the log.
+//! What the gateway tells of each request: a request id, one line in the log, and what is counted ([`requests`]).
 //!
 //! The line (target `gateway::access`) has `request_id`; `route`, for the gateway's own paths alone (`_health`, `livez`,
 //! `readyz`, `did.json`, `preflight`); `nsid` of a served method; the caller's `did`; `status`; `error`, the error's name;
@@ -10,6 +10,8 @@
 //!
 //! The line is at `info`, that of a probe which succeeded at `debug`.
 
+pub(crate) mod requests;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,8 @@ use axum::middleware::Next;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
+
+use self::requests::RequestMetrics;
 
 /// The answer header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,6 +77,8 @@ pub(crate) enum Route {
 }
 
 impl Route {
+    const ALL: [Self; 5] = [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Preflight];
+
     fn name(self) -> &'static str {
         match self {
             Self::Health => "_health",
@@ -118,13 +124,17 @@ impl Access {
         self.did.get_or_init(|| did.to_owned());
     }
 
-    fn log(&self, status: u16, error: &str) {
+    /// Counts the request, which has ended, and writes the line.
+    fn ended(&self, requests: &RequestMetrics, status: u16, error: Option<&str>) {
         let Self { request_id, arrived, route, nsid, did } = self;
+        let took = arrived.elapsed();
         let route = route.get().copied();
+        requests.ended(route, nsid.get().map(String::as_str), status, error, took);
+        let error = error.unwrap_or("-");
         let name = route.map(Route::name);
         let nsid = nsid.get().map_or("-", String::as_str);
         let did = did.get().map_or("-", String::as_str);
-        let ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16() {
             tracing::debug!(target: TARGET, request_id, route = name, nsid, did, status, error, ms, "request");
         } else {
@@ -133,34 +143,45 @@ impl Access {
     }
 }
 
-/// Writes the line when the answer is there, or when it is dropped without one.
-struct Line(Option<Arc<Access>>);
+/// Tells of a request when its answer is there, or when it is dropped without one.
+struct Line {
+    access: Arc<Access>,
+    teller: Arc<Teller>,
+    told: bool,
+}
 
 impl Line {
     fn answered(mut self, response: &Response<Body>) {
-        if let Some(access) = self.0.take() {
-            let error = response.extensions().get().map_or("-", |ErrorName(name)| name);
-            access.log(response.status().as_u16(), error);
-        }
+        let error = response.extensions().get().map(|ErrorName(name)| &**name);
+        self.access.ended(&self.teller.requests, response.status().as_u16(), error);
+        self.told = true;
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(access) = self.0.take() {
-            access.log(UNANSWERED_STATUS, UNANSWERED);
+        if !self.told {
+            self.access.ended(&self.teller.requests, UNANSWERED_STATUS, Some(UNANSWERED));
         }
     }
 }
 
-/// Goes around everything that answers: gives the request its id and the answer its `x-request-id`, and writes the line.
+/// What requests are told of with.
+pub(crate) struct Teller {
+    pub(crate) ids: RequestIds,
+    pub(crate) requests: RequestMetrics,
+}
+
+/// Goes around everything that answers: gives the request its id and the answer its `x-request-id`, counts it, and writes
+/// the line.
 pub(crate) async fn tell(
-    State(ids): State<Arc<RequestIds>>,
+    State(teller): State<Arc<Teller>>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    let access = Arc::new(Access::new(ids.next()));
-    let line = Line(Some(Arc::clone(&access)));
+    let access = Arc::new(Access::new(teller.ids.next()));
+    teller.requests.arrived();
+    let line = Line { access: Arc::clone(&access), teller, told: false };
     if request.method() == Method::OPTIONS {
         access.is_for(Route::Preflight);
     }

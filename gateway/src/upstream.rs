@@ -11,6 +11,7 @@
 
 mod connection;
 mod dial;
+pub(crate) mod metrics;
 mod names;
 mod rotation;
 mod socket;
@@ -29,6 +30,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::uri::PathAndQuery;
 use process::settings::CoreToken;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -37,6 +39,7 @@ use url::Url;
 
 use connection::{Connection, Failure};
 use dial::Dialer;
+use metrics::{Resent, UpstreamMetrics};
 use names::Names;
 use tls::UpstreamTls;
 
@@ -57,6 +60,7 @@ pub(crate) struct UpstreamSettings {
     pub(crate) tls: Option<UpstreamTls>,
     /// Looks up the host of the URL.
     pub(crate) resolver: Resolver,
+    pub(crate) metrics: UpstreamMetrics,
 }
 
 /// Settings with which the core-service can't be spoken to.
@@ -110,6 +114,7 @@ pub(crate) struct Upstream {
     rotation: watch::Receiver<Vec<Arc<Connection>>>,
     /// Where to begin looking for the least busy connection, so that ties are broken by turns.
     turn: Arc<AtomicUsize>,
+    metrics: Arc<UpstreamMetrics>,
     /// Stops with the last clone.
     _keeper: Arc<AbortOnDropHandle<()>>,
 }
@@ -124,12 +129,18 @@ impl Upstream {
     ///
     /// The URL does not fit, or not with what is given for TLS.
     pub(crate) fn start(settings: UpstreamSettings) -> Result<Self, UnfitSettings> {
-        let UpstreamSettings { url, token, tls, resolver } = settings;
+        let UpstreamSettings { url, token, tls, resolver, metrics } = settings;
+        let metrics = Arc::new(metrics);
         let dialer = Dialer::new(&url, token.as_ref(), tls)?;
         let names = Names::of(&url, resolver).ok_or(UnfitSettings::Url)?;
         let (sender, rotation) = watch::channel(Vec::new());
-        let keeper = tokio::spawn(rotation::keep(names, dialer, sender));
-        Ok(Self { rotation, turn: Arc::default(), _keeper: Arc::new(AbortOnDropHandle::new(keeper)) })
+        let keeper = tokio::spawn(rotation::keep(names, dialer, sender, Arc::clone(&metrics)));
+        Ok(Self {
+            rotation,
+            turn: Arc::default(),
+            metrics,
+            _keeper: Arc::new(AbortOnDropHandle::new(keeper)),
+        })
     }
 
     /// Sends `message` to the rpc at `path` (`/package.Service/Method`) and returns the answer's message.
@@ -147,17 +158,35 @@ impl Upstream {
         message: Bytes,
         call: Call,
     ) -> Result<Bytes, Status> {
+        let calling = self.metrics.calling(path);
+        let answer = self.call_until_answered(path, message, call).await;
+        calling.answered(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        answer
+    }
+
+    async fn call_until_answered(
+        &self,
+        path: &PathAndQuery,
+        message: Bytes,
+        call: Call,
+    ) -> Result<Bytes, Status> {
+        let Resent { not_processed, broken, unavailable } = &self.metrics.resent;
         let Call { deadline, idempotent, request_id } = call;
         let mut may_repeat = idempotent;
         let mut tried = None;
+        let mut again: Option<&Counter> = None;
         let mut last = NoAnswer::NoConnection;
         for _ in 0..MAX_TRIES {
             let Some(connection) = self.connection(tried.as_ref(), deadline).await else {
                 return Err(unreachable_status(last));
             };
             let address = connection.address();
+            if let Some(why) = again {
+                why.inc();
+                tracing::debug!(request_id, %address, "a call is sent again");
+            }
             let sent = connection.unary(path, message.clone(), deadline, Some(&request_id));
-            match sent.await {
+            again = match sent.await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Late) => {
                     let mut status = Status::deadline_exceeded("the deadline has passed");
@@ -169,17 +198,21 @@ impl Upstream {
                         return Err(status);
                     }
                     may_repeat = false;
+                    Some(unavailable)
                 }
-                Err(Failure::NotProcessed(detail)) => last = NoAnswer::NotTaken { address, detail },
+                Err(Failure::NotProcessed(detail)) => {
+                    last = NoAnswer::NotTaken { address, detail };
+                    Some(not_processed)
+                }
                 Err(Failure::Broken(detail)) => {
                     last = NoAnswer::Broken { address, detail };
                     if !may_repeat {
                         return Err(unreachable_status(last));
                     }
                     may_repeat = false;
+                    Some(broken)
                 }
-            }
-            tracing::debug!(request_id, %address, "a call is sent again");
+            };
             tried = Some(connection);
         }
         Err(unreachable_status(last))

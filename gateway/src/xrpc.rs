@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod error;
+pub(crate) mod metrics;
 pub(crate) mod routes;
 
 use std::error::Error as _;
@@ -32,6 +33,7 @@ use crate::transcode::{decode, encode};
 use crate::upstream::{Call, Upstream};
 use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
+use crate::xrpc::metrics::CallMetrics;
 
 /// The path that every method is below.
 const PREFIX: &str = "/xrpc/";
@@ -50,6 +52,7 @@ pub(crate) struct Xrpc {
     pub(crate) deadline: Duration,
     /// One for each call in progress, [`MAX_CALLS`].
     pub(crate) places: Semaphore,
+    pub(crate) metrics: CallMetrics,
 }
 
 /// Serves one request on any path that has no route of its own.
@@ -95,6 +98,7 @@ impl Xrpc {
         access.calls(method.nsid());
         check_verb(method, &head.method)?;
         let Ok(_place) = self.places.try_acquire() else {
+            self.metrics.shed.inc();
             return Err(XrpcError::fixed(Wide::NotEnoughResources).retry_after(COME_AGAIN));
         };
 
@@ -109,6 +113,7 @@ impl Xrpc {
         access.is_by(caller.did().as_str());
         *verdict = self.rate_limit.take(caller.did().as_str());
         if let Some(wait) = verdict.as_ref().and_then(|verdict| verdict.wait) {
+            self.metrics.rate_limited.inc();
             let message = "too many calls by this DID; Retry-After says when to come back";
             return Err(XrpcError::new(Wide::RateLimitExceeded, message).retry_after(wait));
         }

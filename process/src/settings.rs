@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::PathAndQuery;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
@@ -103,6 +105,7 @@ impl Problems {
 }
 
 const LOG: &str = "info";
+const OTLP_SAMPLE: &str = "1.0";
 const SHUTDOWN_DELAY: &str = "0s";
 const DRAIN_LIMIT: &str = "20s";
 
@@ -121,6 +124,15 @@ pub struct RawShared {
     /// The token that the two services share: one a line; the gateway sends the first, the core-service takes any
     #[arg(long, env = "CORE_TOKEN_FILE", value_name = "FILE")]
     pub core_token_file: Option<String>,
+    /// Serve Prometheus metrics here, at /metrics, on a port that the public does not reach
+    #[arg(long, env = "METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<String>,
+    /// Send traces to this OpenTelemetry collector (OTLP over gRPC): http://HOST:4317, or https
+    #[arg(long, env = "OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Which part of the requests is traced, from 0 to 1; a request that says in `traceparent` whether it is, decides itself
+    #[arg(long, env = "OTLP_SAMPLE", default_value = OTLP_SAMPLE, value_name = "RATIO")]
+    pub otlp_sample: String,
     /// What to log: a level, or directives such as info,gateway=debug
     #[arg(long, env = "LOG", default_value = LOG, value_name = "FILTER")]
     pub log: String,
@@ -146,6 +158,10 @@ pub struct Shared {
     pub dns_servers: Vec<SocketAddr>,
     /// `--core-token-file`: its lines; empty: no token.
     pub core_tokens: Vec<CoreToken>,
+    /// `--metrics-listen`; none: metrics are not served.
+    pub metrics_listen: Option<SocketAddr>,
+    /// `--otlp-endpoint` and `--otlp-sample`; none: nothing is traced.
+    pub otlp: Option<Otlp>,
     /// `--log` and `--log-format`.
     pub logs: Logs,
     /// `--shutdown-delay`.
@@ -163,6 +179,9 @@ impl Shared {
             extra_ca,
             dns_servers,
             core_token_file,
+            metrics_listen,
+            otlp_endpoint,
+            otlp_sample,
             log,
             log_format,
             shutdown_delay,
@@ -172,6 +191,9 @@ impl Shared {
         let dns_servers = list(problems, "--dns-servers", &dns_servers);
         let extra_ca = optional_file(problems, "--extra-ca", extra_ca);
         let core_tokens = core_tokens(problems, core_token_file);
+        let metrics_listen =
+            given(metrics_listen).and_then(|address| problems.parse("--metrics-listen", &address));
+        let otlp = otlp(problems, otlp_endpoint, &otlp_sample, extra_ca.as_ref().and_then(Option::as_deref));
         let log = given(Some(log)).unwrap_or_else(|| LOG.to_owned());
         if let Err(error) = EnvFilter::try_new(&log) {
             problems.note("--log", format_args!("{log:?}: {error}"));
@@ -193,11 +215,24 @@ impl Shared {
             extra_ca: extra_ca.unwrap_or_default(),
             dns_servers: dns_servers.unwrap_or_default(),
             core_tokens: core_tokens.unwrap_or_default(),
+            metrics_listen,
+            otlp,
             logs: Logs { filter: log, format: format.unwrap_or_else(Logs::default_format) },
             shutdown_delay: shutdown_delay.unwrap_or_default(),
             drain_limit: drain_limit.unwrap_or_default(),
         }
     }
+}
+
+/// Where traces go, and how many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Otlp {
+    /// `--otlp-endpoint`: `http` or `https`, a host, perhaps a port.
+    pub endpoint: Uri,
+    /// `--otlp-sample`: the part of the requests that is traced when they do not say so themselves, from 0 to 1.
+    pub sample: f64,
+    /// `--extra-ca`, for `https`.
+    pub extra_ca: Option<String>,
 }
 
 /// The token that the gateway shows to the core-service. Never printed.
@@ -269,6 +304,27 @@ pub fn optional_file(problems: &mut Problems, flag: &str, path: Option<String>) 
     }
 }
 
+fn otlp(
+    problems: &mut Problems,
+    endpoint: Option<String>,
+    sample: &str,
+    extra_ca: Option<&str>,
+) -> Option<Otlp> {
+    const FLAG: &str = "--otlp-endpoint";
+    let sample: Option<f64> = problems.parse("--otlp-sample", or_default(sample, OTLP_SAMPLE));
+    if sample.is_some_and(|sample| !(0.0..=1.0).contains(&sample)) {
+        problems.note("--otlp-sample", "from 0 to 1");
+    }
+    let endpoint: Uri = problems.parse(FLAG, &given(endpoint)?)?;
+    let only_origin = matches!(endpoint.scheme_str(), Some("http" | "https"))
+        && matches!(endpoint.path_and_query().map(PathAndQuery::as_str), None | Some("" | "/"))
+        && !endpoint.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if !only_origin {
+        problems.note(FLAG, "http:// or https:// with a host, and no path, query or user");
+    }
+    Some(Otlp { endpoint, sample: sample?, extra_ca: extra_ca.map(str::to_owned) })
+}
+
 fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<CoreToken>> {
     const FLAG: &str = "--core-token-file";
     let Some(text) = optional_file(problems, FLAG, path)? else { return Some(Vec::new()) };
@@ -290,67 +346,4 @@ fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<Core
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_problem_is_told() {
-        let mut problems = Problems::new();
-        let a: Option<u16> = problems.parse("--a", "many");
-        let b = problems.duration("--b", "8");
-        let c: Option<Vec<IpNet>> = list(&mut problems, "--c", &["10.0.0.0/8".into(), "ten".into()]);
-        assert_eq!((a, b, &c), (None, None, &None));
-        let told = problems.finish(c).unwrap_err().to_string();
-        for flag in ["--a:", "--b:", "--c:"] {
-            assert!(told.contains(flag), "{told}");
-        }
-    }
-
-    #[test]
-    fn empty_list_entries_are_left_out() {
-        let mut problems = Problems::new();
-        let none: Option<Vec<IpNet>> = list(&mut problems, "--c", &[String::new()]);
-        assert_eq!(problems.finish(none), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn empty_texts_count_as_none() {
-        use clap::Parser as _;
-
-        #[derive(clap::Parser)]
-        struct Args {
-            #[command(flatten)]
-            shared: RawShared,
-        }
-        let flags = [
-            "--allow-private-ranges",
-            "--extra-ca",
-            "--dns-servers",
-            "--core-token-file",
-            "--log",
-            "--log-format",
-            "--shutdown-delay",
-            "--drain-limit",
-        ];
-        for empty in ["", " "] {
-            let texts = flags.iter().flat_map(|flag| [*flag, empty]);
-            let Args { shared } = Args::try_parse_from(std::iter::once("test").chain(texts)).unwrap();
-            let mut problems = Problems::new();
-            let shared = Shared::check(shared, &mut problems);
-            let shared = problems.finish(Some(shared)).map_err(|wrong| wrong.to_string()).unwrap();
-            assert!(
-                shared.extra_ca.is_none() && shared.core_tokens.is_empty() && shared.dns_servers.is_empty()
-            );
-            assert_eq!((shared.logs.filter.as_str(), shared.logs.format), ("info", Logs::default_format()));
-            let times = (shared.shutdown_delay, shared.drain_limit);
-            assert_eq!(times, (Duration::ZERO, Duration::from_secs(20)));
-        }
-    }
-
-    #[test]
-    fn core_token_is_not_printed() {
-        let token: CoreToken = "0123456789abcdef".parse().unwrap();
-        assert_eq!(format!("{token:?}"), "[redacted]");
-        assert!("short".parse::<CoreToken>().is_err());
-    }
-}
+mod tests;

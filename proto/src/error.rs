@@ -12,6 +12,33 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// `(xrpc.v1.error_domain)` of the services says the same to the gateway.
 pub const DOMAIN: &str = "athook.v1";
 
+/// The names of all codes, as gRPC spells them; a code's number is its place.
+pub const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The place of `code` in [`CODES`].
+#[must_use]
+pub fn place(code: Code) -> usize {
+    usize::try_from(i32::from(code)).unwrap_or(0)
+}
+
 /// What [`reason`] reads from a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
@@ -52,6 +79,16 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_at_the_numbers_of_their_codes() {
+        for (number, name) in (0..).zip(CODES) {
+            let code = Code::from_i32(number);
+            assert_eq!(place(code), usize::try_from(number).unwrap());
+            // tonic's own names, in its spelling.
+            assert_eq!(format!("{code:?}").to_uppercase(), name.replace('_', ""));
+        }
+    }
 
     #[test]
     fn round_trip_of_every_code() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,11 +27,15 @@ const PREFACE_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait when the operating system has no socket to give.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// The connections of `listener`, at most `most` at once. It goes on when one can't be accepted: tonic's own
+/// The connections of `listener`, at most `most` at once, counted in `open`. It goes on when one can't be accepted: tonic's own
 /// stream would end the server when there are too many open files.
-pub(super) fn accepted(listener: TcpListener, most: usize) -> impl Stream<Item = Result<Connection>> {
+pub(super) fn accepted(
+    listener: TcpListener,
+    most: usize,
+    open: Gauge,
+) -> impl Stream<Item = Result<Connection>> {
     let places = Arc::new(Semaphore::new(most));
-    unfold((listener, places), async |(listener, places)| {
+    unfold((listener, places, open), async |(listener, places, open)| {
         // The semaphore is never closed.
         let place = Arc::clone(&places).acquire_owned().await.ok()?;
         loop {
@@ -40,7 +45,8 @@ pub(super) fn accepted(listener: TcpListener, most: usize) -> impl Stream<Item =
                         tracing::debug!(%error, "a connection was gone before it was served");
                         continue;
                     }
-                    return Some((Ok(Connection::new(stream, place)), (listener, places)));
+                    let connection = Connection::new(stream, place, open.clone());
+                    return Some((Ok(connection), (listener, places, open)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -57,12 +63,21 @@ pub(super) struct Connection {
     /// Bytes that have come, as long as `preface_limit` is there.
     heard: usize,
     preface_limit: Option<Pin<Box<Sleep>>>,
+    open: Gauge,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, heard: 0, preface_limit: Some(Box::pin(sleep(PREFACE_LIMIT))), _place: place }
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, open: Gauge) -> Self {
+        open.inc();
+        let preface_limit = Some(Box::pin(sleep(PREFACE_LIMIT)));
+        Self { stream, heard: 0, preface_limit, open, _place: place }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.open.dec();
     }
 }
 
@@ -139,7 +154,8 @@ mod tests {
     #[tokio::test]
     async fn one_more_waits_for_a_place() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accepted(listener, 2));
+        let open = Gauge::default();
+        let mut accepted = pin!(accepted(listener, 2, open.clone()));
         let _clients = [
             TcpStream::connect(address).await.unwrap(),
             TcpStream::connect(address).await.unwrap(),
@@ -148,14 +164,16 @@ mod tests {
         let first = accepted.next().await.unwrap().unwrap();
         let _second = accepted.next().await.unwrap().unwrap();
         assert!(accepted.next().now_or_never().is_none());
+        assert_eq!(open.get(), 2);
         drop(first);
+        assert_eq!(open.get(), 1);
         accepted.next().await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn client_that_does_not_speak_is_cut_off() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accepted(listener, 2));
+        let mut accepted = pin!(accepted(listener, 2, Gauge::default()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES - 1]).await.unwrap();
@@ -168,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn client_that_has_spoken_may_be_silent() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accepted(listener, 2));
+        let mut accepted = pin!(accepted(listener, 2, Gauge::default()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();

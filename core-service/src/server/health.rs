@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::shutdown::Shutdown;
+use prometheus_client::metrics::gauge::Gauge;
 use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
@@ -30,15 +31,20 @@ const NAMES: [&str; 4] = [
     <AccountServiceServer<Rpcs> as NamedService>::NAME,
 ];
 
-/// The health service, and the task that keeps its statuses until `shutdown` drains.
-pub(super) fn start(store: Arc<Store>, shutdown: Shutdown) -> (HealthServer<impl Health>, JoinHandle<()>) {
+/// The health service, and the task that keeps its statuses, and in `up` whether the database answers, until `shutdown` drains.
+pub(super) fn start(
+    store: Arc<Store>,
+    shutdown: Shutdown,
+    up: Gauge,
+) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let (reporter, server) = health_reporter();
-    (server, tokio::spawn(watch(reporter, store, shutdown)))
+    (server, tokio::spawn(watch(reporter, store, shutdown, up)))
 }
 
-async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdown) {
+async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdown, up: Gauge) {
     // The store has just been opened.
     let mut serving = true;
+    up.set(1);
     report(&reporter, serving).await;
     let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,6 +56,7 @@ async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdo
         let answers = database_answers(&store, serving).await;
         if answers != serving {
             serving = answers;
+            up.set(i64::from(serving));
             report(&reporter, serving).await;
         }
     }

@@ -9,11 +9,14 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _};
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::time::{Instant, timeout};
+
+use super::metrics::{DatabaseMetrics, Pool, pools};
 
 /// How long a call waits for a connection from a pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
@@ -111,6 +114,7 @@ pub(super) struct Database {
     pub(super) reading: DatabaseConnection,
     /// How many writers may work at a time.
     pub(super) writers: usize,
+    pub(super) metrics: Arc<DatabaseMetrics>,
 }
 
 impl Database {
@@ -126,6 +130,19 @@ impl Database {
         }
     }
 
+    /// The same, counted in `registry` from here on.
+    pub(super) fn counted(self, registry: &mut Registry) -> Self {
+        let Self { mut writing, mut reading, writers, metrics: _unread } = self;
+        let metrics = Arc::new(DatabaseMetrics::new(registry));
+        for database in [&mut writing, &mut reading] {
+            let metrics = Arc::clone(&metrics);
+            database.set_metric_callback(move |info| metrics.stated(info));
+        }
+        let (written, read) = (writing.clone(), reading.clone());
+        pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);
+        Self { writing, reading, writers, metrics }
+    }
+
     /// Closes all connections.
     pub(super) async fn close(&self) {
         for pool in [&self.reading, &self.writing] {
@@ -134,6 +151,26 @@ impl Database {
             }
         }
     }
+}
+
+/// How full the pool of `database` is.
+fn pool(database: &DatabaseConnection) -> Pool {
+    let (open, idle, limit) = match database.get_database_backend() {
+        DbBackend::Sqlite => {
+            let pool = database.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        }
+        _ => {
+            let pool = database.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+        }
+    };
+    Pool { open: open as usize, idle, limit: limit as usize }
+}
+
+/// What is counted of a database that nobody asks about.
+fn unread() -> Arc<DatabaseMetrics> {
+    Arc::new(DatabaseMetrics::new(&mut Registry::default()))
 }
 
 /// One connection writes, others read beside it (WAL). A commit is on disk when it returns (`FULL`).
@@ -168,7 +205,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
         .connect_with(options.pragma("query_only", "ON"))
         .await
         .map_err(connection_error)?;
-    Ok(Database { writing: writing.into(), reading: reading.into(), writers: 1 })
+    Ok(Database { writing: writing.into(), reading: reading.into(), writers: 1, metrics: unread() })
 }
 
 async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr> {
@@ -214,7 +251,8 @@ async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr>
         .await
         .map_err(connection_error)?;
     let reading = pool(READ_CONNECTIONS).connect_with(options).await.map_err(connection_error)?;
-    Ok(Database { writing: writing.into(), reading: reading.into(), writers: POSTGRES_WRITERS as usize })
+    let writers = POSTGRES_WRITERS as usize;
+    Ok(Database { writing: writing.into(), reading: reading.into(), writers, metrics: unread() })
 }
 
 /// When a connection to Postgres last failed to answer: the others from before that are under suspicion.

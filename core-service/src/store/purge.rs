@@ -1,14 +1,12 @@
 //! Removing all that one DID has.
 
-use sea_orm::{
-    ColumnTrait as _, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
-};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::Store;
-use super::database::DatabaseUrl;
+use super::database::{Database, DatabaseUrl};
 use super::existing::{self, ExistingError};
 use super::table::{account, secret, webhook};
-use super::transaction::{self, Failure, begin, commit, lock_account};
+use super::transaction::{Failure, begin, commit, lock_account};
 use crate::domain::did::Did;
 use crate::error::Error;
 
@@ -34,7 +32,7 @@ impl Store {
     ///
     /// The database can't.
     pub(crate) async fn purge_account(&self, owner: &Did) -> Result<Purged, Error> {
-        purge(&self.database.writing, owner).await.map_err(|failure| failure.logged())
+        purge(&self.database, owner).await.map_err(|failure| failure.logged())
     }
 }
 
@@ -45,7 +43,7 @@ impl Store {
 /// The database is not there, is not of this release, or fails: then nothing is removed, or all is.
 pub(crate) async fn purge_at(url: &DatabaseUrl, owner: &Did) -> Result<Purged, PurgeError> {
     let database = existing::open(url).await?;
-    let purged = purge(&database.writing, owner).await;
+    let purged = purge(&database, owner).await;
     database.close().await;
     purged.map_err(|failure| PurgeError::Database(failure.error))
 }
@@ -56,17 +54,17 @@ pub(crate) async fn purge_at(url: &DatabaseUrl, owner: &Did) -> Result<Purged, P
 /// # Errors
 ///
 /// The database's.
-async fn purge(database: &DatabaseConnection, owner: &Did) -> Result<Purged, Failure> {
-    transaction::write(|| async {
-        let transaction = begin(database).await?;
+async fn purge(database: &Database, owner: &Did) -> Result<Purged, Failure> {
+    let purged = database.write(|| async {
+        let transaction = begin(&database.writing).await?;
         let purged = match lock_account(&transaction, owner).await? {
             None => Purged::default(),
             Some(_) => remove(&transaction, owner).await?,
         };
         commit(transaction).await?;
         Ok(purged)
-    })
-    .await
+    });
+    purged.await
 }
 
 /// In the order that the foreign keys ask for: webhooks name secrets, and both have an account.

@@ -17,7 +17,7 @@ use super::database::{Database, DatabaseUrl};
 use super::existing::{self, ExistingError, snapshot};
 use super::index_key;
 use super::table::{index_key as index_key_table, secret, webhook};
-use super::transaction::{self, Failure, begin, commit};
+use super::transaction::{Failure, begin, commit};
 use crate::randomness::{NoRandomness, Randomness};
 use crate::seal::{OpenError, Purpose, SealKeys};
 
@@ -193,7 +193,7 @@ impl Reseal {
                 return Ok(Tally { unopenable: 1, ..Tally::default() });
             }
         };
-        let resealed = transaction::write(|| async {
+        let resealed = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             let resealed = replace_index_key(&transaction, &old, &new).await?;
             commit(transaction).await?;
@@ -239,7 +239,7 @@ impl Reseal {
         if swaps.is_empty() {
             return Ok(Tally::default());
         }
-        let resealed = transaction::write(|| async {
+        let resealed = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             let mut resealed = 0;
             for swap in swaps {

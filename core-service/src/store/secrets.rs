@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::table::{account, secret, webhook};
-use super::transaction::{Failure, begin, commit, lock_account, read, write};
+use super::transaction::{Failure, begin, commit, lock_account};
 use super::{Store, row};
 use crate::domain::did::Did;
 use crate::domain::secret::{Rotation, Secret, SecretName};
@@ -23,19 +23,20 @@ impl Store {
     ///
     /// The database can't.
     pub(crate) async fn list_secrets(&self, owner: &Did) -> Result<Vec<Secret>, Error> {
-        read(|| async {
-            secret::Entity::find()
-                .filter(secret::Column::OwnerDid.eq(owner.as_str()))
-                .order_by_asc(secret::Column::CreatedAtMs)
-                .order_by_asc(secret::Column::Id)
-                .into_partial_model::<row::ShownSecret>()
-                .all(&self.database.reading)
-                .await?
-                .into_iter()
-                .map(row::shown_secret)
-                .collect()
-        })
-        .await
+        self.database
+            .read(|| async {
+                secret::Entity::find()
+                    .filter(secret::Column::OwnerDid.eq(owner.as_str()))
+                    .order_by_asc(secret::Column::CreatedAtMs)
+                    .order_by_asc(secret::Column::Id)
+                    .into_partial_model::<row::ShownSecret>()
+                    .all(&self.database.reading)
+                    .await?
+                    .into_iter()
+                    .map(row::shown_secret)
+                    .collect()
+            })
+            .await
     }
 
     /// Gives a secret a new token, sealed. Of the tokens before, the last one is kept as it was sealed, if the
@@ -59,7 +60,7 @@ impl Store {
             .col_expr(secret::Column::SealedToken, Expr::val(sealed_token))
             .col_expr(secret::Column::LastRotatedAtMs, Expr::val(*rotated_at_ms))
             .filter(named(owner, name));
-        let rotated = write(|| async {
+        let rotated = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             lock_account(&transaction, owner).await?;
             let rotated = rotate.clone().exec(&transaction).await?.rows_affected;
@@ -78,7 +79,7 @@ impl Store {
     ///
     /// The owner has no secret of that name, webhooks name it, or the database can't.
     pub(crate) async fn delete_secret(&self, owner: &Did, name: &SecretName) -> Result<(), Error> {
-        let deleted = write(|| async {
+        let deleted = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             let deleted = delete(&transaction, owner, name).await?;
             commit(transaction).await?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use futures_util::future::join_all;
+use process::clock::Clock;
 use sea_orm::{ConnectionTrait as _, PaginatorTrait as _};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -29,7 +30,11 @@ pub(super) const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 pub(super) async fn open(folder: &Path, limits: Limits) -> Store {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
     let keys = KEY.parse().unwrap();
-    Store::open(&url.parse().unwrap(), limits, keys, Randomness::of_the_system()).await.unwrap()
+    Store::open(&url.parse().unwrap(), limits, keys, Randomness::of_the_system(), &metrics()).await.unwrap()
+}
+
+pub(super) fn metrics() -> Metrics {
+    Metrics::new(&Clock::manual(0))
 }
 
 pub(super) async fn opened() -> (TempDir, Store) {
@@ -242,7 +247,8 @@ async fn other_seal_keys_are_refused() {
     store.close().await;
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let keys = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=".parse().unwrap();
-    let refused = Store::open(&url.parse().unwrap(), LIMITS, keys, Randomness::of_the_system()).await;
+    let refused =
+        Store::open(&url.parse().unwrap(), LIMITS, keys, Randomness::of_the_system(), &metrics()).await;
     let told = chain(&refused.unwrap_err());
     assert!(told.contains("the seal keys do not open it"), "{told}");
 }

@@ -4,13 +4,16 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QuerySelect as _,
     SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::database::Database;
 use super::fault::{self, Fault};
+use super::metrics::DatabaseMetrics;
 use super::table::account;
 use crate::domain::did::Did;
 use crate::error::{Error, log_fault};
@@ -53,33 +56,94 @@ impl From<DbErr> for Failure {
     }
 }
 
-/// Makes a whole transaction with `attempt`, from [`begin`] to [`commit`]; again as long as that is safe and may
-/// help. Each attempt has 7 s.
-///
-/// # Errors
-///
-/// That of the last attempt.
-pub(super) async fn write<T, Attempt>(attempt: impl Fn() -> Attempt) -> Result<T, Failure>
-where
-    Attempt: Future<Output = Result<T, Failure>>,
-{
-    let mut tries = 1;
-    let mut reconnected = false;
-    loop {
-        let failure = match timeout(TRANSACTION_LIMIT, attempt()).await {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure {
-                error: DbErr::Custom("the transaction took too long".to_owned()),
-                may_be_stored: true,
-            },
-        };
-        match failure.kind() {
-            // The database says that it undid everything.
-            Fault::Conflict if tries < CONFLICT_TRIES => tries += 1,
-            // Before the commit nothing can have been stored. A pool may hold dead connections.
-            Fault::Lost if !failure.may_be_stored && !reconnected => reconnected = true,
-            _ => return Err(failure),
+impl Database {
+    /// Makes a whole transaction of one call with `attempt`, from [`begin`] to [`commit`]; again as long as that is
+    /// safe and may help. Each attempt has 7 s.
+    ///
+    /// # Errors
+    ///
+    /// That of the last attempt.
+    pub(super) async fn write<T, Attempt>(&self, attempt: impl Fn() -> Attempt) -> Result<T, Failure>
+    where
+        Attempt: Future<Output = Result<T, Failure>>,
+    {
+        self.try_to_write(&self.metrics.changes, attempt).await
+    }
+
+    /// The same for a transaction that many calls share.
+    pub(super) async fn write_batch<T, Attempt>(&self, attempt: impl Fn() -> Attempt) -> Result<T, Failure>
+    where
+        Attempt: Future<Output = Result<T, Failure>>,
+    {
+        self.try_to_write(&self.metrics.batches, attempt).await
+    }
+
+    async fn try_to_write<T, Attempt>(
+        &self,
+        seconds: &Histogram,
+        attempt: impl Fn() -> Attempt,
+    ) -> Result<T, Failure>
+    where
+        Attempt: Future<Output = Result<T, Failure>>,
+    {
+        let DatabaseMetrics { conflicts_retried, losses_retried, .. } = &*self.metrics;
+        let mut tries = 1;
+        let mut reconnected = false;
+        loop {
+            let begun = Instant::now();
+            let tried = timeout(TRANSACTION_LIMIT, attempt()).await;
+            seconds.observe(begun.elapsed().as_secs_f64());
+            let failure = match tried {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure {
+                    error: DbErr::Custom("the transaction took too long".to_owned()),
+                    may_be_stored: true,
+                },
+            };
+            let fault = failure.kind();
+            self.metrics.failed(fault);
+            match fault {
+                // The database says that it undid everything.
+                Fault::Conflict if tries < CONFLICT_TRIES => {
+                    tries += 1;
+                    conflicts_retried.inc();
+                }
+                // Before the commit nothing can have been stored. A pool may hold dead connections.
+                Fault::Lost if !failure.may_be_stored && !reconnected => {
+                    reconnected = true;
+                    losses_retried.inc();
+                }
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    /// Asks with `question`, which writes nothing; once more when the connection was lost. A fault is logged.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], or [`Error::Internal`] when the statement itself fails.
+    pub(super) async fn read<T, Question>(&self, question: impl Fn() -> Question) -> Result<T, Error>
+    where
+        Question: Future<Output = Result<T, DbErr>>,
+    {
+        let mut asked_again = false;
+        loop {
+            let begun = Instant::now();
+            let answer = question().await;
+            self.metrics.reads.observe(begun.elapsed().as_secs_f64());
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let fault = fault::kind(&error);
+            self.metrics.failed(fault);
+            if fault != Fault::Lost || asked_again {
+                return Err(Failure::from(error).logged());
+            }
+            asked_again = true;
+            self.metrics.losses_retried.inc();
         }
     }
 }
@@ -98,24 +162,6 @@ pub(super) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTrans
 /// Ends a transaction.
 pub(super) async fn commit(transaction: DatabaseTransaction) -> Result<(), Failure> {
     transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })
-}
-
-/// Asks with `question`, which writes nothing; once more when the connection was lost. A fault is logged.
-///
-/// # Errors
-///
-/// [`Error::Unavailable`], or [`Error::Internal`] when the statement itself fails.
-pub(super) async fn read<T, Question>(question: impl Fn() -> Question) -> Result<T, Error>
-where
-    Question: Future<Output = Result<T, DbErr>>,
-{
-    let mut answer = question().await;
-    if let Err(error) = &answer
-        && fault::kind(error) == Fault::Lost
-    {
-        answer = question().await;
-    }
-    answer.map_err(|error| Failure::from(error).logged())
 }
 
 /// Locks the account row of `owner` until the transaction ends, and gives its counts. `None`: `owner` has, and

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::row::EVENT_SEPARATOR;
 use super::table::{account, webhook};
-use super::transaction::{begin, commit, lock_account, read, write};
+use super::transaction::{begin, commit, lock_account};
 use super::{Store, row};
 use crate::domain::cursor::Cursor;
 use crate::domain::did::Did;
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// There is none, its row can't be opened, or the database can't.
     pub(crate) async fn webhook(&self, owner: &Did, id: Uuid) -> Result<Webhook, Error> {
-        let found = read(|| of_owner(owner, id).one(&self.database.reading)).await?;
+        let found = self.database.read(|| of_owner(owner, id).one(&self.database.reading)).await?;
         self.open_webhook(found.ok_or(Error::WebhookNotFound)?)
     }
 
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// The database can't.
     pub(crate) async fn webhooks(&self, owner: &Did, request: &PageRequest) -> Result<Page, Error> {
-        let mut rows = read(|| page_query(owner, request).all(&self.database.reading)).await?;
+        let mut rows = self.database.read(|| page_query(owner, request).all(&self.database.reading)).await?;
         let limit = request.limit.get() as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -77,7 +77,7 @@ impl Store {
         change: &WebhookChange,
         at_ms: i64,
     ) -> Result<Webhook, Error> {
-        let updated = write(|| async {
+        let updated = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             lock_account(&transaction, owner).await?;
             let Some(before) = of_owner(owner, id).one(&transaction).await? else {
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// There is none, or the database can't.
     pub(crate) async fn delete_webhook(&self, owner: &Did, id: Uuid) -> Result<(), Error> {
-        let deleted = write(|| async {
+        let deleted = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             lock_account(&transaction, owner).await?;
             let row = webhook::Entity::delete_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));

@@ -5,14 +5,17 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{self, Limits, Row};
+use super::database::Database;
 use super::fault::Fault;
+use super::metrics::{self, WriterMetrics};
 use super::settle::Outcome;
 use super::transaction::{self, Failure};
 use crate::error::{Error, log_fault_of};
@@ -28,6 +31,7 @@ const BATCH_ROWS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Writer {
     queues: Vec<mpsc::Sender<Write>>,
+    metrics: Arc<WriterMetrics>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -40,18 +44,23 @@ struct Write {
 }
 
 impl Writer {
-    /// Starts `writers` tasks that write to `database`.
-    pub(super) fn start(database: &DatabaseConnection, writers: usize, limits: Limits) -> Self {
+    /// Starts as many tasks that write to `database` as it can take. What they do is counted in `registry`.
+    pub(super) fn start(database: &Database, limits: Limits, registry: &mut Registry) -> Self {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let mut queues = Vec::new();
-        for _ in 0..writers {
+        let metrics = Arc::new(WriterMetrics::new(registry));
+        for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
-            let batches = Batches { database: database.clone(), limits };
+            let batches = Batches { database: database.clone(), limits, metrics: Arc::clone(&metrics) };
             tasks.spawn(run(queue, batches, closing.clone()));
         }
-        Self { queues, closing, tasks }
+        let looked_at = queues.clone();
+        metrics::queues(registry, QUEUE_ROWS, move || {
+            looked_at.iter().map(|queue| queue.max_capacity() - queue.capacity()).collect()
+        });
+        Self { queues, metrics, closing, tasks }
     }
 
     /// Writes `row` together with whatever else is waiting, and says what became of it.
@@ -65,7 +74,10 @@ impl Writer {
         let queue = &self.queues[self.queue_of(row.owner())];
         let write = Write { row, request: RequestId::current(), reply };
         queue.try_send(write).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.refused();
+                Error::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
         })?;
         // Without an answer the batch panicked, which its task has logged.
@@ -105,6 +117,7 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
         }
         // Whoever gave up is not waited for.
         waiting.retain(|write: &Write| !write.reply.is_closed());
+        batches.metrics.abandoned(taken - waiting.len());
         let batch = std::mem::take(&mut waiting);
         if batch.is_empty() {
             continue;
@@ -119,8 +132,9 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
 
 #[derive(Debug, Clone)]
 struct Batches {
-    database: DatabaseConnection,
+    database: Database,
     limits: Limits,
+    metrics: Arc<WriterMetrics>,
 }
 
 impl Batches {
@@ -129,55 +143,58 @@ impl Batches {
     async fn write(self, batch: Vec<Write>) {
         let rows: Vec<&Row> = batch.iter().map(|write| &write.row).collect();
         let failure = match self.write_rows(&rows).await {
-            Ok(outcomes) => return answer(batch, outcomes),
+            Ok(outcomes) => return self.answer(batch, outcomes),
             Err(failure) => failure,
         };
         if failure.kind() == Fault::Statement && !failure.may_be_stored && batch.len() > 1 {
             tracing::warn!(rows = batch.len(), "a batch failed; writing its rows one by one");
+            self.metrics.split.inc();
             return self.write_one_by_one(batch).await;
         }
-        refuse(batch, &failure);
+        self.refuse(batch, &failure);
     }
 
     async fn write_one_by_one(&self, batch: Vec<Write>) {
         let mut batch = batch.into_iter();
         while let Some(write) = batch.next() {
             match self.write_rows(&[&write.row]).await {
-                Ok(outcomes) => answer(vec![write], outcomes),
-                Err(failure) if failure.kind() == Fault::Statement => refuse(vec![write], &failure),
+                Ok(outcomes) => self.answer(vec![write], outcomes),
+                Err(failure) if failure.kind() == Fault::Statement => self.refuse(vec![write], &failure),
                 Err(failure) => {
                     // The database is gone: it would be for the rest too.
                     let rest = std::iter::once(write).chain(batch).collect();
-                    return refuse(rest, &failure);
+                    return self.refuse(rest, &failure);
                 }
             }
         }
     }
 
     async fn write_rows(&self, rows: &[&Row]) -> Result<Vec<Outcome>, Failure> {
-        transaction::write(|| async {
-            let transaction = transaction::begin(&self.database).await?;
+        self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
+        let written = self.database.write_batch(|| async {
+            let transaction = transaction::begin(&self.database.writing).await?;
             let outcomes = batch::write(&transaction, self.limits, rows).await?;
             transaction::commit(transaction).await?;
             Ok(outcomes)
-        })
-        .await
+        });
+        written.await
     }
-}
 
-fn answer(batch: Vec<Write>, outcomes: Vec<Outcome>) {
-    for (write, outcome) in batch.into_iter().zip(outcomes) {
-        // A caller that gave up meanwhile is not there to be told.
-        let _ = write.reply.send(Ok(outcome));
+    fn answer(&self, batch: Vec<Write>, outcomes: Vec<Outcome>) {
+        for (write, outcome) in batch.into_iter().zip(outcomes) {
+            self.metrics.settled(outcome);
+            // A caller that gave up meanwhile is not there to be told.
+            let _ = write.reply.send(Ok(outcome));
+        }
     }
-}
 
-/// Tells all callers of a batch that it failed. The cause is logged here, once, with
-/// the ids of their requests.
-fn refuse(batch: Vec<Write>, failure: &Failure) {
-    let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
-    let told = log_fault_of(&requests, failure.told(), &failure.error);
-    for write in batch {
-        let _ = write.reply.send(Err(told.clone()));
+    /// Tells all callers of a batch that it failed. The cause is logged here, once, with the ids of their requests.
+    fn refuse(&self, batch: Vec<Write>, failure: &Failure) {
+        let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
+        let told = log_fault_of(&requests, failure.told(), &failure.error);
+        for write in batch {
+            self.metrics.failed();
+            let _ = write.reply.send(Err(told.clone()));
+        }
     }
 }

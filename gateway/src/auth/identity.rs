@@ -15,17 +15,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use egress::client::Egress;
 use process::clock::Clock;
 use process::exit::chain;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-use url::Url;
+use tokio::time::Instant;
 
-use self::fetch::{DirectoryFailure, Limits, Miss, Network};
+use self::fetch::{DirectoryFailure, Miss, Network};
 use self::folder::Folders;
 use super::did::{Did, Method};
 use super::key::SigningKey;
+use super::metrics::{AuthMetrics, Keys};
 use super::refusal::{AuthError, Refusal};
 
 const MINUTE_MS: i64 = 60_000;
@@ -56,6 +56,7 @@ const MAX_FORCED: usize = 10_000;
 pub(crate) struct Identities {
     folders: Folders,
     network: Network,
+    metrics: Arc<AuthMetrics>,
     clock: Clock,
     known: Cache<Did, Known>,
     /// When a bad signature last forced a look-up, in milliseconds since 1970.
@@ -137,14 +138,14 @@ fn is_within(span_ms: i64, since_ms: i64, now_ms: i64) -> bool {
 impl Identities {
     pub(crate) fn new(
         folders: Vec<PathBuf>,
-        plc_url: Url,
-        egress: Egress,
-        limits: Limits,
+        network: Network,
+        metrics: Arc<AuthMetrics>,
         clock: Clock,
     ) -> Self {
         Self {
             folders: Folders::open(folders, clock.unix_ms()),
-            network: Network::new(plc_url, egress, limits),
+            network,
+            metrics,
             clock,
             known: Cache::new(MAX_KNOWN),
             forced: Cache::new(MAX_FORCED),
@@ -154,11 +155,21 @@ impl Identities {
 
     /// The key of a DID: remembered, or looked up. A caller that goes away ends no look-up.
     pub(crate) async fn key(self: &Arc<Self>, did: &Did) -> Result<Found, AuthError> {
+        let Keys { folder, fresh, stale, refused, missed } = &self.metrics.keys;
         if let Some(key) = self.folders.key(did, self.clock.unix_ms()).await {
+            folder.inc();
             let key = key?;
             return Ok(Found { key, may_be_old: false });
         }
-        let key = match self.standing(did) {
+        let standing = self.standing(did);
+        let source = match &standing {
+            Standing::Fresh(_) => fresh,
+            Standing::Due(_) | Standing::Stale(_) => stale,
+            Standing::Refused(_) => refused,
+            Standing::Unknown => missed,
+        };
+        source.inc();
+        let key = match standing {
             Standing::Fresh(key) | Standing::Stale(key) => key,
             Standing::Due(key) => {
                 // When the limits forbid it, a later call does it.
@@ -202,7 +213,7 @@ impl Identities {
             Standing::Fresh(key) | Standing::Stale(key) => Ok(watch::channel(Some(Ok(key))).1),
             Standing::Refused(refusal) => Err(refusal.into()),
             Standing::Due(_) | Standing::Unknown => {
-                self.network.admit(did)?;
+                self.admit(did)?;
                 Ok(self.start(&mut flights, did))
             }
         }
@@ -219,9 +230,13 @@ impl Identities {
         if last_ms.is_some_and(|last_ms| is_within(FORCED_MS, last_ms, now_ms)) {
             return None;
         }
-        self.network.admit(did).ok()?;
+        self.admit(did).ok()?;
         self.forced.insert(did.clone(), now_ms);
         Some(self.start(&mut flights, did))
+    }
+
+    fn admit(&self, did: &Did) -> Result<(), AuthError> {
+        self.network.admit(did).inspect_err(|_| self.metrics.limited(did))
     }
 
     fn start(self: &Arc<Self>, flights: &mut HashMap<Did, Flight>, did: &Did) -> Flight {
@@ -230,7 +245,9 @@ impl Identities {
         let identities = Arc::clone(self);
         let did = did.clone();
         tokio::spawn(async move {
+            let begun = Instant::now();
             let found = identities.network.fetch(&did).await;
+            identities.metrics.looked_up(&did, &found, begun.elapsed());
             let answer = identities.land(&did, found);
             landing.send_replace(Some(answer));
         });

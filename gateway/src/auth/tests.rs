@@ -12,11 +12,13 @@ use egress::resolver::Resolver;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use process::clock::Clock;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 
 use self::issuer::{Issuer, NOW_S, NSID, SERVICE};
 use self::stub::Stub;
 use super::identity::fetch::Limits;
+use super::metrics::AuthMetrics;
 use super::refusal::{AuthError, Refusal};
 use super::{AuthSettings, Authenticator};
 
@@ -30,6 +32,10 @@ pub(super) struct World {
 /// What an egress may reach in these tests.
 pub(super) fn loopback() -> Policy {
     Policy::new(vec!["127.0.0.0/8".parse().unwrap()])
+}
+
+pub(crate) fn metrics() -> AuthMetrics {
+    AuthMetrics::new(&mut Registry::default())
 }
 
 pub(crate) fn egress(policy: Policy) -> Egress {
@@ -50,7 +56,8 @@ impl World {
             plc_url: directory.url(),
             did_documents: Vec::new(),
         };
-        let authenticator = Authenticator::with_limits(settings, egress(policy), clock.clone(), limits);
+        let authenticator =
+            Authenticator::with_limits(settings, egress(policy), clock.clone(), metrics(), limits);
         Self { directory, clock, authenticator }
     }
 

@@ -3,12 +3,14 @@
 //! A token comes many times, and its signature is good or not for ever: it is verified once for each key. Claims are
 //! not this module's, and are checked on every call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
 use super::key::SigningKey;
+use super::metrics::{AuthMetrics, Signatures};
 use super::refusal::Refusal;
 use super::token::{LEEWAY_S, Token};
 
@@ -19,7 +21,10 @@ const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 const MAX_VERDICTS: usize = 20_000;
 
 /// Good signatures, by the token's SHA-256 and the key: a key that was rotated has no verdicts.
-pub(crate) struct Verdicts(Cache<(TokenHash, SigningKey), Remembered>);
+pub(crate) struct Verdicts {
+    cache: Cache<(TokenHash, SigningKey), Remembered>,
+    metrics: Arc<AuthMetrics>,
+}
 
 type TokenHash = [u8; SHA256_OUTPUT_LEN];
 
@@ -31,22 +36,26 @@ struct Remembered {
 }
 
 impl Verdicts {
-    pub(crate) fn new() -> Self {
-        Self(Cache::new(MAX_VERDICTS))
+    pub(crate) fn new(metrics: Arc<AuthMetrics>) -> Self {
+        Self { cache: Cache::new(MAX_VERDICTS), metrics }
     }
 
     /// Whether `key` made the signature of `token`; `now` in seconds since 1970.
     pub(crate) fn verify(&self, token: &Token<'_>, key: &SigningKey, now: i64) -> Result<(), Refusal> {
-        let Self(cache) = self;
+        let Self { cache, metrics } = self;
+        let Signatures { remembered, verified, bad } = &metrics.signatures;
         let hash = digest(&SHA256, token.text.as_bytes());
         let hash: TokenHash = hash.as_ref().try_into().expect("SHA-256 has 32 bytes");
         let id = (hash, key.clone());
         if let Some(Remembered { from, until }) = cache.get(&id)
             && (from..=until).contains(&now)
         {
+            remembered.inc();
             return Ok(());
         }
-        key.verify(token.algorithm, token.signed.as_bytes(), &token.signature)?;
+        let verdict = key.verify(token.algorithm, token.signed.as_bytes(), &token.signature);
+        if verdict.is_ok() { verified } else { bad }.inc();
+        verdict?;
         let max_age = i64::try_from(MAX_AGE.as_secs()).expect("five minutes");
         let until = now.saturating_add(max_age).min(token.expires.saturating_add(LEEWAY_S));
         cache.insert(id, Remembered { from: now, until });
@@ -58,10 +67,13 @@ impl Verdicts {
 mod tests {
     use serde_json::json;
 
+    use std::sync::Arc;
+
     use super::Verdicts;
     use crate::auth::key::SigningKey;
     use crate::auth::refusal::Refusal;
     use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
+    use crate::auth::tests::metrics;
     use crate::auth::token::Token;
 
     /// Seconds after [`NOW_S`] at which a token that expires `expires` seconds after it is still remembered as good,
@@ -71,7 +83,7 @@ mod tests {
         let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
         let text = issuer.token(&issuer.claims_with("exp", json!(NOW_S + expires)));
         let mut token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new();
+        let verdicts = Verdicts::new(Arc::new(metrics()));
         assert_eq!(verdicts.verify(&token, &key, NOW_S), Ok(()));
 
         // From here on only the memory says that it is good.
@@ -99,7 +111,7 @@ mod tests {
         let issuer = Issuer::plc(Signer::k256(1));
         let text = issuer.good_token();
         let token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new();
+        let verdicts = Verdicts::new(Arc::new(metrics()));
         for (seed, expected) in [(1, Ok(())), (2, Err(Refusal::BadSignature)), (1, Ok(()))] {
             let key = SigningKey::from_method("Multikey", &Signer::k256(seed).multikey()).unwrap();
             assert_eq!(verdicts.verify(&token, &key, NOW_S), expected);
@@ -112,7 +124,7 @@ mod tests {
         let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
         let text = Issuer::plc(Signer::k256(2)).good_token();
         let token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new();
+        let verdicts = Verdicts::new(Arc::new(metrics()));
         assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
         assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
     }

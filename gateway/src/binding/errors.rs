@@ -55,6 +55,11 @@ impl ErrorTable {
         self.row(code.into(), "")
     }
 
+    /// All names that rows give.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| row.name.as_str())
+    }
+
     /// Whether the lexicon declares the error `name`.
     pub(crate) fn declares(&self, name: &str) -> bool {
         self.declared.iter().any(|declared| declared == name)

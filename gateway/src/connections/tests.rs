@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -38,7 +39,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
-        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        let metrics = ConnectionMetrics::new(&mut Registry::default());
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone(), metrics));
         Self { address, shutdown, serving }
     }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::exit::chain;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
 use super::dial::{Dialer, Driver, PROOF_LIMIT};
+use super::metrics::UpstreamMetrics;
 use super::names::Names;
 
 /// Pause between two look-ups of the core-service's name.
@@ -34,16 +36,21 @@ pub(super) type Rotation = watch::Sender<Vec<Arc<Connection>>>;
 /// Keeps the rotation up to date until it is dropped, and every connection with it.
 ///
 /// A look-up that fails leaves the addresses as they are.
-pub(super) async fn keep(names: Names, dialer: Dialer, rotation: Rotation) {
+pub(super) async fn keep(names: Names, dialer: Dialer, rotation: Rotation, metrics: Arc<UpstreamMetrics>) {
     let dialer = Arc::new(dialer);
     let rotation = Arc::new(rotation);
     let mut kept: HashMap<SocketAddr, AbortOnDropHandle<()>> = HashMap::new();
     loop {
-        if let Some(addresses) = names.look_up().await {
+        let addresses = names.look_up().await;
+        if addresses.is_none() {
+            metrics.lookups_failed.inc();
+        }
+        if let Some(addresses) = addresses {
             kept.retain(|address, _| addresses.contains(address));
             for address in addresses {
                 kept.entry(address).or_insert_with(|| {
-                    let keeping = keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation));
+                    let keeping =
+                        keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation), Arc::clone(&metrics));
                     AbortOnDropHandle::new(tokio::spawn(keeping))
                 });
             }
@@ -54,7 +61,12 @@ pub(super) async fn keep(names: Names, dialer: Dialer, rotation: Rotation) {
 }
 
 /// Keeps `address` connected and in the rotation. Dropped: out of the rotation; calls in flight go on.
-async fn keep_one(address: SocketAddr, dialer: Arc<Dialer>, rotation: Arc<Rotation>) {
+async fn keep_one(
+    address: SocketAddr,
+    dialer: Arc<Dialer>,
+    rotation: Arc<Rotation>,
+    metrics: Arc<UpstreamMetrics>,
+) {
     let mut backoff = FIRST_BACKOFF;
     let mut told = false;
     loop {
@@ -62,11 +74,16 @@ async fn keep_one(address: SocketAddr, dialer: Arc<Dialer>, rotation: Arc<Rotati
             Ok((connection, driver)) => {
                 (backoff, told) = (FIRST_BACKOFF, false);
                 tracing::info!(%address, "connected to the core-service");
-                let place = Place::take(connection, &rotation);
-                let lost = until_lost(&place.connection, driver).await;
+                let place = Place::take(connection, &rotation, &metrics.connections);
+                let (lost, count) = match until_lost(&place.connection, driver).await {
+                    Lost::Ended => ("the connection ended", &metrics.ejected.ended),
+                    Lost::Silent => ("it does not answer", &metrics.ejected.silent),
+                };
+                count.inc();
                 tracing::info!(%address, lost, "the core-service is out of the rotation");
             }
             Err(error) => {
+                metrics.dials_failed.inc();
                 if !told {
                     tracing::warn!(%address, causes = chain(&error), "the core-service can't be connected to; trying on");
                     told = true;
@@ -78,14 +95,20 @@ async fn keep_one(address: SocketAddr, dialer: Arc<Dialer>, rotation: Arc<Rotati
     }
 }
 
+/// Why a connection left the rotation.
+enum Lost {
+    Ended,
+    Silent,
+}
+
 /// Waits until the connection ends, or a call found no answer and a health check doesn't either.
-async fn until_lost(connection: &Connection, mut driver: Driver) -> &'static str {
+async fn until_lost(connection: &Connection, mut driver: Driver) -> Lost {
     loop {
         tokio::select! {
-            _ended = &mut driver => return "the connection ended",
+            _ended = &mut driver => return Lost::Ended,
             () = connection.suspected() => {
                 if !connection.answers(Instant::now() + PROOF_LIMIT).await {
-                    return "it does not answer";
+                    return Lost::Silent;
                 }
             }
         }
@@ -96,18 +119,21 @@ async fn until_lost(connection: &Connection, mut driver: Driver) -> &'static str
 struct Place<'a> {
     connection: Arc<Connection>,
     rotation: &'a Rotation,
+    count: &'a Gauge,
 }
 
 impl<'a> Place<'a> {
-    fn take(connection: Connection, rotation: &'a Rotation) -> Self {
+    fn take(connection: Connection, rotation: &'a Rotation, count: &'a Gauge) -> Self {
+        count.inc();
         let connection = Arc::new(connection);
         rotation.send_modify(|connections| connections.push(Arc::clone(&connection)));
-        Self { connection, rotation }
+        Self { connection, rotation, count }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.count.dec();
         self.rotation
             .send_modify(|connections| connections.retain(|one| !Arc::ptr_eq(one, &self.connection)));
         self.connection.give_up();

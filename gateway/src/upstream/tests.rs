@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use prometheus_client::registry::Registry;
 use prost::Message as _;
 use proto::athook::{CreateSecretRequest, CreateSecretResponse};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::connection::Connection;
+use super::metrics::UpstreamMetrics;
 use super::{Call, Upstream, UpstreamSettings};
 use dns::Dns;
 
@@ -43,8 +45,13 @@ fn loopback() -> IpAddr {
 async fn upstream(ips: &[IpAddr], port: u16) -> (Upstream, Dns) {
     let dns = Dns::start(ips).await;
     let url = format!("http://core.test:{port}").parse().unwrap();
-    let settings = UpstreamSettings { url, token: None, tls: None, resolver: dns.resolver() };
+    let settings =
+        UpstreamSettings { url, token: None, tls: None, resolver: dns.resolver(), metrics: metrics() };
     (Upstream::start(settings).unwrap(), dns)
+}
+
+fn metrics() -> UpstreamMetrics {
+    UpstreamMetrics::new(&mut Registry::default(), std::iter::empty())
 }
 
 /// Waits until exactly the connections to `ips` are in the rotation.

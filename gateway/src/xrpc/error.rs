@@ -110,6 +110,21 @@ pub(crate) fn is_xrpc_wide(name: &str) -> bool {
     Wide::ALL.into_iter().any(|wide| wide != Wide::NotFound && wide.name() == name)
 }
 
+/// Every failure that can be answered, as HTTP status and name: the XRPC-wide ones, and those that `method` names.
+pub(crate) fn failures(method: Option<&Method>) -> Vec<(StatusCode, String)> {
+    let mut failures: Vec<_> =
+        Wide::ALL.into_iter().map(|wide| (wide.status(), wide.name().to_owned())).collect();
+    if let Some(method) = method {
+        for name in method.errors().names() {
+            let XrpcError { status, name, message: _, headers: _ } = XrpcError::named(method, name, "");
+            if !failures.contains(&(status, name.to_string())) {
+                failures.push((status, name.into_owned()));
+            }
+        }
+    }
+    failures
+}
+
 /// One failure, ready to be answered.
 #[derive(Debug)]
 pub(crate) struct XrpcError {

@@ -19,7 +19,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::config::Config;
 use crate::limits;
-use crate::telemetry::{self, Access, REQUEST_ID, RequestIds, Route};
+use crate::telemetry::{self, Access, REQUEST_ID, Route, Teller};
 use crate::upstream::Upstream;
 use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
@@ -37,7 +37,7 @@ struct Own {
 }
 
 /// The whole router of the gateway.
-pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown) -> Router {
+pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Router {
     let own = Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
     let own_routes = Router::new()
         .route("/xrpc/_health", any(health))
@@ -51,7 +51,7 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown) -> Router 
         .merge(own_routes)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors())
-        .layer(from_fn_with_state(Arc::new(RequestIds::new()), telemetry::tell))
+        .layer(from_fn_with_state(Arc::new(teller), telemetry::tell))
 }
 
 fn cors() -> CorsLayer {

@@ -12,6 +12,7 @@ use futures_util::stream;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use process::shutdown::Shutdown;
+use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -19,10 +20,13 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::auth::AuthSettings;
-use crate::auth::tests::egress;
+use crate::auth::tests::{egress, metrics};
 use crate::binding::fixture::methods;
 use crate::config::RawArgs;
+use crate::telemetry::requests::RequestMetrics;
+use crate::telemetry::{RequestIds, Teller};
 use crate::upstream::UpstreamSettings;
+use crate::upstream::metrics::UpstreamMetrics;
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";
@@ -32,6 +36,7 @@ const SERVICE: &str = "did:web:localhost%3A8080";
 async fn gateway(places: usize) -> (Router, TcpListener) {
     let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
+    let registry = &mut Registry::default();
     let (_, config) = RawArgs::try_parse_from(["gateway"]).unwrap().check().unwrap();
     let document = r#"{"main": {"type": "procedure"}}"#;
     let proto = r#"
@@ -44,16 +49,25 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         token: None,
         tls: None,
         resolver: egress::resolver::Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap(),
+        metrics: UpstreamMetrics::new(registry, std::iter::empty()),
     };
+    let methods = methods(&[(NSID, document)], proto);
+    let teller = Teller { ids: RequestIds::new(), requests: RequestMetrics::new(registry, &methods) };
     let xrpc = Xrpc {
-        methods: methods(&[(NSID, document)], proto),
-        authenticator: Authenticator::new(auth, egress(Policy::new(Vec::new())), config.clock.clone()),
+        methods,
+        authenticator: Authenticator::new(
+            auth,
+            egress(Policy::new(Vec::new())),
+            config.clock.clone(),
+            metrics(),
+        ),
         rate_limit: RateLimit::new(0, config.clock.clone()),
         upstream: Upstream::start(upstream).unwrap(),
         deadline: config.deadline,
         places: Semaphore::new(places),
+        metrics: CallMetrics::new(registry),
     };
-    (routes::router(xrpc, &config, Shutdown::new(Duration::ZERO, Duration::ZERO)), directory)
+    (routes::router(xrpc, &config, Shutdown::new(Duration::ZERO, Duration::ZERO), teller), directory)
 }
 
 /// A token that is looked into as far as the signature, for which the key must be looked up.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use process::shutdown::Shutdown;
+use process::telemetry::Watch;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -124,7 +125,10 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
-        let serving = tokio::spawn(async move { gateway::serve(config, listener, shutdown).await.unwrap() });
+        let telemetry = Watch::start(&config.shared, &config.clock).await.unwrap().telemetry();
+        let serving = tokio::spawn(async move {
+            gateway::serve(config, listener, shutdown, telemetry).await.unwrap();
+        });
         Gateway { address, client: reqwest::Client::new(), contract, folder, serving }
     }
 }

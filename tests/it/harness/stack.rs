@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::Parser as _;
 use core_service::config::{RawCoreArgs, RawListen};
 use http::{HeaderMap, StatusCode};
+use process::clock::Clock;
 use process::settings::{Problems, RawShared, Shared};
 use process::shutdown::Shutdown;
+use process::telemetry::Watch;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +51,8 @@ pub(crate) struct Stack {
     pub(crate) alice: Identity,
     pub(crate) gateway: SocketAddr,
     pub(crate) core: SocketAddr,
+    pub(crate) gateway_watch: Watch,
+    pub(crate) core_watch: Watch,
     client: reqwest::Client,
     core_flags: Vec<String>,
     core_shutdown: Shutdown,
@@ -68,13 +72,13 @@ struct CoreArgs {
 }
 
 impl CoreArgs {
-    fn check(self) -> core_service::config::Config {
+    fn check(self) -> (core_service::config::Config, Shared) {
         let Self { listen, core, shared } = self;
         let mut problems = Problems::new();
         let shared = Shared::check(shared, &mut problems);
         let listen = RawListen { flag: "--listen", text: &listen };
         let config = core_service::config::Config::check(core, listen, &shared, &mut problems);
-        problems.finish(config).unwrap()
+        (problems.finish(config).unwrap(), shared)
     }
 }
 
@@ -168,7 +172,7 @@ impl Setup {
         core_flags.extend(core);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let core_address = listener.local_addr().unwrap();
-        let (core_shutdown, core_task) = start_core(&core_flags, listener);
+        let (core_shutdown, core_watch, core_task) = start_core(&core_flags, listener).await;
 
         let scheme = if core_flags.iter().any(|flag| flag == "--tls-cert") { "https" } else { "http" };
         let core_url = format!("{scheme}://{core_address}");
@@ -183,8 +187,10 @@ impl Setup {
         let gateway_address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&gateway_flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
+        let gateway_watch = Watch::start(&config.shared, &config.clock).await.unwrap();
+        let telemetry = gateway_watch.telemetry();
         let gateway_task =
-            tokio::spawn(async move { gateway::serve(config, listener, shutdown).await.unwrap() });
+            tokio::spawn(async move { gateway::serve(config, listener, shutdown, telemetry).await.unwrap() });
 
         let stack = Stack {
             database,
@@ -193,6 +199,8 @@ impl Setup {
             gateway: gateway_address,
             core: core_address,
             client: reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap(),
+            gateway_watch,
+            core_watch,
             core_flags,
             core_shutdown,
             tasks: vec![core_task, gateway_task],
@@ -205,13 +213,19 @@ impl Setup {
     }
 }
 
-fn start_core(flags: &[String], listener: TcpListener) -> (Shutdown, tokio::task::JoinHandle<()>) {
-    let config = CoreArgs::try_parse_from(flags).unwrap().check();
+async fn start_core(
+    flags: &[String],
+    listener: TcpListener,
+) -> (Shutdown, Watch, tokio::task::JoinHandle<()>) {
+    let (config, shared) = CoreArgs::try_parse_from(flags).unwrap().check();
+    let watch = Watch::start(&shared, &Clock::system()).await.unwrap();
+    let telemetry = watch.telemetry();
     let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
     let stopping = shutdown.clone();
-    let task =
-        tokio::spawn(async move { core_service::serve(config, listener, None, stopping).await.unwrap() });
-    (shutdown, task)
+    let task = tokio::spawn(async move {
+        core_service::serve(config, listener, None, stopping, telemetry).await.unwrap();
+    });
+    (shutdown, watch, task)
 }
 
 impl Stack {
@@ -239,8 +253,8 @@ impl Stack {
     /// Starts the core-service again, on the same address and database.
     pub(crate) async fn start_core(&mut self) {
         let listener = TcpListener::bind(self.core).await.unwrap();
-        let (shutdown, task) = start_core(&self.core_flags, listener);
-        self.core_shutdown = shutdown;
+        let (shutdown, watch, task) = start_core(&self.core_flags, listener).await;
+        (self.core_shutdown, self.core_watch) = (shutdown, watch);
         self.tasks.insert(0, task);
     }
 

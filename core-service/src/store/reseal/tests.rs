@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::secret::Rotation;
 use crate::store::batch::Limits;
-use crate::store::tests::{KEY, LIMITS, TOKEN, did, new_secret, new_webhook, open, opened};
+use crate::store::tests::{KEY, LIMITS, TOKEN, did, metrics, new_secret, new_webhook, open, opened};
 use crate::store::{OpenError as StoreError, Store};
 
 /// Another key than [`KEY`].
@@ -26,7 +26,8 @@ async fn reseal(folder: &TempDir, keys: &[&str]) -> Reseal {
 }
 
 async fn open_with(folder: &TempDir, keys: &str) -> Result<Store, StoreError> {
-    Store::open(&url(folder.path()), LIMITS, keys.parse().unwrap(), Randomness::of_the_system()).await
+    let (url, keys) = (url(folder.path()), keys.parse().unwrap());
+    Store::open(&url, LIMITS, keys, Randomness::of_the_system(), &metrics()).await
 }
 
 /// All rounds, and the index key.

@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use prometheus_client::registry::Registry;
+
 use super::*;
 
 fn secret_row(id: Uuid, name: &str) -> Row {
@@ -14,7 +16,7 @@ fn secret_row(id: Uuid, name: &str) -> Row {
 
 fn writer(store: &Store) -> Writer {
     let plenty = Limits { secrets: 10_000, webhooks: 10_000 };
-    Writer::start(&store.database.writing, 1, plenty)
+    Writer::start(&store.database, plenty, &mut Registry::default())
 }
 
 async fn names(store: &Store) -> Vec<String> {

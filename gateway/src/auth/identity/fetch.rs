@@ -87,7 +87,7 @@ pub(crate) enum DirectoryFailure {
 
 /// A look-up that brought no key.
 #[derive(Debug)]
-pub(super) enum Miss {
+pub(crate) enum Miss {
     /// An answer: there is no such DID, or it has no usable key or document.
     Definite(Refusal),
     /// No answer from the host of a did:web, or that of a server in trouble (5xx, 429).
@@ -113,7 +113,7 @@ impl From<DirectoryFailure> for Miss {
 }
 
 /// The network as seen from here.
-pub(super) struct Network {
+pub(crate) struct Network {
     limits: Limits,
     plc_url: Url,
     /// Any host the operator names.
@@ -142,7 +142,7 @@ impl Lane {
 }
 
 impl Network {
-    pub(super) fn new(plc_url: Url, egress: Egress, limits: Limits) -> Self {
+    pub(crate) fn new(plc_url: Url, egress: Egress, limits: Limits) -> Self {
         Self {
             limits,
             plc_url,

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use process::clock::Clock;
 
-use super::fetch::Limits;
+use super::fetch::{Limits, Network};
 use super::{Identities, landed};
 use crate::auth::did::Did;
 use crate::auth::key::SigningKey;
 use crate::auth::refusal::AuthError;
 use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
 use crate::auth::tests::stub::Stub;
-use crate::auth::tests::{egress, loopback};
+use crate::auth::tests::{egress, loopback, metrics};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,8 +37,8 @@ impl World {
     async fn with(limits: Limits) -> Self {
         let directory = Stub::start().await;
         let clock = Clock::manual(NOW_S * 1_000);
-        let egress = egress(loopback());
-        let identities = Identities::new(Vec::new(), directory.url(), egress, limits, clock.clone());
+        let network = Network::new(directory.url(), egress(loopback()), limits);
+        let identities = Identities::new(Vec::new(), network, Arc::new(metrics()), clock.clone());
         Self { directory, clock, identities: Arc::new(identities) }
     }
 

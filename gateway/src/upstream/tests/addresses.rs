@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc::unbounded_channel};
 use super::super::{Upstream, UpstreamSettings};
 use super::dns::Dns;
 use super::server::{Server, answer_from};
-use super::{Kind, PATIENCE, call, in_rotation, loopback, upstream};
+use super::{Kind, PATIENCE, call, in_rotation, loopback, metrics, upstream};
 
 #[tokio::test]
 async fn calls_spread_evenly() {
@@ -102,6 +102,7 @@ async fn localhost_needs_no_look_up() {
         token: None,
         tls: None,
         resolver: Dns::start(&[]).await.resolver(),
+        metrics: metrics(),
     })
     .unwrap();
     in_rotation(&upstream, &[ip]).await;

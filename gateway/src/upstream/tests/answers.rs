@@ -14,7 +14,7 @@ use super::dns::Dns;
 use super::retries::assert_bare;
 use super::scripted::{Scripted, Step};
 use super::server::Server;
-use super::{Kind, PATIENCE, call, in_rotation, loopback, upstream};
+use super::{Kind, PATIENCE, call, in_rotation, loopback, metrics, upstream};
 
 #[tokio::test]
 async fn token_request_id_and_deadline_arrive() {
@@ -30,6 +30,7 @@ async fn token_request_id_and_deadline_arrive() {
         token: Some("a-token-of-24-characters".parse().unwrap()),
         tls: None,
         resolver: Dns::start(&[]).await.resolver(),
+        metrics: metrics(),
     })
     .unwrap();
     call(&upstream, Kind::Procedure, Duration::from_secs(8)).await.unwrap();

@@ -12,7 +12,7 @@ use super::super::{UnfitSettings, Upstream, UpstreamSettings};
 use super::dns::Dns;
 use super::retries::assert_bare;
 use super::server::Server;
-use super::{Kind, PATIENCE, call, loopback};
+use super::{Kind, PATIENCE, call, loopback, metrics};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -39,7 +39,8 @@ impl Authority {
 async fn connect(ip: IpAddr, port: u16, tls: UpstreamTls) -> (Upstream, Dns) {
     let dns = Dns::start(&[ip]).await;
     let url = format!("https://core.test:{port}").parse().unwrap();
-    let settings = UpstreamSettings { url, token: None, tls: Some(tls), resolver: dns.resolver() };
+    let settings =
+        UpstreamSettings { url, token: None, tls: Some(tls), resolver: dns.resolver(), metrics: metrics() };
     (Upstream::start(settings).unwrap(), dns)
 }
 

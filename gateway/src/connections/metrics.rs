@@ -1,0 +1,35 @@
+//! What is counted of connections from clients.
+
+use process::metrics::{counter, gauge};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The connections of a gateway.
+pub(crate) struct ConnectionMetrics {
+    pub(super) open: Gauge,
+    pub(super) limit: Gauge,
+    pub(super) accepted: Counter,
+    pub(super) full: Counter,
+    pub(super) failures: Counter,
+}
+
+impl ConnectionMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self {
+            open: gauge(registry, "connections", "Connections that are open"),
+            limit: gauge(registry, "connections_limit", "Connections that may be open at once"),
+            accepted: counter(registry, "connections_accepted", "Connections that were accepted"),
+            full: counter(
+                registry,
+                "connections_full",
+                "How often the last free place was taken, so that the next connection had to wait",
+            ),
+            failures: counter(
+                registry,
+                "connections_failed",
+                "Connections that the operating system would not hand over",
+            ),
+        }
+    }
+}

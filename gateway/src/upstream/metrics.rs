@@ -1,0 +1,128 @@
+//! What is counted of the way to the core-service: calls, connections, and what goes wrong with them.
+
+use std::collections::HashMap;
+
+use http::uri::PathAndQuery;
+use process::metrics::{counter, counters, counters_by, gauge, labels, seconds_by, series};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use proto::error::{CODES, place};
+use tokio::time::Instant;
+use tonic::Code;
+
+/// The work of an upstream.
+pub(crate) struct UpstreamMetrics {
+    rpcs: HashMap<PathAndQuery, Rpc>,
+    pub(super) resent: Resent,
+    pub(super) connections: Gauge,
+    pub(super) ejected: Ejected,
+    pub(super) dials_failed: Counter,
+    pub(super) lookups_failed: Counter,
+}
+
+struct Rpc {
+    seconds: Histogram,
+    codes: [Counter; CODES.len()],
+}
+
+/// Calls that were sent again, by why.
+pub(crate) struct Resent {
+    /// It was provably not processed.
+    pub(super) not_processed: Counter,
+    /// A query whose answer broke off.
+    pub(super) broken: Counter,
+    /// A query that was answered UNAVAILABLE.
+    pub(super) unavailable: Counter,
+}
+
+/// Connections that left the rotation, by why.
+pub(crate) struct Ejected {
+    pub(super) ended: Counter,
+    pub(super) silent: Counter,
+}
+
+impl UpstreamMetrics {
+    /// Registers what is counted, with the series of the rpcs at `paths` (`/package.Service/Method`).
+    pub(crate) fn new<'a>(registry: &mut Registry, paths: impl Iterator<Item = &'a PathAndQuery>) -> Self {
+        let count = counters_by(
+            registry,
+            "upstream_calls",
+            "Calls of the core-service by rpc and gRPC code, each once",
+        );
+        let seconds = seconds_by(
+            registry,
+            "upstream_call",
+            "Calls of the core-service, from the first try to the last answer",
+        );
+        let rpcs = paths.map(|path| {
+            let rpc = path.as_str().trim_start_matches('/');
+            let codes = series(&count, &[("rpc", rpc)], "code", CODES);
+            let seconds = seconds.get_or_create_owned(&labels(&[("rpc", rpc)]));
+            (path.clone(), Rpc { seconds, codes })
+        });
+        let rpcs = rpcs.collect();
+        let [not_processed, broken, unavailable] = counters(
+            registry,
+            "upstream_resends",
+            "Calls that were sent again: not processed by the core-service, or queries without an answer",
+            "reason",
+            ["not_processed", "broken", "unavailable"],
+        );
+        let [ended, silent] = counters(
+            registry,
+            "upstream_ejections",
+            "Connections to the core-service that left the rotation: they ended, or did not answer",
+            "reason",
+            ["ended", "silent"],
+        );
+        Self {
+            rpcs,
+            resent: Resent { not_processed, broken, unavailable },
+            connections: gauge(
+                registry,
+                "upstream_connections",
+                "Connections to the core-service in the rotation",
+            ),
+            ejected: Ejected { ended, silent },
+            dials_failed: counter(
+                registry,
+                "upstream_dials_failed",
+                "Connections to the core-service that could not be made",
+            ),
+            lookups_failed: counter(
+                registry,
+                "upstream_lookups_failed",
+                "Look-ups of the core-service's name that failed",
+            ),
+        }
+    }
+
+    /// The rpc at `path` is being called.
+    pub(super) fn calling(&self, path: &PathAndQuery) -> Calling<'_> {
+        Calling { rpc: self.rpcs.get(path), begun: Instant::now(), code: Code::Cancelled }
+    }
+}
+
+/// A call, which is counted when it is dropped: as CANCELLED, unless it was answered.
+pub(crate) struct Calling<'a> {
+    rpc: Option<&'a Rpc>,
+    begun: Instant,
+    code: Code,
+}
+
+impl Calling<'_> {
+    pub(super) fn answered(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        if let Some(Rpc { seconds, codes }) = self.rpc {
+            seconds.observe(self.begun.elapsed().as_secs_f64());
+            codes[place(self.code)].inc();
+        }
+    }
+}
