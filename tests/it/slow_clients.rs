@@ -16,8 +16,8 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 
-use crate::harness::gateway::{Gateway, SERVICE};
-use crate::harness::identity::{Identity, Key};
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key, SERVICE};
 use crate::harness::logs;
 use crate::harness::rpc_stub::RpcStub;
 use crate::harness::stack::CREATE_SECRET;

@@ -1,4 +1,4 @@
-//! A DNS server that answers from a table, over UDP on loopback.
+//! A DNS server that answers from a table, over UDP.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,7 +26,11 @@ struct Table {
 impl Dns {
     /// A server that knows no name yet.
     pub(crate) async fn start() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    /// A server on this socket, that knows no name yet.
+    pub(crate) fn on(socket: UdpSocket) -> Self {
         let address = socket.local_addr().unwrap();
         let table = Arc::new(Mutex::new(Table::default()));
         let mut task = JoinSet::new();

@@ -7,8 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::harness::database::{Database, Kind};
-use crate::harness::gateway::SERVICE;
-use crate::harness::identity::{Identity, Key};
+use crate::harness::identity::{Identity, Key, SERVICE};
 use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::stack::{CREATE_SECRET, read};
@@ -36,7 +35,8 @@ on_both! {
         std::fs::write(documents.path().join("alice.json"), alice.document().to_string()).unwrap();
         let core = Service::core_service(&database.url()).flag("--max-secrets", "1000").start().await;
         let gateway = Service::gateway(core.address, documents.path()).start().await;
-        let client = reqwest::Client::new();
+        // A connection that comes back to the pool late has another opened beside it: one of them is not kept.
+        let client = reqwest::Client::builder().pool_max_idle_per_host(1).build().unwrap();
         let url = format!("http://{}/xrpc/{CREATE_SECRET}", gateway.address);
         let token = alice.token(SERVICE, CREATE_SECRET);
         let create = async |name: &str| {

@@ -38,7 +38,11 @@ pub(crate) struct Directory {
 impl Directory {
     /// An empty directory: every DID is 404.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// An empty directory on this listener.
+    pub(crate) fn on(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let entries = Arc::new(Mutex::new(Entries::default()));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&entries));

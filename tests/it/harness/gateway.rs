@@ -11,12 +11,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::harness::contract::Contract;
-use crate::harness::identity::Identity;
+use crate::harness::identity::{Identity, SERVICE};
 use crate::harness::logs;
 use crate::harness::stack::{Answer, read_under};
-
-/// The service DID of gateways made here.
-pub(crate) const SERVICE: &str = "did:web:garden.example";
 
 /// A gateway that is being put together.
 pub(crate) struct Setup {

@@ -9,6 +9,9 @@ use ring::signature::{
 use secp256k1::{Message, PublicKey, SecretKey};
 use serde_json::{Value, json};
 
+/// The service DID of gateways that are no part of a whole stack.
+pub(crate) const SERVICE: &str = "did:web:garden.example";
+
 /// A signing key.
 pub(crate) enum Key {
     K256(SecretKey),

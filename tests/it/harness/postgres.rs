@@ -1,33 +1,39 @@
 //! One Postgres server for a test run, started on first use and gone with the process.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// A running server. Its standard input is the leash: when this process ends, however it ends, the script behind it
 /// reads the end of the file, stops the server and removes its folder.
 pub(crate) struct Server {
-    port: u16,
+    address: SocketAddr,
     leash: Child,
 }
 
-/// $1: the folder of initdb and postgres, $2: the folder for the data, $3: the port, $4: whether commits wait for the
-/// disk. Then a word a line: stop, start.
+/// $1: the folder of initdb and postgres, $2: the folder for the data, $3 and $4: the address and port, $5: whether
+/// commits wait for the disk. Then a word a line: stop, start; freeze and thaw all processes that it may signal.
 const SCRIPT: &str = r#"
     begin() {
-        "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+        "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses="$address" -c unix_socket_directories= \
             -c fsync="$fsync" -c max_connections=400 -c shared_buffers=64MB -c max_wal_size=512MB </dev/null &
         server=$!
     }
     end() { kill -INT "$server"; wait "$server"; }
-    programs=$1 folder=$2 port=$3 fsync=$4
+    programs=$1 folder=$2 address=$3 port=$4 fsync=$5
     "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || {
         cat "$folder/log" >&2; exit 1; }
+    echo "host all all all trust" >>"$folder/data/pg_hba.conf"
     begin
     while read -r word; do
-        case $word in stop) end ;; start) begin ;; esac
+        case $word in
+            stop) end ;;
+            start) begin ;;
+            freeze) kill -s STOP -- -1 ;;
+            thaw) kill -s CONT -- -1 ;;
+        esac
     done
     end
     rm -rf "$folder"
@@ -48,7 +54,7 @@ impl Server {
 
     /// The URL of a database of this server.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://athook@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://athook@{}/{database}", self.address)
     }
 
     /// Stops the server, and keeps its data.
@@ -61,20 +67,33 @@ impl Server {
         self.say("start");
     }
 
-    fn say(&mut self, word: &str) {
+    /// Says a word to the script. `freeze` and `thaw` are only for a server that was started with a command which gives
+    /// it a PID namespace of its own: they signal whatever they may.
+    pub(crate) fn say(&mut self, word: &str) {
         let words = self.leash.stdin.as_mut().expect("piped");
         writeln!(words, "{word}").expect("the script reads");
     }
 
     /// A server of its own, for a test that stops it. `fsync` is `off` for tests: nothing of theirs outlives the machine.
     pub(crate) fn start(fsync: &str) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let folder = tempfile::Builder::new().prefix("athook-postgres-").tempdir().unwrap().keep();
-        let mut command = as_unprivileged(&folder);
+        let command = as_unprivileged(&folder);
+        Self::start_under(command, &folder, address, fsync)
+    }
+
+    /// A server at `address` with its data in `folder`, started by `command`, which must not be root for it.
+    pub(crate) fn start_under(
+        mut command: Command,
+        folder: &Path,
+        address: SocketAddr,
+        fsync: &str,
+    ) -> Option<Self> {
         let programs = programs().expect(
             "the tests need PostgreSQL's programs (initdb, postgres); on Debian: apt-get install postgresql",
         );
-        command.args(["sh", "-c", SCRIPT, "sh"]).arg(programs).arg(&folder).args([&port.to_string(), fsync]);
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        command.args(["sh", "-c", SCRIPT, "sh"]).arg(programs).arg(folder).args([&ip, &port, fsync]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -86,7 +105,7 @@ impl Server {
         while words.read_line(&mut line).unwrap() > 0 {
             if line.contains("ready to accept connections") {
                 std::thread::spawn(move || std::io::copy(&mut words, &mut std::io::sink()));
-                return Some(Self { port, leash: child });
+                return Some(Self { address, leash: child });
             }
             eprint!("{line}");
             line.clear();
@@ -97,7 +116,7 @@ impl Server {
 }
 
 /// Postgres refuses to run as root: then it runs as the user `postgres`, which owns the folder.
-fn as_unprivileged(folder: &std::path::Path) -> Command {
+fn as_unprivileged(folder: &Path) -> Command {
     let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     let mut command = Command::new("env");
     if root {

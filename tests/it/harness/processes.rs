@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::harness::gateway::SERVICE;
+use crate::harness::identity::SERVICE;
 
 /// The seal key of a core-service that is given no other.
 pub(crate) const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -24,6 +24,13 @@ pub(crate) struct Setup {
     /// The command that runs it, if one does.
     under: Vec<String>,
     leashed: bool,
+    folder: tempfile::TempDir,
+}
+
+/// A process that does not serve yet. It is killed when dropped.
+pub(crate) struct Starting {
+    process: Running,
+    serves: &'static str,
     folder: tempfile::TempDir,
 }
 
@@ -59,19 +66,13 @@ impl Service {
 
     /// A gateway before the core-service at `core`, which knows the DID documents in `documents`.
     pub(crate) fn gateway(core: SocketAddr, documents: &Path) -> Setup {
-        let core = format!("http://{core}");
-        let documents = documents.display().to_string();
-        let arguments = [
-            "gateway",
-            "--core-url",
-            &core,
-            "--service-did",
-            SERVICE,
-            "--plc-url",
-            "http://127.0.0.1:9",
-            "--did-documents",
-            &documents,
-        ];
+        Self::gateway_of(&format!("http://{core}"), "http://127.0.0.1:9")
+            .flag("--did-documents", &documents.display().to_string())
+    }
+
+    /// A gateway before the core-service at `core_url`, which asks the PLC directory at `plc_url`.
+    pub(crate) fn gateway_of(core_url: &str, plc_url: &str) -> Setup {
+        let arguments = ["gateway", "--core-url", core_url, "--service-did", SERVICE, "--plc-url", plc_url];
         Setup::new(&arguments, "gateway listens", tempfile::tempdir().unwrap())
     }
 
@@ -107,9 +108,16 @@ impl Service {
 
     /// Waits until it has logged `text`, and returns the lines with it.
     pub(crate) async fn logged(&mut self, text: &str) -> Vec<String> {
-        let seen = self.process.log.wait_for(|log| log.contains(text));
-        let log = tokio::time::timeout(LIMIT, seen).await.expect("it is logged in time").unwrap();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+        self.logged_times(1, &[text]).await
+    }
+
+    /// Waits until it has logged so many lines that have all `texts`, and returns these.
+    pub(crate) async fn logged_times(&mut self, times: usize, texts: &[&str]) -> Vec<String> {
+        let fits = |line: &&str| texts.iter().all(|text| line.contains(text));
+        let seen = self.process.log.wait_for(|log| log.lines().filter(fits).count() >= times);
+        let log = tokio::time::timeout(LIMIT, seen).await;
+        let log = log.unwrap_or_else(|_| panic!("{texts:?} is not logged in time")).unwrap();
+        log.lines().filter(fits).map(str::to_owned).collect()
     }
 
     /// How many files and sockets it may have open: the soft limit and the hard one.
@@ -164,12 +172,13 @@ impl Setup {
 
     /// Starts the process and waits until it serves.
     pub(crate) async fn start(self) -> Service {
-        let (mut process, serves, folder) = self.spawn();
-        let serving = process.log.wait_for(|log| address(log, serves).is_some());
-        let serving = tokio::time::timeout(LIMIT, serving).await.expect("the process serves or ends in time");
-        let address = serving.map(|log| address(&log, serves).expect("just seen")).ok();
-        let address = address.unwrap_or_else(|| panic!("the process ended: {}", *process.log.borrow()));
-        Service { address, process, _folder: folder }
+        self.begin().served().await
+    }
+
+    /// Starts the process.
+    pub(crate) fn begin(self) -> Starting {
+        let (process, serves, folder) = self.spawn();
+        Starting { process, serves, folder }
     }
 
     /// Starts the process, which ends by itself and fails. Returns what it told.
@@ -203,6 +212,18 @@ impl Setup {
             }
         });
         (Running { child, leashed, log }, serves, folder)
+    }
+}
+
+impl Starting {
+    /// Waits until the process serves.
+    pub(crate) async fn served(self) -> Service {
+        let Self { mut process, serves, folder } = self;
+        let serving = process.log.wait_for(|log| address(log, serves).is_some());
+        let serving = tokio::time::timeout(LIMIT, serving).await.expect("the process serves or ends in time");
+        let address = serving.map(|log| address(&log, serves).expect("just seen")).ok();
+        let address = address.unwrap_or_else(|| panic!("the process ended: {}", *process.log.borrow()));
+        Service { address, process, _folder: folder }
     }
 }
 
