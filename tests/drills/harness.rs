@@ -1,0 +1,12 @@
+//! What the drills share with `tests/it`: callers, processes, Postgres, and the other sides as stubs.
+
+#[path = "../it/harness/directory.rs"]
+pub(crate) mod directory;
+#[path = "../../egress/tests/it/dns.rs"]
+pub(crate) mod dns;
+#[path = "../it/harness/identity.rs"]
+pub(crate) mod identity;
+#[path = "../it/harness/postgres.rs"]
+pub(crate) mod postgres;
+#[path = "../it/harness/processes.rs"]
+pub(crate) mod processes;
