@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::harness::gateway::{Gateway, SERVICE};
-use crate::harness::identity::{Identity, Key};
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key, SERVICE};
 use crate::harness::rpc_stub::{Answers, RpcStub, decoded, descriptors, message};
 
 const PROTO: &str = r#"
