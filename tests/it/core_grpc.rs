@@ -151,6 +151,7 @@ async fn health_follows_the_database() {
     until(ServingStatus::Serving).await;
     stack.database.pause();
     until(ServingStatus::NotServing).await;
+    assert_eq!(health(channel.clone(), "liveness").await.unwrap(), ServingStatus::Serving);
     stack.get("/xrpc/_health").await.error(503, "NotEnoughResources");
     stack.create_secret("a").await.error(502, "UpstreamFailure");
     stack.database.resume();

@@ -1,4 +1,5 @@
-//! The standard gRPC health service, tied to the database: whoever can't store can't serve.
+//! The standard gRPC health service, tied to the database: whoever can't store can't serve. Only the name `liveness` is
+//! the process's own: a restart does not bring a database back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,15 @@ use process::exit::chain;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// The names that have a status: the whole server, and each service.
+/// The names that have the status of the whole server: itself, and each service.
 const NAMES: [&str; 4] = [
     "",
     <SecretServiceServer<Rpcs> as NamedService>::NAME,
     <WebhookServiceServer<Rpcs> as NamedService>::NAME,
     <AccountServiceServer<Rpcs> as NamedService>::NAME,
 ];
+/// The name whose status depends on nothing but this process, for liveness probes: serving until `shutdown` drains.
+const LIVENESS: &str = "liveness";
 
 /// The health service, and the task that keeps its statuses, and in `up` whether the database answers, until `shutdown` drains.
 pub(super) fn start(
@@ -45,6 +48,7 @@ async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdo
     // The store has just been opened.
     let mut serving = true;
     up.set(1);
+    reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     report(&reporter, serving).await;
     let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -63,7 +67,7 @@ async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdo
     report(&reporter, false).await;
     shutdown.draining().await;
     // Without a status the streams of those who watch end; otherwise they would hold the drain up.
-    for name in NAMES {
+    for name in NAMES.into_iter().chain([LIVENESS]) {
         reporter.clear_service_status(name).await;
     }
 }
