@@ -1,0 +1,148 @@
+"""What can be said of rendered manifests, and of images, without running anything. Each check raises AssertionError."""
+
+import ipaddress
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import kubernetes_validate
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from rendered import ROOT, port_number, probe_of, the_container
+
+# Of a Secret that the operator brings, and the test makes for itself.
+TLS_SECRETS = {"core-service-tls", "gateway-tls"}
+# What the core-service takes to close its store, after the drain; in seconds.
+STORE_CLOSES = 5
+
+
+def all_of(rendered, made_secrets):
+    schemas(rendered)
+    checkov(rendered)
+    references(rendered, made_secrets)
+    probes(rendered)
+    grace(rendered)
+    denied_ranges(rendered)
+    versions(rendered)
+
+
+def schemas(rendered):
+    """Each object fits the newest schema of Kubernetes, without a field that is not in it."""
+    for each in rendered.objects:
+        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+
+
+def checkov(rendered):
+    file = ROOT / "target/manifests/rendered.yaml"
+    file.write_text(rendered.text)
+    config = Path(__file__).with_name("checkov.yaml")
+    command = [Path(sys.executable).with_name("checkov"), "--config-file", config, "--file", file]
+    ran = subprocess.run([*command, "--quiet", "--compact", "--skip-download"], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    # It also ends well where it has found nothing to look at.
+    passed = re.search(r"Passed checks: (\d+), Failed checks: 0", ran.stdout)
+    assert passed and int(passed[1]) > 100, ran.stdout
+
+
+def references(rendered, made_secrets):
+    """Every name that an object says is there."""
+    deployments = rendered.of_kind("Deployment")
+    for kind in ("Service", "PodDisruptionBudget"):
+        for name, each in rendered.of_kind(kind).items():
+            selector = each["spec"]["selector"]
+            assert len(rendered.selected(selector.get("matchLabels", selector))) == 1, (kind, name)
+    for scaler in rendered.of_kind("HorizontalPodAutoscaler").values():
+        name = scaler["spec"]["scaleTargetRef"]["name"]
+        assert "replicas" not in deployments[name]["spec"], f"{name}: an update would undo the autoscaler's number"
+    for name, each in rendered.of_kind("Service").items():
+        for port in each["spec"]["ports"]:
+            rendered.service_target(name, port["name"])
+    for each in rendered.of_kind("NetworkPolicy").values():
+        targets = rendered.selected(each["spec"]["podSelector"].get("matchLabels", {}))
+        assert targets, each["metadata"]["name"]
+        for rule in each["spec"].get("ingress", []):
+            for port in rule["ports"]:
+                for target in targets:
+                    port_number(the_container(rendered.pod_spec(target)), port["port"])
+    for name in deployments:
+        pod = rendered.pod_spec(name)
+        assert pod["serviceAccountName"] in rendered.of_kind("ServiceAccount")
+        for volume in pod["volumes"]:
+            if "secret" in volume:
+                secret = volume["secret"]["secretName"]
+                assert secret in made_secrets.keys() | TLS_SECRETS, secret
+            else:
+                assert volume["persistentVolumeClaim"]["claimName"] in rendered.of_kind("PersistentVolumeClaim")
+    for ingress in rendered.of_kind("Ingress").values():
+        for rule in ingress["spec"]["rules"]:
+            for path in rule["http"]["paths"]:
+                backend = path["backend"]["service"]
+                rendered.service_target(backend["name"], backend["port"]["name"])
+
+
+def probes(rendered):
+    """Readiness asks for the whole, liveness for the process alone."""
+    for name in rendered.of_kind("Deployment"):
+        container = the_container(rendered.pod_spec(name))
+        ready, live, startup = (probe_of(container, kind) for kind in ("readiness", "liveness", "startup"))
+        if "grpc" in ready:
+            assert "service" not in ready["grpc"] and live["grpc"]["service"] == "liveness", name
+            assert startup["grpc"] == live["grpc"], name
+        else:
+            assert (ready["httpGet"]["path"], live["httpGet"]["path"]) == ("/readyz", "/livez"), name
+            assert startup["httpGet"] == live["httpGet"], name
+
+
+def grace(rendered):
+    """The kubelet kills nothing that is still within its delay and its drain."""
+    for name in rendered.of_kind("Deployment"):
+        pod = rendered.pod_spec(name)
+        variables = rendered.environment(the_container(pod))
+        delay, drain = (seconds(variables[each]) for each in ("SHUTDOWN_DELAY", "DRAIN_LIMIT"))
+        assert delay > 0 and pod["terminationGracePeriodSeconds"] > delay + drain + STORE_CLOSES, name
+
+
+def seconds(text):
+    return int(re.fullmatch(r"(\d+)s", text)[1])
+
+
+def denied_ranges(rendered):
+    """The network policies leave out just the ranges that egress refuses."""
+    source = (ROOT / "egress/src/policy/ranges.rs").read_text()
+    refused = set()
+    for kind, numbers, prefix in re.findall(r"ipv([46])\(\[([^\]]+)\], (\d+)\)", source):
+        numbers = [int(number, 0) for number in numbers.split(", ")]
+        if kind == "4":
+            address = ipaddress.IPv4Address(bytes(numbers))
+        else:
+            address = ipaddress.IPv6Address(numbers[0] << 112 | numbers[1] << 96)
+        refused.add(ipaddress.ip_network(f"{address}/{prefix}"))
+    world = ipaddress.ip_network("2000::/3")
+    assert len(refused) == 24 and world in refused, "the tables of ranges.rs can't be read"
+    blocks = [
+        peer["ipBlock"]
+        for policy in rendered.of_kind("NetworkPolicy").values()
+        for rule in policy["spec"].get("egress", [])
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", str(world)}
+    denied = {ipaddress.ip_network(each) for block in blocks for each in block["except"]}
+    assert denied == refused - {world}, denied ^ (refused - {world})
+
+
+def versions(rendered):
+    """The images are those of this version."""
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    for name in rendered.of_kind("Deployment"):
+        pod = rendered.pod_spec(name)
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            assert container["image"].endswith(f"/{container['name']}:{version}"), container["image"]
+
+
+def sbom(image):
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str((image / "rootfs/sbom.cdx.json").read_text())
+    assert error is None, error

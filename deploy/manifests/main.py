@@ -1,0 +1,228 @@
+"""Runs what the manifests say; started by deploy/test-manifests, in namespaces of its own.
+
+For each overlay: checks what can be checked without running it, then starts as many pods as it asks for, from the images,
+with the rendered environment, user, volumes, limits and confinement, and probes the rendered probes from outside: at the
+start, while what is behind a pod is away, and on the way down.
+"""
+
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import checks
+import postgres
+from network import NODE, Dns, Network
+from pods import Node, Pod
+from probes import get, passes, started, until
+from rendered import KUBERNETES, ROOT, Rendered, secrets
+
+# How long readiness may take to follow what it depends on, in seconds.
+FOLLOWS = 15
+
+
+def main():
+    for image in ("core-service", "gateway", "migrate"):
+        checks.sbom(ROOT / "target/images" / image)
+    with tempfile.TemporaryDirectory(prefix="athook-manifests-") as folder:
+        folder = Path(folder)
+        # The services' user has to get through to its volumes.
+        folder.chmod(0o755)
+        network, dns, server = Network(), Dns(folder), postgres.Postgres(folder)
+        dns.say(postgres.NAME, [NODE])
+        overlays = [
+            ("sqlite", KUBERNETES / "overlays/sqlite", None),
+            ("postgres", KUBERNETES / "overlays/postgres", server),
+            ("postgres with mutual TLS", ROOT / "deploy/manifests/mutual-tls", server),
+        ]
+        for number, (name, overlay, its_server) in enumerate(overlays):
+            begun = time.monotonic()
+            own = folder / str(number)
+            own.mkdir()
+            rendered = Rendered(overlay)
+            made = made_secrets(own, its_server)
+            checks.all_of(rendered, made)
+            print(f"{name}: {len(rendered.objects)} objects fit", flush=True)
+            node = Node(own, network, made | certificates(own, rendered.namespace))
+            Drill(rendered, node, dns, its_server).run()
+            print(f"{name}: passed in {time.monotonic() - begun:.0f} s", flush=True)
+        dns.process.terminate()
+        server.stop()
+    print(f"{len(overlays)} passed, 0 failed")
+
+
+def made_secrets(folder, server):
+    """Those that make-secrets makes, for a database of its own on `server` if there is one."""
+    if server is None:
+        return secrets(None)
+    url = folder / "database-url"
+    url.write_text(server.database(f"athook{folder.name}"))
+    return secrets(url)
+
+
+def certificates(folder, namespace):
+    """The Secrets of components/mutual-tls: one authority, a certificate for each service."""
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=athook test")
+    made = {}
+    for service in ("core-service", "gateway"):
+        signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"]
+        host = ["-subj", f"/CN={service}", "-addext", f"subjectAltName=DNS:{service}.{namespace}.svc.cluster.local"]
+        openssl("req", "-x509", *key, *signed, *host, "-keyout", f"{service}.key", "-out", f"{service}.crt")
+        files = {"tls.crt": f"{service}.crt", "tls.key": f"{service}.key", "ca.crt": "ca.crt"}
+        made[f"{service}-tls"] = {name: (folder / file).read_bytes() for name, file in files.items()}
+    return made
+
+
+class Drill:
+    """One overlay, from its first pod to its last."""
+
+    def __init__(self, rendered, node, dns, database):
+        self.rendered, self.node, self.dns, self.database = rendered, node, dns, database
+        self.pods = {"gateway": [], "core-service": []}
+
+    def run(self):
+        self.start("gateway")
+        for gateway in self.pods["gateway"]:
+            self.is_alive_and_not_ready(gateway)
+        self.start("core-service")
+        self.all_are_ready()
+        for pod in self.all_pods():
+            pod.is_confined()
+        self.serves()
+        self.calls_are_spread()
+        if self.database:
+            self.database_goes_away()
+        else:
+            self.core_service_dies()
+        self.metrics()
+        for pod in self.all_pods():
+            now, most = pod.memory()
+            print(f"  {pod.name}: {now:.0f} MiB, at most {most:.0f} MiB", flush=True)
+        # Gateways first: their readiness asks the core-services.
+        self.update("gateway")
+        self.update("core-service")
+        self.all_are_ready()
+        for deployment in ("gateway", "core-service"):
+            self.stop(*self.pods[deployment])
+
+    def all_pods(self):
+        return self.pods["gateway"] + self.pods["core-service"]
+
+    def start(self, deployment, replicas=None):
+        new = []
+        for _ in range(replicas or self.rendered.replicas(deployment)):
+            number = len(list(self.node.folder.glob(f"pods/{deployment}-*")))
+            pod = Pod(self.node, self.rendered, deployment, number)
+            pod.start()
+            new.append(pod)
+        for pod in new:
+            print(f"  {pod.name}: started after {started(pod) * 1000:.0f} ms", flush=True)
+        self.pods[deployment] += new
+
+    def say_names(self):
+        """The endpoints of the headless services: their ready pods."""
+        for name, service in self.rendered.of_kind("Service").items():
+            if service["spec"].get("clusterIP") == "None":
+                ready = [
+                    pod.address
+                    for deployment in self.rendered.selected(service["spec"]["selector"])
+                    for pod in self.pods[deployment]
+                    if passes(pod, "readiness")
+                ]
+                self.dns.say(f"{name}.{self.rendered.namespace}.svc.cluster.local", ready)
+
+    def all_are_ready(self):
+        for core_service in self.pods["core-service"]:
+            until(core_service, "readiness", True, FOLLOWS)
+        self.say_names()
+        for gateway in self.pods["gateway"]:
+            until(gateway, "readiness", True, FOLLOWS)
+        for pod in self.all_pods():
+            assert passes(pod, "liveness"), pod.log()
+
+    def is_alive_and_not_ready(self, pod):
+        until(pod, "readiness", False, FOLLOWS)
+        assert passes(pod, "liveness"), pod.log()
+
+    def serves(self):
+        """By the service's own port, as a client of the cluster would."""
+        deployment, port = self.rendered.service_target("gateway", "http")
+        host = self.rendered.of_kind("ConfigMap")
+        (settings,) = (each["data"] for name, each in host.items() if name.startswith("gateway-"))
+        for pod in self.pods[deployment]:
+            status, body = get(f"http://{pod.address}:{port}/xrpc/_health", 5)
+            assert status == 200, (status, body)
+            status, body = get(f"http://{pod.address}:{port}/.well-known/did.json", 5)
+            public = settings["PUBLIC_URL"].removeprefix("https://")
+            assert status == 200 and json.loads(body)["id"] == f"did:web:{public}", (status, body)
+
+    def calls_are_spread(self):
+        """Each gateway is connected to each core-service: the service is headless, and the gateway uses all it names."""
+        _, port = self.rendered.service_target("core-service", "grpc")
+        wanted = {pod.address for pod in self.pods["core-service"]}
+        end = time.monotonic() + FOLLOWS
+        for gateway in self.pods["gateway"]:
+            while (connected := gateway.connected_to(port)) != wanted:
+                assert time.monotonic() < end, f"{gateway.name} is connected to {connected}, not {wanted}"
+                time.sleep(0.02)
+
+    def database_goes_away(self):
+        self.database.stop()
+        for pod in self.all_pods():
+            self.is_alive_and_not_ready(pod)
+        self.database.start()
+        self.all_are_ready()
+
+    def core_service_dies(self):
+        (core_service,) = self.pods["core-service"]
+        core_service.kill()
+        self.pods["core-service"] = []
+        for gateway in self.pods["gateway"]:
+            self.is_alive_and_not_ready(gateway)
+        # The next one has the same volume.
+        self.start("core-service")
+        self.all_are_ready()
+
+    def metrics(self):
+        for pod in self.all_pods():
+            if "--metrics-listen" not in (ROOT / "target/images" / pod.deployment / "help").read_text():
+                continue
+            annotations = self.rendered.deployment(pod.deployment)["spec"]["template"]["metadata"]["annotations"]
+            assert annotations["prometheus.io/scrape"] == "true"
+            status, body = get(f"http://{pod.address}:{annotations['prometheus.io/port']}/metrics", 5)
+            assert status == 200 and b"# TYPE " in body, (pod.name, status, body)
+
+    def update(self, deployment):
+        """A pod makes way for a new one, in the order that the strategy says."""
+        old = self.pods[deployment][0]
+        if self.rendered.deployment(deployment)["spec"]["strategy"].get("type") == "Recreate":
+            self.stop(old)
+            self.start(deployment, replicas=1)
+        else:
+            self.start(deployment, replicas=1)
+            self.all_are_ready()
+            self.stop(old)
+
+    def stop(self, *pods):
+        """SIGTERM: not ready, alive and serving for the delay, then gone within the grace, with 0."""
+        self.pods[pods[0].deployment] = [pod for pod in self.pods[pods[0].deployment] if pod not in pods]
+        for pod in pods:
+            pod.terminate()
+        for pod in pods:
+            delay = checks.seconds(self.rendered.environment(pod.container)["SHUTDOWN_DELAY"])
+            off = until(pod, "readiness", False, delay) - pod.terminated
+            assert passes(pod, "liveness"), pod.log()
+            assert off < delay / 2, f"{pod.name} was ready for {off:.1f} s of its delay"
+        self.say_names()
+        for pod in pods:
+            code, took = pod.exit_code()
+            assert code == 0 and took >= delay, f"{pod.name}: {code} after {took:.1f} s; {pod.log()}"
+
+
+main()

@@ -1,0 +1,54 @@
+"""A Postgres server that pods reach by a name of the cluster, with a password."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+from network import NODE
+
+NAME = "postgres.postgres.svc.cluster.local"
+PASSWORD = "of-the-test"
+
+
+class Postgres:
+    def __init__(self, folder):
+        self.user = pwd.getpwnam("postgres")
+        self.folder = Path(folder, "postgres")
+        self.folder.mkdir()
+        os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda bin: int(bin.parent.name))[-1]
+        self.bin = newest
+        self.run("initdb", "--pgdata", self.folder / "data", "--auth=trust", "--no-sync")
+        (self.folder / "data/pg_hba.conf").write_text("local all all trust\nhost all all 10.244.0.0/16 scram-sha-256\n")
+        self.start()
+        self.sql(f"CREATE ROLE athook LOGIN PASSWORD '{PASSWORD}'")
+
+    def sql(self, statement):
+        self.run("psql", "-h", self.folder, "-d", "postgres", "-c", statement)
+
+    def database(self, name):
+        """A new database; its URL, as pods see it."""
+        self.sql(f"CREATE DATABASE {name} OWNER athook")
+        return f"postgres://athook:{PASSWORD}@{NAME}/{name}"
+
+    def run(self, program, *arguments):
+        command = [shutil.which(program, path=self.bin), *arguments]
+        subprocess.run(
+            [str(word) for word in command],
+            check=True,
+            user=self.user.pw_uid,
+            group=self.user.pw_gid,
+            extra_groups=[],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self):
+        options = f"-c listen_addresses={NODE} -c unix_socket_directories={self.folder} -c fsync=off"
+        log = self.folder / "log"
+        self.run("pg_ctl", "--pgdata", self.folder / "data", "--log", log, "--options", options, "--wait", "start")
+
+    def stop(self):
+        self.run("pg_ctl", "--pgdata", self.folder / "data", "--mode", "immediate", "--wait", "stop")
