@@ -123,6 +123,7 @@ class Pod:
         image = self.node.image(container["image"])
         context = self.spec["securityContext"] | container["securityContext"]
         assert context["runAsNonRoot"] and context["runAsUser"] != 0
+        assert image.config["User"] == f"{context['runAsUser']}:{context['runAsGroup']}"
         assert context["seccompProfile"] == {"type": "RuntimeDefault"} and context["capabilities"] == {"drop": ["ALL"]}
         entry = container.get("command", image.config["Entrypoint"])
         variables = dict(each.split("=", 1) for each in image.config.get("Env", []))
