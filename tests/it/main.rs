@@ -14,6 +14,7 @@ mod foreign_service;
 mod hostile_json;
 mod http2_flood;
 mod malformed;
+mod observability;
 mod programs;
 mod purge;
 mod reseal;

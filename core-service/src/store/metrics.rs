@@ -1,6 +1,6 @@
 //! What is counted of the database and of the writers.
 
-use process::metrics::{asked_gauge, counter, counters, labels, seconds_by};
+use process::metrics::{asked_gauge, counter, counters, gauge, labels, seconds_by};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -216,7 +216,6 @@ pub(super) fn queues(
         let numbered = waiting().into_iter().enumerate();
         numbered.map(|(writer, rows)| (labels(&[("writer", &writer.to_string())]), rows)).collect()
     });
-    asked_gauge(registry, "queue_rows_limit", "Rows that may wait for one writer", move || {
-        vec![(Vec::new(), limit)]
-    });
+    let may_wait = gauge(registry, "queue_rows_limit", "Rows that may wait for one writer");
+    may_wait.set(i64::try_from(limit).unwrap_or(i64::MAX));
 }
