@@ -20,7 +20,7 @@ const PROMISE: Duration = Duration::from_secs(10);
 
 drills! { with Nobody:
     async fn core_service_cut_off_costs_a_deadline_each_at_most() {
-        let site = Arc::new(Site::new().await);
+        let site = Arc::new(Site::new());
         let (mut gateways, mut cores) = site.all().await;
         let balancer = Arc::new(site.balancer());
         balancer.all_ready().await;

@@ -25,7 +25,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 drills! { with Others:
     /// One is added, the first one leaves, all move at once, and the name server goes silent and forgets the name.
     async fn other_addresses_fail_no_call() {
-        let site = Arc::new(Site::new().await);
+        let site = Arc::new(Site::new());
         let [first, second, third] = &site.cores;
         let first_service = site.core_service(first).await;
         site.name_lists(&[first.ip()]);
@@ -64,7 +64,7 @@ drills! { with Others:
 
     /// One address refuses and one is silent. At first there are no others; then one of them comes to life.
     async fn stale_addresses_cost_nothing_beside_a_live_one() {
-        let site = Arc::new(Site::new().await);
+        let site = Arc::new(Site::new());
         let [live, refusing, silent] = &site.cores;
         silent.all(Packets::Dropped);
         site.name_lists(&[refusing.ip(), silent.ip()]);

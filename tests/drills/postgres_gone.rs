@@ -38,7 +38,7 @@ drills! { with Others:
 
 /// Clients get clear answers within the deadline, the service recovers by itself, nothing acknowledged is lost.
 async fn away(goes: impl Fn(&Site), returns: impl Fn(&Site)) {
-    let site = Arc::new(Site::new().await);
+    let site = Arc::new(Site::new());
     let (_gateways, _cores) = site.all().await;
     let balancer = Arc::new(site.balancer());
     balancer.all_ready().await;

@@ -21,7 +21,7 @@ drills! { with Nobody:
     /// SIGTERM, one process after another, each started again at its place. Clients are told of readiness as a
     /// Kubernetes Service tells it (see [`crate::balancer`]).
     async fn rolling_restart_fails_no_call() {
-        let site = Arc::new(Site::new().await);
+        let site = Arc::new(Site::new());
         let (mut gateways, mut cores) = site.all().await;
         let balancer = Arc::new(site.balancer());
         balancer.all_ready().await;
@@ -50,7 +50,7 @@ drills! { with Nobody:
 
     /// SIGKILL: what fails, the first time or when it is sent again at once, was in flight on a process that died.
     async fn killed_process_fails_only_what_it_had_in_flight() {
-        let site = Arc::new(Site::new().await);
+        let site = Arc::new(Site::new());
         let (mut gateways, mut cores) = site.all().await;
         let balancer = Arc::new(site.balancer());
         balancer.all_ready().await;

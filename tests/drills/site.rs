@@ -55,7 +55,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// The site without a gateway and without a core-service. The name of the core-services has no address yet.
-    pub(crate) async fn new() -> Self {
+    pub(crate) fn new() -> Self {
         route();
         let (database, plc, names) = (Host::new(31), Host::new(41), Host::new(51));
         let folder = tempfile::tempdir().unwrap();
