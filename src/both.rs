@@ -101,7 +101,9 @@ async fn serve(both: Both) -> Result<(), Failure> {
         Some(address) => Some(process::exit::listen("--health-listen", address).await?),
         None => None,
     };
-    let watch = Watch::start(&shared, &gateway.clock).await?;
+    let mut watch = Watch::start(&shared, &gateway.clock).await?;
+    let front_telemetry = watch.telemetry("athook-gateway")?;
+    let back_telemetry = watch.telemetry("athook-core-service")?;
     let developer = Developer::open(&developer_folder)?;
     gateway.did_documents.push(developer_folder.clone());
     if gateway.core_tls.is_none() {
@@ -121,7 +123,6 @@ async fn serve(both: Both) -> Result<(), Failure> {
     let front = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
     front.begin_on_signal()?;
     let back = Shutdown::new(Duration::ZERO, shared.drain_limit);
-    let (front_telemetry, back_telemetry) = (watch.telemetry(), watch.telemetry());
     let (front_ended, back_ended) = (front.clone(), back.clone());
     let serving_gateway = async move {
         let result = serve_gateway(gateway, gateway_listener, front, front_telemetry, banner).await;
@@ -134,6 +135,7 @@ async fn serve(both: Both) -> Result<(), Failure> {
         result
     };
     let (gateway_result, core_result) = tokio::join!(serving_gateway, serving_core);
+    watch.end().await;
     core_result?;
     gateway_result
 }

@@ -95,14 +95,16 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     exit::run(async move {
         let shutdown = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
         shutdown.begin_on_signal()?;
-        let watch = Watch::start(&shared, &config.clock).await?;
+        let mut watch = Watch::start(&shared, &config.clock).await?;
+        let telemetry = watch.telemetry("athook-core-service")?;
         let listener = exit::listen("--listen", config.listen()).await?;
         let health_listener = match config.health_listen() {
             Some(address) => Some(exit::listen("--health-listen", address).await?),
             None => None,
         };
-        crate::serve(config, listener, health_listener, shutdown, watch.telemetry()).await?;
-        Ok(())
+        let served = crate::serve(config, listener, health_listener, shutdown, telemetry).await;
+        watch.end().await;
+        Ok(served?)
     })
 }
 

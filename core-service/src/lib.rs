@@ -59,8 +59,8 @@ enum Cause {
 }
 
 /// Opens the store, which brings the database's schema up to date, and serves gRPC on `listener` until
-/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`. What is counted is in the metrics of
-/// `telemetry`.
+/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`. What is done is counted and
+/// traced with `telemetry`.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub async fn serve(
     shutdown: Shutdown,
     telemetry: Telemetry,
 ) -> Result<(), ServeError> {
-    let Telemetry { metrics } = telemetry;
+    let Telemetry { metrics, tracer } = telemetry;
     let Config {
         listen: _,
         health_listen: _,
@@ -109,7 +109,8 @@ pub async fn serve(
         clock,
         randomness,
     });
-    let served = Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store), metrics };
+    let served =
+        Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store), metrics, tracer };
     tracing::info!(%address, %database, "core-service serves");
     let (end, result) = shutdown.limit(server::serve(served, &shutdown)).await;
     if end == End::Cut {

@@ -21,6 +21,7 @@ use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 use process::exit::chain;
+use process::traces::Place;
 
 /// How long look-up, connection and TLS handshake may take in all (METHODS.md, "Unreachable").
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -91,7 +92,9 @@ impl Prober {
             return Err(Error::TooManyProbes { retry_after });
         }
         let begun = Instant::now();
+        let span = Place::current().step("probe");
         let tried = self.probe(url).await;
+        drop(span);
         self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
         let outcome = if tried.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
         outcome.inc();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use process::files::places;
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
+use process::traces::Tracer;
 use prometheus_client::metrics::gauge::Gauge;
 use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
@@ -26,7 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::connections::{MAX_CONNECTIONS, accepted};
 use self::guard::Guard;
-use self::metrics::{Counted, ServerMetrics};
+use self::metrics::{ServerMetrics, Watched};
 use crate::config::Tls;
 use crate::rpc::Rpcs;
 use crate::store::Store;
@@ -78,6 +79,7 @@ pub(crate) struct Served {
     /// What health depends on.
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: ServerMetrics,
+    pub(crate) tracer: Tracer,
 }
 
 /// Serves until `shutdown` drains and the calls in flight have ended.
@@ -86,7 +88,7 @@ pub(crate) struct Served {
 ///
 /// The settings can't be served, or the server failed.
 pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let Served { listener, health_listener, tls, tokens, rpcs, store, metrics } = served;
+    let Served { listener, health_listener, tls, tokens, rpcs, store, metrics, tracer } = served;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let guard = Guard::new(tokens);
@@ -114,7 +116,7 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     }
     let counted = Arc::clone(&metrics);
     let main = server
-        .layer(layer_fn(move |inner| Counted::new(inner, Arc::clone(&counted))))
+        .layer(layer_fn(move |inner| Watched::new(inner, Arc::clone(&counted), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .add_service(health.clone())
         .add_service(InterceptedService::new(secrets, guard.clone()))

@@ -73,7 +73,8 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// Serves on `listener` until `shutdown` has drained. What is counted is in the metrics of `telemetry`.
+/// Serves on `listener` until `shutdown` has drained. What is done is counted and traced with
+/// `telemetry`.
 ///
 /// # Errors
 ///
@@ -84,7 +85,7 @@ pub async fn serve(
     shutdown: Shutdown,
     telemetry: Telemetry,
 ) -> Result<(), Error> {
-    let Telemetry { metrics } = telemetry;
+    let Telemetry { metrics, tracer } = telemetry;
     let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
     let Counted { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
         metrics.register("athook_gateway", |registry| Counted::new(registry, &methods));
@@ -116,7 +117,7 @@ pub async fn serve(
         places: Semaphore::new(xrpc::MAX_CALLS),
         metrics: calls,
     };
-    let teller = Teller { ids: RequestIds::new(), requests };
+    let teller = Teller { ids: RequestIds::new(), requests, tracer };
     let router = xrpc::routes::router(xrpc, &config, shutdown.clone(), teller);
     let limits = connections::Limits::of_this_process();
     connections::serve(listener, router, limits, shutdown, connections).await;
@@ -176,11 +177,13 @@ pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::
     config.shared.logs.install();
     process::exit::run(async move {
         let listener = process::exit::listen("--listen", listen).await?;
-        let watch = Watch::start(&config.shared, &config.clock).await?;
+        let mut watch = Watch::start(&config.shared, &config.clock).await?;
+        let telemetry = watch.telemetry("athook-gateway")?;
         let shutdown = Shutdown::new(config.shared.shutdown_delay, config.shared.drain_limit);
         shutdown.begin_on_signal()?;
         tracing::info!(address = %listener.local_addr()?, "gateway listens");
-        serve(config, listener, shutdown, watch.telemetry()).await?;
-        Ok(())
+        let served = serve(config, listener, shutdown, telemetry).await;
+        watch.end().await;
+        Ok(served?)
     })
 }

@@ -1,6 +1,6 @@
-//! What the gateway tells of each request: a request id, one line in the log, and what is counted ([`requests`]).
+//! What the gateway tells of each request: a request id, one line in the log, a span, and what is counted ([`requests`]).
 //!
-//! The line (target `gateway::access`) has `request_id`; `route`, for the gateway's own paths alone (`_health`, `livez`,
+//! The line (target `gateway::access`) has `request_id`; `trace_id`, of a request that is traced; `route`, for the gateway's own paths alone (`_health`, `livez`,
 //! `readyz`, `did.json`, `preflight`); `nsid` of a served method; the caller's `did`; `status`; `error`, the error's name;
 //! `ms`. What there is none of is `-`. Never a token, a URL path or a body: a path that is no served method is the
 //! client's text.
@@ -20,10 +20,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use process::traces::{Place, Span, Tracer};
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 
 use self::requests::RequestMetrics;
+use crate::xrpc::routes::{HEALTH, LIVEZ, READYZ};
 
 /// The answer header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,6 +34,10 @@ const TARGET: &str = "gateway::access";
 /// The status and the error's name of a request that was never answered.
 const UNANSWERED_STATUS: u16 = 499;
 const UNANSWERED: &str = "ClientGone";
+/// What counts and spans call requests that name no method that is served.
+const OTHER: &str = "other";
+/// Probes come every few seconds and say nothing of their own.
+const UNTRACED: [&str; 3] = [HEALTH, LIVEZ, READYZ];
 
 /// Makes request ids: random for the process, counted for the request.
 pub(crate) struct RequestIds {
@@ -60,6 +66,8 @@ impl RequestIds {
 pub(crate) struct Access {
     pub(crate) request_id: String,
     pub(crate) arrived: Instant,
+    /// The request's place in its trace.
+    pub(crate) trace: Place,
     route: OnceLock<Route>,
     nsid: OnceLock<String>,
     did: OnceLock<String>,
@@ -99,10 +107,11 @@ impl Route {
 pub(crate) struct ErrorName(pub(crate) Cow<'static, str>);
 
 impl Access {
-    fn new(request_id: String) -> Self {
+    fn new(request_id: String, trace: Place) -> Self {
         Self {
             request_id,
             arrived: Instant::now(),
+            trace,
             route: OnceLock::new(),
             nsid: OnceLock::new(),
             did: OnceLock::new(),
@@ -124,21 +133,31 @@ impl Access {
         self.did.get_or_init(|| did.to_owned());
     }
 
-    /// Counts the request, which has ended, and writes the line.
-    fn ended(&self, requests: &RequestMetrics, status: u16, error: Option<&str>) {
-        let Self { request_id, arrived, route, nsid, did } = self;
+    /// Counts the request, which has ended, notes it in its `span`, and writes the line.
+    fn ended(&self, requests: &RequestMetrics, span: &mut Span, status: u16, error: Option<&str>) {
+        let Self { request_id, arrived, trace, route, nsid, did } = self;
         let took = arrived.elapsed();
         let route = route.get().copied();
         requests.ended(route, nsid.get().map(String::as_str), status, error, took);
-        let error = error.unwrap_or("-");
         let name = route.map(Route::name);
+        span.rename(name.or(nsid.get().map(String::as_str)).unwrap_or(OTHER));
+        span.note("http.response.status_code", i64::from(status));
+        span.note_text("athook.request_id", request_id);
+        if let Some(error) = error {
+            span.note_text("error.type", error);
+        }
+        if status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+            span.fail();
+        }
+        let error = error.unwrap_or("-");
+        let trace_id = trace.trace_id();
         let nsid = nsid.get().map_or("-", String::as_str);
         let did = did.get().map_or("-", String::as_str);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16() {
-            tracing::debug!(target: TARGET, request_id, route = name, nsid, did, status, error, ms, "request");
+            tracing::debug!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
         } else {
-            tracing::info!(target: TARGET, request_id, route = name, nsid, did, status, error, ms, "request");
+            tracing::info!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
         }
     }
 }
@@ -147,13 +166,14 @@ impl Access {
 struct Line {
     access: Arc<Access>,
     teller: Arc<Teller>,
+    span: Span,
     told: bool,
 }
 
 impl Line {
     fn answered(mut self, response: &Response<Body>) {
         let error = response.extensions().get().map(|ErrorName(name)| &**name);
-        self.access.ended(&self.teller.requests, response.status().as_u16(), error);
+        self.access.ended(&self.teller.requests, &mut self.span, response.status().as_u16(), error);
         self.told = true;
     }
 }
@@ -161,7 +181,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.told {
-            self.access.ended(&self.teller.requests, UNANSWERED_STATUS, Some(UNANSWERED));
+            self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
         }
     }
 }
@@ -170,6 +190,7 @@ impl Drop for Line {
 pub(crate) struct Teller {
     pub(crate) ids: RequestIds,
     pub(crate) requests: RequestMetrics,
+    pub(crate) tracer: Tracer,
 }
 
 /// Goes around everything that answers: gives the request its id and the answer its `x-request-id`, counts it, and writes
@@ -179,9 +200,15 @@ pub(crate) async fn tell(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    let access = Arc::new(Access::new(teller.ids.next()));
+    // What it is called will be known later, and is no text of the client's.
+    let span = if UNTRACED.contains(&request.uri().path()) {
+        Span::none()
+    } else {
+        teller.tracer.serve(OTHER, request.headers())
+    };
+    let access = Arc::new(Access::new(teller.ids.next(), span.place()));
     teller.requests.arrived();
-    let line = Line { access: Arc::clone(&access), teller, told: false };
+    let line = Line { access: Arc::clone(&access), teller, span, told: false };
     if request.method() == Method::OPTIONS {
         access.is_for(Route::Preflight);
     }

@@ -30,6 +30,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::uri::PathAndQuery;
 use process::settings::CoreToken;
+use process::traces::Place;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -37,7 +38,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 use url::Url;
 
-use connection::{Connection, Failure};
+use connection::{Connection, Failure, ForRequest};
 use dial::Dialer;
 use metrics::{Resent, UpstreamMetrics};
 use names::Names;
@@ -93,6 +94,8 @@ pub(crate) struct Call {
     pub(crate) idempotent: bool,
     /// Sent along as metadata `x-request-id`.
     pub(crate) request_id: String,
+    /// Where the call belongs in a trace; if it does, its span is sent along as metadata `traceparent`.
+    pub(crate) trace: Place,
 }
 
 /// Why the core-service gave no answer: the source of a status that is not its own.
@@ -159,8 +162,15 @@ impl Upstream {
         call: Call,
     ) -> Result<Bytes, Status> {
         let calling = self.metrics.calling(path);
-        let answer = self.call_until_answered(path, message, call).await;
-        calling.answered(answer.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        let mut span = call.trace.call(path.as_str().trim_start_matches('/'));
+        let answer = self.call_until_answered(path, message, call, span.place().traceparent()).await;
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        calling.answered(code);
+        span.note("rpc.system", "grpc");
+        span.note("rpc.grpc.status_code", i64::from(i32::from(code)));
+        if code != Code::Ok {
+            span.fail();
+        }
         answer
     }
 
@@ -169,9 +179,11 @@ impl Upstream {
         path: &PathAndQuery,
         message: Bytes,
         call: Call,
+        traceparent: Option<String>,
     ) -> Result<Bytes, Status> {
         let Resent { not_processed, broken, unavailable } = &self.metrics.resent;
-        let Call { deadline, idempotent, request_id } = call;
+        let Call { deadline, idempotent, request_id, trace: _ } = call;
+        let sent_for = ForRequest { request_id: &request_id, traceparent: traceparent.as_deref() };
         let mut may_repeat = idempotent;
         let mut tried = None;
         let mut again: Option<&Counter> = None;
@@ -185,7 +197,7 @@ impl Upstream {
                 why.inc();
                 tracing::debug!(request_id, %address, "a call is sent again");
             }
-            let sent = connection.unary(path, message.clone(), deadline, Some(&request_id));
+            let sent = connection.unary(path, message.clone(), deadline, Some(sent_for));
             again = match sent.await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Late) => {

@@ -102,6 +102,7 @@ impl Xrpc {
             return Err(XrpcError::fixed(Wide::NotEnoughResources).retry_after(COME_AGAIN));
         };
 
+        let authenticating = access.trace.step("authenticate");
         let authenticated = self.authenticator.authenticate(&head.headers, method.nsid());
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(caller) => caller.map_err(|error| refusal(error, &access.request_id))?,
@@ -110,6 +111,7 @@ impl Xrpc {
                 return Err(XrpcError::fixed(Wide::UpstreamTimeout));
             }
         };
+        drop(authenticating);
         access.is_by(caller.did().as_str());
         *verdict = self.rate_limit.take(caller.did().as_str());
         if let Some(wait) = verdict.as_ref().and_then(|verdict| verdict.wait) {
@@ -136,6 +138,7 @@ impl Xrpc {
             deadline,
             idempotent: method.verb() == binding::Verb::Query,
             request_id: access.request_id.clone(),
+            trace: access.trace.clone(),
         };
         let answer = self.upstream.call(method.path(), message, call).await.map_err(|status| {
             let error = XrpcError::from_grpc(method, &status);

@@ -2,6 +2,7 @@
 //!
 //! Everything listens on port 0 and every stack has its own database, so that tests run side by side.
 
+pub(crate) mod collector;
 pub(crate) mod commands;
 pub(crate) mod contract;
 pub(crate) mod database;

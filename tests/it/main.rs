@@ -26,6 +26,7 @@ mod service_auth;
 mod slow_clients;
 mod tidy;
 mod tls;
+mod traces;
 mod transfer;
 mod webhook_create;
 mod webhook_delete;

@@ -18,7 +18,7 @@ use crate::harness::identity::Key;
 use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::stack::{
-    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, LIST_SECRETS, ROTATE_SECRET, SERVICE, Setup, Stack, read,
+    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, LIST_SECRETS, ROTATE_SECRET, SERVICE, Setup, Stack,
 };
 
 /// What only a client can have put into a reading.
@@ -31,10 +31,11 @@ async fn start(on: Kind) -> Stack {
 }
 
 async fn scrape(address: SocketAddr) -> String {
-    let answer = read(reqwest::Client::new().get(format!("http://{address}/metrics"))).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    answer.body
+    let answer = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(answer.headers()["content-type"], format);
+    answer.text().await.unwrap()
 }
 
 /// The metrics of both services.

@@ -1,6 +1,6 @@
 //! What is counted of rpcs: how many, how they ended, how long they took.
 //!
-//! Owns the layer around the services. The names of services and methods are those of the descriptors; whatever else
+//! Owns the layer around the services, which also begins the span of each call. The names of services and methods are those of the descriptors; whatever else
 //! a client calls is counted under one name.
 
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use process::metrics::{Labels, counters_by, gauge, labels, seconds_by, series};
+use process::traces::{Span, Tracer};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -23,6 +24,8 @@ use tower::Service;
 
 /// The service and the method of a call of anything else.
 const OTHER: &str = "other";
+/// Whom every gateway asks every few seconds.
+const HEALTH: &str = "grpc.health.v1.Health";
 
 /// The rpcs of a server, and its connections.
 pub(crate) struct ServerMetrics {
@@ -38,6 +41,8 @@ pub(crate) struct ServerMetrics {
 struct Rpc {
     seconds: Histogram,
     codes: [Counter; CODES.len()],
+    /// What the spans of its calls are called. `None`: it is asked for all the time, and has none.
+    span: Option<String>,
 }
 
 impl Rpc {
@@ -51,6 +56,7 @@ impl Rpc {
         Self {
             codes: series(count, &rpc, "code", CODES),
             seconds: seconds.get_or_create_owned(&labels(&rpc)),
+            span: (service != HEALTH).then(|| format!("{service}/{method}")),
         }
     }
 }
@@ -112,27 +118,28 @@ impl Calling {
 
 impl Drop for Calling {
     fn drop(&mut self) {
-        let Rpc { seconds, codes } = &*self.rpc;
+        let Rpc { seconds, codes, span: _ } = &*self.rpc;
         self.in_flight.dec();
         seconds.observe(self.begun.elapsed().as_secs_f64());
         codes[place(self.code)].inc();
     }
 }
 
-/// Counts the calls of the services that it goes around.
+/// Counts and traces the calls of the services that it goes around.
 #[derive(Clone)]
-pub(super) struct Counted<Inner> {
+pub(super) struct Watched<Inner> {
     inner: Inner,
     metrics: Arc<ServerMetrics>,
+    tracer: Tracer,
 }
 
-impl<Inner> Counted<Inner> {
-    pub(super) fn new(inner: Inner, metrics: Arc<ServerMetrics>) -> Self {
-        Self { inner, metrics }
+impl<Inner> Watched<Inner> {
+    pub(super) fn new(inner: Inner, metrics: Arc<ServerMetrics>, tracer: Tracer) -> Self {
+        Self { inner, metrics, tracer }
     }
 }
 
-impl<Inner, Asked, Answered> Service<http::Request<Asked>> for Counted<Inner>
+impl<Inner, Asked, Answered> Service<http::Request<Asked>> for Watched<Inner>
 where
     Inner: Service<http::Request<Asked>, Response = http::Response<Answered>>,
     Inner::Future: Send + 'static,
@@ -147,13 +154,36 @@ where
 
     fn call(&mut self, request: http::Request<Asked>) -> Self::Future {
         let calling = self.metrics.calling(request.uri().path());
+        let mut span = match &calling.rpc.span {
+            Some(name) => self.tracer.serve(name, request.headers()),
+            None => Span::none(),
+        };
         let answering = self.inner.call(request);
         Box::pin(async move {
-            let answered = answering.await?;
+            let answered = span.place().scope(answering).await?;
             // A failure is told in the head of the answer; only a stream could fail after it.
             let status = Status::from_header_map(answered.headers());
-            calling.answered(status.map_or(Code::Ok, |status| status.code()));
+            let code = status.map_or(Code::Ok, |status| status.code());
+            calling.answered(code);
+            span.note("rpc.system", "grpc");
+            span.note("rpc.grpc.status_code", i64::from(i32::from(code)));
+            if is_ours(code) {
+                span.fail();
+            }
             Ok(answered)
         })
     }
+}
+
+/// Whether a code tells of a fault on this side (OpenTelemetry, "gRPC server spans").
+fn is_ours(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }

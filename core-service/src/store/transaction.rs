@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use process::traces::{Place, Span};
 use prometheus_client::metrics::histogram::Histogram;
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, QuerySelect as _,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, QuerySelect as _,
     SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use tokio::time::{Instant, timeout};
@@ -67,15 +68,34 @@ impl Database {
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
-        self.try_to_write(&self.metrics.changes, attempt).await
+        let span = Place::current().call("database change");
+        self.ended(span, self.try_to_write(&self.metrics.changes, attempt).await)
     }
 
-    /// The same for a transaction that many calls share.
-    pub(super) async fn write_batch<T, Attempt>(&self, attempt: impl Fn() -> Attempt) -> Result<T, Failure>
+    /// The same for a transaction that many calls share, those at `places`.
+    pub(super) async fn write_batch<T, Attempt>(
+        &self,
+        places: &[&Place],
+        attempt: impl Fn() -> Attempt,
+    ) -> Result<T, Failure>
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
-        self.try_to_write(&self.metrics.batches, attempt).await
+        let span = Place::shared_call("database batch", places.iter().copied());
+        self.ended(span, self.try_to_write(&self.metrics.batches, attempt).await)
+    }
+
+    /// Ends the `span` of what has come to `result`.
+    fn ended<T, E>(&self, mut span: Span, result: Result<T, E>) -> Result<T, E> {
+        let system = match self.writing.get_database_backend() {
+            DbBackend::Sqlite => "sqlite",
+            _ => "postgresql",
+        };
+        span.note("db.system.name", system);
+        if result.is_err() {
+            span.fail();
+        }
+        result
     }
 
     async fn try_to_write<T, Attempt>(
@@ -125,6 +145,14 @@ impl Database {
     ///
     /// [`Error::Unavailable`], or [`Error::Internal`] when the statement itself fails.
     pub(super) async fn read<T, Question>(&self, question: impl Fn() -> Question) -> Result<T, Error>
+    where
+        Question: Future<Output = Result<T, DbErr>>,
+    {
+        let span = Place::current().call("database read");
+        self.ended(span, self.try_to_read(question).await)
+    }
+
+    async fn try_to_read<T, Question>(&self, question: impl Fn() -> Question) -> Result<T, Error>
     where
         Question: Future<Output = Result<T, DbErr>>,
     {

@@ -7,6 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use process::traces::Place;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub(super) struct Writer {
 struct Write {
     row: Row,
     request: RequestId,
+    /// Of the row's span.
+    trace: Place,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
@@ -72,7 +75,8 @@ impl Writer {
     pub(super) async fn write(&self, row: Row) -> Result<Outcome, Error> {
         let (reply, outcome) = oneshot::channel();
         let queue = &self.queues[self.queue_of(row.owner())];
-        let write = Write { row, request: RequestId::current(), reply };
+        let mut span = Place::current().step("write row");
+        let write = Write { row, request: RequestId::current(), trace: span.place(), reply };
         queue.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.refused();
@@ -81,7 +85,11 @@ impl Writer {
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
         })?;
         // Without an answer the batch panicked, which its task has logged.
-        outcome.await.unwrap_or(Err(Error::Internal))
+        let outcome = outcome.await.unwrap_or(Err(Error::Internal));
+        if outcome.is_err() {
+            span.fail();
+        }
+        outcome
     }
 
     /// An owner's rows always go to the same writer: no two of this process lock the same account.
@@ -141,8 +149,7 @@ impl Batches {
     /// Writes a batch and tells each caller what became of its row. When a statement fails, the rows are
     /// written one by one, so that one bad row can't fail its neighbours.
     async fn write(self, batch: Vec<Write>) {
-        let rows: Vec<&Row> = batch.iter().map(|write| &write.row).collect();
-        let failure = match self.write_rows(&rows).await {
+        let failure = match self.write_rows(&batch).await {
             Ok(outcomes) => return self.answer(batch, outcomes),
             Err(failure) => failure,
         };
@@ -157,23 +164,26 @@ impl Batches {
     async fn write_one_by_one(&self, batch: Vec<Write>) {
         let mut batch = batch.into_iter();
         while let Some(write) = batch.next() {
-            match self.write_rows(&[&write.row]).await {
-                Ok(outcomes) => self.answer(vec![write], outcomes),
-                Err(failure) if failure.kind() == Fault::Statement => self.refuse(vec![write], &failure),
+            let alone = vec![write];
+            match self.write_rows(&alone).await {
+                Ok(outcomes) => self.answer(alone, outcomes),
+                Err(failure) if failure.kind() == Fault::Statement => self.refuse(alone, &failure),
                 Err(failure) => {
                     // The database is gone: it would be for the rest too.
-                    let rest = std::iter::once(write).chain(batch).collect();
+                    let rest = alone.into_iter().chain(batch).collect();
                     return self.refuse(rest, &failure);
                 }
             }
         }
     }
 
-    async fn write_rows(&self, rows: &[&Row]) -> Result<Vec<Outcome>, Failure> {
+    async fn write_rows(&self, writes: &[Write]) -> Result<Vec<Outcome>, Failure> {
+        let rows: Vec<&Row> = writes.iter().map(|write| &write.row).collect();
+        let places: Vec<&Place> = writes.iter().map(|write| &write.trace).collect();
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
-        let written = self.database.write_batch(|| async {
+        let written = self.database.write_batch(&places, || async {
             let transaction = transaction::begin(&self.database.writing).await?;
-            let outcomes = batch::write(&transaction, self.limits, rows).await?;
+            let outcomes = batch::write(&transaction, self.limits, &rows).await?;
             transaction::commit(transaction).await?;
             Ok(outcomes)
         });

@@ -14,12 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{Route, UNANSWERED, UNANSWERED_STATUS};
+use super::{OTHER, Route, UNANSWERED, UNANSWERED_STATUS};
 use crate::binding::Methods;
 use crate::xrpc::error::failures;
 
-/// The `nsid` of requests that name no method that is served.
-const OTHER: &str = "other";
 /// The `error` of a success.
 const NONE: &str = "none";
 

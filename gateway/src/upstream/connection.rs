@@ -14,6 +14,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
+use process::traces::TRACEPARENT;
 use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -35,6 +36,14 @@ const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.He
 
 /// Metadata that says which request of a client a call belongs to.
 const REQUEST_ID: &str = "x-request-id";
+
+/// What a call comes from, sent along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForRequest<'a> {
+    pub(super) request_id: &'a str,
+    /// The span of the call, when it is traced.
+    pub(super) traceparent: Option<&'a str>,
+}
 
 /// Why a call has no good answer.
 #[derive(Debug)]
@@ -131,7 +140,7 @@ impl Connection {
         path: &PathAndQuery,
         message: Bytes,
         deadline: Instant,
-        request_id: Option<&str>,
+        sent_for: Option<ForRequest<'_>>,
     ) -> Result<Bytes, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -143,8 +152,13 @@ impl Connection {
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
         }
-        if let Some(request_id) = request_id.and_then(|id| id.parse().ok()) {
-            metadata.insert(REQUEST_ID, request_id);
+        if let Some(ForRequest { request_id, traceparent }) = sent_for {
+            let sent = [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)];
+            for (key, value) in sent {
+                if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                    metadata.insert(key, value);
+                }
+            }
         }
         let _counted = Counted::new(&self.in_flight);
         match timeout_at(deadline, self.send(path, request)).await {

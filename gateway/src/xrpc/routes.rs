@@ -25,6 +25,12 @@ use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
 use crate::xrpc::{Xrpc, plain_json, serve};
 
+/// Whether the core-service and its database answer, for clients.
+pub(crate) const HEALTH: &str = "/xrpc/_health";
+/// Whether this process answers.
+pub(crate) const LIVEZ: &str = "/livez";
+/// Whether this process should be sent requests.
+pub(crate) const READYZ: &str = "/readyz";
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// How long health and readiness wait for the core-service.
@@ -40,10 +46,10 @@ struct Own {
 pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Router {
     let own = Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
     let own_routes = Router::new()
-        .route("/xrpc/_health", any(health))
+        .route(HEALTH, any(health))
         .route("/.well-known/did.json", any(did_json))
-        .route("/livez", any(livez))
-        .route("/readyz", any(readyz))
+        .route(LIVEZ, any(livez))
+        .route(READYZ, any(readyz))
         .with_state(own);
     Router::new()
         .fallback(serve)

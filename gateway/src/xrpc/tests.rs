@@ -12,6 +12,7 @@ use futures_util::stream;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use process::shutdown::Shutdown;
+use process::traces::Tracer;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -52,7 +53,11 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         metrics: UpstreamMetrics::new(registry, std::iter::empty()),
     };
     let methods = methods(&[(NSID, document)], proto);
-    let teller = Teller { ids: RequestIds::new(), requests: RequestMetrics::new(registry, &methods) };
+    let teller = Teller {
+        ids: RequestIds::new(),
+        requests: RequestMetrics::new(registry, &methods),
+        tracer: Tracer::off(),
+    };
     let xrpc = Xrpc {
         methods,
         authenticator: Authenticator::new(

@@ -122,7 +122,8 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
-        let telemetry = Watch::start(&config.shared, &config.clock).await.unwrap().telemetry();
+        let mut watch = Watch::start(&config.shared, &config.clock).await.unwrap();
+        let telemetry = watch.telemetry("athook-gateway").unwrap();
         let serving = tokio::spawn(async move {
             gateway::serve(config, listener, shutdown, telemetry).await.unwrap();
         });

@@ -187,8 +187,8 @@ impl Setup {
         let gateway_address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&gateway_flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
-        let gateway_watch = Watch::start(&config.shared, &config.clock).await.unwrap();
-        let telemetry = gateway_watch.telemetry();
+        let mut gateway_watch = Watch::start(&config.shared, &config.clock).await.unwrap();
+        let telemetry = gateway_watch.telemetry("athook-gateway").unwrap();
         let gateway_task =
             tokio::spawn(async move { gateway::serve(config, listener, shutdown, telemetry).await.unwrap() });
 
@@ -218,8 +218,8 @@ async fn start_core(
     listener: TcpListener,
 ) -> (Shutdown, Watch, tokio::task::JoinHandle<()>) {
     let (config, shared) = CoreArgs::try_parse_from(flags).unwrap().check();
-    let watch = Watch::start(&shared, &Clock::system()).await.unwrap();
-    let telemetry = watch.telemetry();
+    let mut watch = Watch::start(&shared, &Clock::system()).await.unwrap();
+    let telemetry = watch.telemetry("athook-core-service").unwrap();
     let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
     let stopping = shutdown.clone();
     let task = tokio::spawn(async move {

@@ -1,0 +1,134 @@
+//! Which headers name a parent, and which spans come of it.
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
+
+use super::*;
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn headers(values: &[&str]) -> HeaderMap {
+    values.iter().map(|value| (TRACEPARENT.parse().unwrap(), value.parse().unwrap())).collect()
+}
+
+fn tracer(sample: f64) -> (Tracer, InMemorySpanExporter) {
+    let exporter = InMemorySpanExporter::default();
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(sample)));
+    let provider =
+        SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).with_sampler(sampler).build();
+    (Tracer(Some(provider.tracer("test"))), exporter)
+}
+
+fn named(spans: &[SpanData], name: &str) -> SpanData {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+#[test]
+fn well_formed_parents() {
+    let later = format!("cc{}-what-comes-later", &PARENT[2..]);
+    for (value, sampled) in [(PARENT, true), (&format!("{}00", &PARENT[..53]), false), (&later, true)] {
+        let parent = parent(&headers(&[value])).unwrap_or_else(|| panic!("{value}"));
+        assert_eq!(parent.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(parent.span_id().to_string(), "b7ad6b7169203331");
+        assert_eq!((parent.is_sampled(), parent.is_remote()), (sampled, true), "{value}");
+    }
+}
+
+#[test]
+fn parents_that_are_none() {
+    let replaced = |from: &str, to: &str| PARENT.replacen(from, to, 1);
+    for value in [
+        String::new(),
+        "00".to_owned(),
+        PARENT.to_uppercase(),
+        format!("{PARENT}-"),
+        format!("{PARENT}0"),
+        format!(" {}", &PARENT[1..]),
+        PARENT[..54].to_owned(),
+        replaced("00-", "ff-"),
+        replaced("00-", "0-0"),
+        replaced("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+        replaced("b7ad6b7169203331", &"0".repeat(16)),
+        replaced("b7ad", "b7ag"),
+        replaced("-b7", "+b7"),
+        replaced("-01", "-+1"),
+    ] {
+        assert_eq!(parent(&headers(&[&value])), None, "{value:?}");
+    }
+    assert_eq!(parent(&headers(&[PARENT, PARENT])), None, "two are none");
+}
+
+#[test]
+fn spans_nest_below_the_request() {
+    let (tracer, exporter) = tracer(0.0);
+    let mut request = tracer.serve("request", &headers(&[PARENT]));
+    let call = request.place().call("call");
+    let traceparent = call.place().traceparent().unwrap();
+    assert_eq!(request.place().trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    request.rename("renamed");
+    request.note("number", 7);
+    request.fail();
+    drop(call);
+    drop(request);
+    let spans = exporter.get_finished_spans().unwrap();
+    let (request, call) = (named(&spans, "renamed"), named(&spans, "call"));
+    assert_eq!(request.parent_span_id.to_string(), "b7ad6b7169203331");
+    assert_eq!(call.parent_span_id, request.span_context.span_id());
+    assert_eq!((request.span_kind, call.span_kind), (SpanKind::Server, SpanKind::Client));
+    assert_eq!(request.attributes, [KeyValue::new("number", 7)]);
+    assert!(matches!(request.status, Status::Error { .. }));
+    let id = call.span_context.span_id();
+    assert_eq!(traceparent, format!("00-0af7651916cd43dd8448eb211c80319c-{id}-01"));
+}
+
+#[test]
+fn requests_that_say_nothing_are_sampled() {
+    for (sample, spans) in [(0.0, 0), (1.0, 2)] {
+        let (tracer, exporter) = tracer(sample);
+        let request = tracer.serve("request", &headers(&["nonsense"]));
+        drop(request.place().step("step"));
+        // Who is called learns of the decision either way.
+        let ends = if spans == 0 { "-00" } else { "-01" };
+        assert!(request.place().traceparent().unwrap().ends_with(ends));
+        assert_eq!(request.place().trace_id().is_some(), spans > 0);
+        drop(request);
+        assert_eq!(exporter.get_finished_spans().unwrap().len(), spans);
+    }
+}
+
+#[test]
+fn shared_call_is_below_the_first_and_linked_to_all() {
+    let (tracer, exporter) = tracer(1.0);
+    let unsampled = tracer.serve("unsampled", &headers(&[&format!("{}00", &PARENT[..53])]));
+    let (first, second) = (tracer.serve("first", &headers(&[])), tracer.serve("second", &headers(&[])));
+    let places = [Place::default(), unsampled.place(), first.place(), second.place()];
+    drop(Place::shared_call("shared", places.iter()));
+    drop(Place::shared_call("nobody's", places[..2].iter()));
+    drop((first, second, unsampled));
+    let spans = exporter.get_finished_spans().unwrap();
+    assert_eq!(spans.len(), 3);
+    let ids = ["first", "second"].map(|name| named(&spans, name).span_context.span_id());
+    let shared = named(&spans, "shared");
+    assert_eq!(shared.parent_span_id, ids[0]);
+    let links: Vec<_> = shared.links.iter().map(|link| link.span_context.span_id()).collect();
+    assert_eq!(links, ids);
+}
+
+#[tokio::test]
+async fn nothing_is_made_when_it_is_off() {
+    let span = Tracer::off().serve("request", &headers(&[PARENT]));
+    assert!(span.0.is_none());
+    let place = span.place();
+    assert!(place.traceparent().is_none() && place.trace_id().is_none());
+    let inner = place.scope(async { Place::current().step("step") });
+    assert!(inner.await.0.is_none());
+}
+
+#[tokio::test]
+async fn current_place_is_that_of_the_scope() {
+    let (tracer, _exporter) = tracer(1.0);
+    let place = tracer.serve("request", &headers(&[])).place();
+    let current = place.clone().scope(async { Place::current().traceparent() });
+    assert_eq!(current.await, place.traceparent());
+    assert!(Place::current().traceparent().is_none());
+}
