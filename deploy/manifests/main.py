@@ -191,8 +191,6 @@ class Drill:
 
     def metrics(self):
         for pod in self.all_pods():
-            if "--metrics-listen" not in (ROOT / "target/images" / pod.deployment / "help").read_text():
-                continue
             annotations = self.rendered.deployment(pod.deployment)["spec"]["template"]["metadata"]["annotations"]
             assert annotations["prometheus.io/scrape"] == "true"
             status, body = get(f"http://{pod.address}:{annotations['prometheus.io/port']}/metrics", 5)

@@ -76,7 +76,7 @@ on_both! {
         below(&row, &served);
         below(&batch, &row);
         let links: Vec<_> = batch.span.links.iter().map(|link| link.span_id.clone()).collect();
-        assert_eq!(links, [row.span.span_id.clone()]);
+        assert_eq!(links, std::slice::from_ref(&row.span.span_id));
 
         assert_eq!(request.attribute("http.response.status_code").as_deref(), Some("200"));
         let request_id = answer.headers["x-request-id"].to_str().unwrap();
@@ -187,6 +187,16 @@ async fn client_decides_whether_it_is_traced() {
     assert!(collector.all().iter().all(|sent| sent.span.trace_id == last.span.trace_id));
 }
 
+#[tokio::test]
+async fn collector_behind_tls() {
+    let collector = Collector::with_tls().await;
+    // The core-service of the tests trusts the authority of the tests; without it nothing is sent.
+    let stack = Setup::on(Kind::Sqlite).core("--otlp-endpoint", &collector.url()).start().await;
+    stack.create_secret("a").await.ok();
+    let spans = collector.until(|spans| (spans.len() >= 3).then(|| spans.to_vec())).await;
+    assert!(spans.iter().all(|sent| sent.service == CORE));
+}
+
 /// The headers of the one call that reaches a core-service behind a gateway with these flags.
 async fn forwarded(flags: &[(&str, &str)]) -> HeaderMap {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -221,7 +231,7 @@ async fn traceparent_alone_is_forwarded_and_only_when_tracing() {
     let collector = Collector::start().await;
     let off = forwarded(&[]).await;
     let on = forwarded(&[("--otlp-endpoint", &collector.url())]).await;
-    let names = |headers: &HeaderMap| headers.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>();
+    let names = |headers: &HeaderMap| headers.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
     assert!(
         names(&off).iter().all(|name| !["traceparent", "tracestate", "baggage"].contains(&name.as_str()))
     );

@@ -14,9 +14,11 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{ServerTlsConfig, TcpIncoming};
+use tonic::transport::{Identity, Server};
 use tonic::{Request, Response, Status};
+
+use crate::harness::receiver::Authority;
 
 /// How long spans may take to arrive.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -37,6 +39,7 @@ impl Sent {
 
 /// The collector. It stops when dropped.
 pub(crate) struct Collector {
+    scheme: &'static str,
     address: SocketAddr,
     spans: watch::Receiver<Vec<Sent>>,
     serving: tokio::task::JoinHandle<()>,
@@ -44,18 +47,30 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
+        Self::with("http", Server::builder()).await
+    }
+
+    /// One with a certificate for 127.0.0.1 of the authority of the tests.
+    pub(crate) async fn with_tls() -> Self {
+        let (certificate, key) = Authority::shared().issue(&["127.0.0.1"]);
+        let identity = Identity::from_pem(certificate.pem(), key.serialize_pem());
+        let server = Server::builder().tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
+        Self::with("https", server).await
+    }
+
+    async fn with(scheme: &'static str, mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, spans) = watch::channel(Vec::new());
-        let serving = Server::builder()
+        let serving = server
             .add_service(TraceServiceServer::new(Keeps(sender)))
             .serve_with_incoming(TcpIncoming::from(listener));
-        Self { address, spans, serving: tokio::spawn(async move { serving.await.unwrap() }) }
+        Self { scheme, address, spans, serving: tokio::spawn(async move { serving.await.unwrap() }) }
     }
 
     /// For `--otlp-endpoint`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Waits until `wanted` finds what it looks for among the spans.
