@@ -1,0 +1,259 @@
+"""A cluster of one node, as far as the runbook needs one: it keeps what was applied, and its controllers follow.
+
+Deployments are rolled as their strategy says, Services have the addresses of ready pods, Secrets and volumes are those of
+the moment in which a pod starts. Pods are those of deploy/manifests. Whatever a pod does that no procedure accounts for,
+such as ending by itself, fails the test.
+"""
+
+import hashlib
+import json
+import os
+import threading
+import time
+
+import kubernetes_validate
+
+from pods import Node, Pod
+from probes import passes
+from rendered import Rendered
+
+# Between two looks of the controllers at what there is, in seconds.
+TICK = 0.2
+
+
+class Present(Rendered):
+    """The objects of the moment, as rendered manifests; of pods only the one with `spec` can be asked for, if it is given."""
+
+    def __init__(self, objects, spec=None):
+        self.objects, self.spec = list(objects), spec
+
+    def pod_spec(self, deployment):
+        return self.spec or super().pod_spec(deployment)
+
+
+class ClusterNode(Node):
+    """Knows the images of some releases, and the volumes that claims are bound to."""
+
+    def __init__(self, cluster, releases):
+        super().__init__(cluster.folder, cluster.network, cluster.secrets)
+        self.cluster, self.releases = cluster, releases
+
+    def image(self, reference):
+        assert reference.rpartition(":")[2] in self.releases, f"no registry has {reference}"
+        return super().image(reference)
+
+    def volume(self, pod, volume):
+        match volume:
+            case {"name": name, "persistentVolumeClaim": {"claimName": claim}}:
+                volume = {"name": name, "persistentVolumeClaim": {"claimName": self.cluster.claims[claim]}}
+        return super().volume(pod, volume)
+
+
+class ClusterPod(Pod):
+    terminating = False
+    ready_since = None
+
+    def claims(self):
+        return claims_of(self.spec)
+
+
+def claims_of(spec):
+    return {each["persistentVolumeClaim"]["claimName"] for each in spec["volumes"] if "persistentVolumeClaim" in each}
+
+
+def secrets_of(spec):
+    return {each["secret"]["secretName"] for each in spec["volumes"] if "secret" in each}
+
+
+class Cluster:
+    def __init__(self, folder, network, dns, releases):
+        self.folder, self.network, self.dns = folder, network, dns
+        self.objects, self.secrets = {}, {}
+        # {claim: volume}, {volume: its reclaim policy}; those of deleted claims are gone, or `Retain`.
+        self.claims, self.volumes = {}, {}
+        self.pods, self.made, self.events, self.said = [], 0, [], {}
+        self.node = ClusterNode(self, releases)
+        self.lock, self.ending, self.failure = threading.RLock(), threading.Event(), None
+        self.controllers = threading.Thread(target=self.control, daemon=True)
+        self.controllers.start()
+
+    # What is asked of its API.
+
+    def put(self, made):
+        """Makes an object, or brings it to what `made` says; what others than its manifest have set stays."""
+        kubernetes_validate.validate(made, kubernetes_validate.latest_version(), strict=True)
+        kind, name = made["kind"], made["metadata"]["name"]
+        with self.lock:
+            before = self.objects.get((kind, name))
+            if kind == "Deployment":
+                made["spec"].setdefault("replicas", before["spec"]["replicas"] if before else 1)
+                restarted = before and annotations(before).get(RESTARTED)
+                if restarted:
+                    annotations(made)[RESTARTED] = restarted
+            if kind == "PersistentVolumeClaim" and not before:
+                volume = f"pv-{len(self.events)}"
+                self.claims[name] = volume
+                self.volumes[volume] = "Delete"
+            self.objects[kind, name] = made
+            self.event(f"{kind} {name} {'configured' if before else 'created'}")
+        return "configured" if before else "created"
+
+    def find(self, kind, name):
+        assert (kind, name) in self.objects, f"no {kind} is called {name}"
+        return self.objects[kind, name]
+
+    def delete_claim(self, name):
+        """Ends when no pod has it any more, as the finalizer wants it."""
+        self.find("PersistentVolumeClaim", name)
+        self.wait(lambda: not any(name in pod.claims() for pod in self.pods), 60, f"{name} is in use")
+        with self.lock:
+            del self.objects["PersistentVolumeClaim", name]
+            volume = self.claims.pop(name)
+            if self.volumes[volume] == "Delete":
+                del self.volumes[volume]
+
+    def of_deployment(self, name):
+        return [pod for pod in self.pods if pod.deployment == name]
+
+    def serving(self, name):
+        """The pods of a deployment that its Service leads to."""
+        with self.lock:
+            return [pod for pod in self.of_deployment(name) if pod.ready_since and not pod.terminating]
+
+    def rolled_out(self, name):
+        with self.lock:
+            live = self.find("Deployment", name)
+            mine = [pod for pod in self.of_deployment(name) if not pod.terminating]
+            new = [pod for pod in mine if pod.revision == revision(live)]
+            return len(mine) == len(new) == live["spec"]["replicas"] and all(is_available(pod, live) for pod in new)
+
+    def wait(self, condition, seconds, otherwise):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert not self.failure, self.failure
+            assert time.monotonic() < end, f"{otherwise}, after {seconds} s"
+            time.sleep(TICK)
+
+    def event(self, text):
+        self.events.append(text)
+
+    # What its controllers do, and its kubelet.
+
+    def control(self):
+        try:
+            while not self.ending.wait(TICK):
+                with self.lock:
+                    self.reap()
+                    for (kind, name), live in list(self.objects.items()):
+                        if kind == "HorizontalPodAutoscaler":
+                            self.scale(live["spec"])
+                        elif kind == "Deployment":
+                            self.roll(name, live)
+                    serving = [pod for pod in self.pods if not pod.terminating]
+                for pod in serving:
+                    ready = passes(pod, "readiness")
+                    pod.ready_since = (pod.ready_since or time.monotonic()) if ready else None
+                with self.lock:
+                    self.publish()
+        except BaseException as failure:  # noqa: BLE001 - told by whoever waits next
+            self.failure = f"the cluster failed: {failure!r}"
+            raise
+
+    def reap(self):
+        for pod in list(self.pods):
+            process, status = os.waitpid(pod.process, os.WNOHANG)
+            if process:
+                assert pod.terminating, f"{pod.name} ended by itself; {pod.log()}"
+                code = os.waitstatus_to_exitcode(status)
+                assert code == 0, f"{pod.name} ended with {code}; {pod.log()}"
+                pod.runc("delete", pod.id_of(pod.container))
+                self.pods.remove(pod)
+                self.event(f"{pod.name} ended")
+            elif pod.terminating:
+                late = time.monotonic() - pod.terminated > pod.spec["terminationGracePeriodSeconds"]
+                assert not late, f"{pod.name} did not end within its grace; {pod.log()}"
+
+    def scale(self, scaler):
+        """A HorizontalPodAutoscaler under no load; it leaves alone what was scaled to nothing."""
+        live = self.find("Deployment", scaler["scaleTargetRef"]["name"])
+        if live["spec"]["replicas"]:
+            live["spec"]["replicas"] = max(live["spec"]["replicas"], scaler["minReplicas"])
+
+    def roll(self, name, live):
+        mine = [pod for pod in self.of_deployment(name) if not pod.terminating]
+        new = [pod for pod in mine if pod.revision == revision(live)]
+        old = [pod for pod in mine if pod not in new]
+        wanted, strategy = live["spec"]["replicas"], live["spec"]["strategy"]
+        for pod in new[wanted:]:
+            self.terminate(pod)
+        if strategy.get("type") == "Recreate":
+            for pod in old:
+                self.terminate(pod)
+            if len(new) < wanted and all(pod in new for pod in self.of_deployment(name)):
+                self.start(name, live)
+            return
+        if len(new) < wanted and len(mine) < wanted + strategy["rollingUpdate"]["maxSurge"]:
+            self.start(name, live)
+        may_go = sum(is_available(pod, live) for pod in mine) - wanted + strategy["rollingUpdate"]["maxUnavailable"]
+        for pod in sorted(old, key=lambda pod: is_available(pod, live)):
+            if not is_available(pod, live) or may_go > 0:
+                may_go -= is_available(pod, live)
+                self.terminate(pod)
+
+    def start(self, name, live):
+        """One more pod, once all is there that it mounts."""
+        spec = live["spec"]["template"]["spec"]
+        taken = {claim for pod in self.pods for claim in pod.claims()}
+        claims = claims_of(spec)
+        if secrets_of(spec) <= self.secrets.keys() and claims <= self.claims.keys() and not claims & taken:
+            pod = self.pod(name, spec)
+            pod.revision = revision(live)
+            pod.start()
+            self.pods.append(pod)
+            self.event(f"{pod.name} started")
+
+    def pod(self, name, spec, kind=ClusterPod):
+        self.made += 1
+        return kind(self.node, Present(self.objects.values(), spec), name, self.made)
+
+    def terminate(self, pod):
+        pod.terminating, pod.ready_since = True, None
+        pod.terminate()
+        self.event(f"{pod.name} terminated")
+
+    def publish(self):
+        """The names of headless Services, where they have changed."""
+        for (kind, name), service in self.objects.items():
+            if kind == "Service" and service["spec"].get("clusterIP") == "None":
+                deployment = service["spec"]["selector"]["app.kubernetes.io/name"]
+                addresses = sorted(pod.address for pod in self.serving(deployment))
+                if self.said.get(name) != addresses:
+                    self.said[name] = addresses
+                    self.dns.say(f"{name}.{service['metadata']['namespace']}.svc.cluster.local", addresses)
+
+    def end(self):
+        """Stops everything. Raises if something went wrong since."""
+        with self.lock:
+            for live in self.objects.values():
+                if live["kind"] == "Deployment":
+                    live["spec"]["replicas"] = 0
+        self.wait(lambda: not self.pods, 60, "pods are left")
+        self.ending.set()
+        self.controllers.join()
+        assert not self.failure, self.failure
+
+
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+
+def annotations(deployment):
+    return deployment["spec"]["template"]["metadata"].setdefault("annotations", {})
+
+
+def revision(deployment):
+    return hashlib.sha256(json.dumps(deployment["spec"]["template"], sort_keys=True).encode()).hexdigest()
+
+
+def is_available(pod, deployment):
+    settles = deployment["spec"].get("minReadySeconds", 0)
+    return pod.ready_since is not None and time.monotonic() - pod.ready_since >= settles

@@ -1,0 +1,329 @@
+"""Executes every command of deploy/RUNBOOK.md; started by deploy/test-runbook, in namespaces of its own.
+
+An operator (desk.py) pastes the commands into a bash whose kubectl (kubectl.py) is a cluster of one node (cluster.py), in
+which the images of deploy/build-images run as their manifests say. After each procedure comes what it was for. On Postgres
+clients call all the while, and no call may fail.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "manifests"))
+
+import grpc  # noqa: E402
+
+import direct  # noqa: E402
+import postgres  # noqa: E402
+from callers import Account, Directory, Traffic  # noqa: E402
+from cluster import Cluster  # noqa: E402
+from desk import Desk  # noqa: E402
+from document import Document  # noqa: E402
+from network import NODE, Dns, Network, resolv_conf  # noqa: E402
+from server import Server  # noqa: E402
+
+AUDIENCE = "did:web:hooks.yours"
+# How long a gateway may take to notice what is behind it, in seconds.
+FOLLOWS = 15
+CORE_SERVICE = "core-service.athook.svc.cluster.local"
+# What the test adds to an operator's overlay. Two core-services are enough, and restart sooner than three.
+OF_THE_TEST = """\
+components:
+  - ../of-the-test
+"""
+ON_POSTGRES = """\
+  - ../athook/deploy/kubernetes/components/mutual-tls
+replicas:
+  - name: core-service
+    count: 2
+"""
+
+
+class Kept:
+    """What must be there after everything: rows of an account, as of one moment."""
+
+    def __init__(self, account):
+        self.account = account
+        self.name, self.url = "kept", "https://receiver.example/kept"
+        account.create_secret(self.name)
+        self.webhook = account.create_webhook(self.url)
+
+    def check(self):
+        assert self.account.url_of(self.webhook) == self.url
+        self.account.is_refused(self.account.create_webhook, self.url, error="DuplicateWebhook")
+        assert self.account.webhooks() == {self.url}
+        assert self.account.secrets() == {self.name}
+
+
+class Journey:
+    """One cluster, from its installation to its end."""
+
+    def __init__(self, name, folder, document, network, dns, directory, server):
+        self.folder = folder / f"on-{name}"
+        self.folder.mkdir()
+        self.document, self.directory, self.server = document, directory, server
+        self.releases = [release_in(document, "Roll back"), release_in(document, "Upgrade")]
+        tags = {release.removeprefix("v") for release in self.releases}
+        self.cluster = Cluster(self.folder, network, dns, tags)
+        self.desk = Desk(self.folder, document, Server(self.cluster, self.folder).socket, self.releases)
+        self.private = self.desk.folder / "private"
+        self.traffic = None
+
+    def account(self, did=None):
+        return Account(self.cluster, self.directory, AUDIENCE, did)
+
+    def follow(self, *headings, **settings):
+        if self.traffic:
+            self.traffic.at = headings[0]
+        begun = time.monotonic()
+        printed = self.desk.follow(*headings, **settings)
+        assert not self.cluster.failure, self.cluster.failure
+        print(f"  {', '.join(headings)}: {time.monotonic() - begun:.0f} s", flush=True)
+        return printed
+
+    def install(self, instead, added):
+        self.follow("Your overlay", every_time=False, instead=instead)
+        with (self.desk.folder / "hooks/kustomization.yaml").open("a") as overlay:
+            overlay.write(OF_THE_TEST + added)
+        self.follow("Apply it")
+        assert not self.cluster.pods, "pods are there before their Secrets"
+
+    def is_well(self):
+        printed = self.follow("Is it well?")
+        assert '{"version":"' in printed, printed
+
+    def ready(self):
+        """A gateway is, again."""
+        self.cluster.wait(lambda: self.cluster.serving("gateway"), FOLLOWS, "no gateway is ready")
+
+    def images_are(self, release):
+        for pod in self.cluster.serving("gateway") + self.cluster.serving("core-service"):
+            assert pod.container["image"].endswith(f":{release.removeprefix('v')}"), pod.container["image"]
+
+    def secret(self, name):
+        return dict(self.cluster.secrets[name])
+
+
+class OnPostgres(Journey):
+    def run(self):
+        self.install(instead=(), added=ON_POSTGRES)
+        self.follow("Make certificates", "Secrets, with mutual TLS")
+        self.desk.edits(self.server.database("first"))
+        self.follow("Secrets, with Postgres")
+        self.is_well()
+        kept = Kept(self.account())
+        keys = self.back_up()
+        with Traffic(self.cluster, self.directory, AUDIENCE) as self.traffic:
+            for procedure in (self.upgrade_and_back, self.seal_keys, self.shared_token, self.certificates):
+                procedure()
+                kept.check()
+        print(f"  {self.traffic.calls} calls, none failed", flush=True)
+        self.traffic = None
+        self.restore(keys, kept)
+        self.purge()
+        kept.check()
+        printed = self.follow("Alerts")
+        assert all(pod.name in printed for pod in self.cluster.pods), printed
+        # Of the time without a database.
+        assert re.search(r'^\[pod/gateway-.*"level":"(WARN|ERROR)"', printed, re.MULTILINE), printed
+        printed = self.follow("SealedValueDoesNotOpen")
+        assert "every sealed value is under the first key" in printed, printed
+        self.cluster.end()
+
+    def upgrade_and_back(self):
+        before, after = self.releases
+        self.images_are(before)
+        self.follow("Upgrade")
+        self.images_are(after)
+        # As the newer release leaves the schema: with more than the older one knows.
+        self.sql("first", "SET ROLE athook; CREATE TABLE of_the_next_release (id integer)")
+        self.sql("first", "INSERT INTO seaql_migrations VALUES ('m9999_of_the_next_release', 0)")
+        self.follow("Roll back")
+        self.images_are(before)
+        for command in ("reseal", "export", "purge --did did:plc:aaaabbbbccccddddeeeeffff"):
+            told = self.desk.fails(f"kubectl exec deployment/core-service -- /core-service {command}\n")
+            assert "newer" in told, told
+        self.sql("first", "DELETE FROM seaql_migrations WHERE version = 'm9999_of_the_next_release'")
+
+    def seal_keys(self):
+        before = self.secret("athook-seal-keys")["keys"]
+        printed = self.follow("Rotate the seal keys")
+        # With the new key alone, in the end.
+        assert printed.count("every sealed value is under the first key") == 2, printed
+        after = self.secret("athook-seal-keys")["keys"]
+        assert after.count(b"\n") == 1 and after not in before, "the old key is still there"
+        for pod in self.cluster.serving("core-service"):
+            assert (pod.volumes["seal-keys"] / "keys").read_bytes() == after
+
+    def shared_token(self):
+        before = self.secret("athook-core-token")["token"].decode().strip()
+        self.follow("Rotate the shared token")
+        after = self.secret("athook-core-token")["token"].decode().strip()
+        for pod in self.cluster.serving("core-service"):
+            with direct.over_tls(pod, CORE_SERVICE, self.secret("gateway-tls")) as channel:
+                assert direct.code_of(channel, before) == grpc.StatusCode.UNAUTHENTICATED
+                assert direct.code_of(channel, after) == grpc.StatusCode.OK
+
+    def certificates(self):
+        before = self.secret("gateway-tls")
+        self.follow("Rotate the certificates", "Make certificates", "Put them in the place of the old ones")
+        after, token = self.secret("gateway-tls"), self.secret("athook-core-token")["token"].decode().strip()
+        assert after["ca.crt"].count(b"BEGIN") == 1
+        for pod in self.cluster.serving("core-service"):
+            for files, code in (
+                (after, grpc.StatusCode.OK),
+                # A certificate of the old authority; and one who trusts only that.
+                (before | {"ca.crt": after["ca.crt"]}, grpc.StatusCode.UNAVAILABLE),
+                (after | {"ca.crt": before["ca.crt"]}, grpc.StatusCode.UNAVAILABLE),
+            ):
+                with direct.over_tls(pod, CORE_SERVICE, files) as channel:
+                    assert direct.code_of(channel, token) == code
+
+    def back_up(self):
+        printed = self.follow("Back up", "Back up Postgres")
+        assert "TABLE DATA" in printed
+        keys = (self.private / "seal.keys").read_bytes()
+        assert keys == self.secret("athook-seal-keys")["keys"]
+        return keys
+
+    def restore(self, keys, kept):
+        """A backup that is older than the seal keys in use, with the keys that it was made with."""
+        kept.account.create_secret("after")
+        self.sql("first", "DROP TABLE webhook")
+        (self.private / "seal.keys").write_bytes(keys)
+        self.follow("Restore", "Restore Postgres")
+        self.ready()
+        kept.check()
+        self.desk.edits(self.server.database("second"))
+        self.follow("Restore", "Restore onto another Postgres", "Restore Postgres")
+        self.ready()
+        self.server.sql("DROP DATABASE first")
+        kept.check()
+
+    def purge(self):
+        (block,) = self.document.blocks["Purge an account"]
+        account = self.account(re.search(r"did:plc:[a-z2-7]{24}", block)[0])
+        account.create_secret("one")
+        for number in range(2):
+            account.create_webhook(f"https://receiver.example/{number}")
+        printed = self.follow("Purge an account")
+        assert "1 secrets, 2 webhooks" in printed, printed
+        assert account.webhooks() == set() and account.secrets() == set()
+
+    def sql(self, database, statement):
+        self.server.run("psql", "-h", self.server.folder, "-d", database, "-c", statement)
+
+
+class OnSqlite(Journey):
+    def run(self):
+        self.install(instead=[("overlays/postgres", "overlays/sqlite")], added="")
+        self.follow("Secrets, with SQLite")
+        self.is_well()
+        kept = Kept(self.account())
+        printed = self.follow("Back up", "Back up SQLite")
+        assert '"webhooks":1' in printed, printed
+        kept.account.create_secret("after")
+        claim = self.cluster.claims["database"]
+        with (self.folder / "claims" / claim / "athook.db").open("r+b") as file:
+            file.write(bytes(4096))
+        self.follow("Restore", "Restore SQLite")
+        damaged = self.cluster.volumes.keys() - set(self.cluster.claims.values())
+        assert damaged == {claim}, "the damaged volume is gone"
+        self.ready()
+        kept.check()
+        self.move(kept)
+        self.cluster.end()
+
+    def move(self, kept):
+        accounts = [self.account() for _ in range(20)]
+        for account in accounts:
+            account.create_webhook("https://receiver.example/moved")
+        self.desk.edits(self.server.database("given_up"))
+        self.follow("Everything out", "Everything in", "Break it off")
+        self.is_well()
+        kept.check()
+        self.desk.edits(self.server.database("moved"))
+        self.follow("Everything out", "Everything in", "The other overlay")
+        assert len(self.cluster.serving("core-service")) > 1
+        self.ready()
+        kept.check()
+        rows = (self.private / "athook.jsonl").read_text()
+        self.server.sql("DROP DATABASE given_up")
+        self.follow("Back up SQLite")
+        assert (self.private / "athook.jsonl").read_text() == rows, "the rows are not those of before"
+        for account in accounts:
+            account.is_refused(account.create_webhook, "https://receiver.example/moved", error="DuplicateWebhook")
+
+
+def on_one_machine(desk):
+    """`athook` by itself, of which the core-service has the database."""
+    machine = direct.OneMachine(desk.folder)
+    (desk.folder / "athook.keys").write_bytes(base64.b64encode(os.urandom(32)))
+    machine.start()
+    did, names = "did:plc:aaaabbbbccccddddeeeeffff", []
+    ending = threading.Event()
+
+    def write():
+        while not ending.is_set() and len(names) < 100:
+            direct.create_secret(machine.channel, did, f"name-{len(names)}-")
+            names.append(f"name-{len(names)}-")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while len(names) < 10:
+        time.sleep(0.01)
+    before = list(names)
+    printed = desk.follow("Back up `athook` on one machine", every_time=False)
+    ending.set()
+    writing.join()
+    assert printed == "ok\n", printed
+    direct.create_secret(machine.channel, did, "after")
+    machine.stop()
+    desk.follow("Restore `athook` on one machine", every_time=False)
+    machine.start()
+    there = direct.list_secrets(machine.channel, did)
+    assert all(name.encode() in there for name in before) and b"after" not in there
+    machine.stop()
+    print("one machine: passed", flush=True)
+
+
+def release_in(document, heading):
+    return re.search(r"^release=(v[\d.]+)$", "".join(document.blocks[heading]), re.MULTILINE)[1]
+
+
+def main():
+    begun = time.monotonic()
+    document = Document()
+    document.check_links()
+    print(f"{document.check_alerts()} alerts have their sections", flush=True)
+    with tempfile.TemporaryDirectory(prefix="athook-runbook-") as folder:
+        folder = Path(folder)
+        # The services' user has to get through to its volumes.
+        folder.chmod(0o755)
+        network, dns, server, directory = Network(), Dns(folder), postgres.Postgres(folder), Directory()
+        dns.say(postgres.NAME, [NODE])
+        # The operator's machine knows the names of the cluster's network.
+        (folder / "resolv.conf").write_text(resolv_conf("athook"))
+        resolving = Path("/etc/resolv.conf").resolve()
+        subprocess.run(["mount", "--bind", folder / "resolv.conf", resolving], check=True)
+        for name, kind in (("sqlite", OnSqlite), ("postgres", OnPostgres)):
+            print(f"{name}:", flush=True)
+            journey = kind(name, folder, document, network, dns, directory, server)
+            journey.run()
+        (folder / "machine").mkdir()
+        on_one_machine(Desk(folder / "machine", document, folder / "nowhere", journey.releases))
+        subprocess.run(["umount", resolving], check=True)
+        dns.process.terminate()
+        server.stop()
+    left = document.with_commands() - Desk.followed
+    assert not left, f"nobody has followed {left}"
+    print(f"the runbook: passed in {time.monotonic() - begun:.0f} s", flush=True)
+
+
+main()
