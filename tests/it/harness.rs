@@ -19,6 +19,7 @@ pub(crate) mod receiver;
 pub(crate) mod rpc_stub;
 pub(crate) mod sealed;
 pub(crate) mod stack;
+pub(crate) mod verbs;
 pub(crate) mod webhook;
 
 /// Runs each test on SQLite and on Postgres: `async fn outcome(on: Kind) { … }` becomes `sqlite::outcome` and
