@@ -30,15 +30,13 @@ pub(crate) fn fresh_number() -> u64 {
 }
 
 /// What is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Procedure {
     CreateSecret,
     CreateWebhook,
 }
 
 impl Procedure {
-    pub(crate) const ALL: [Self; 2] = [Self::CreateSecret, Self::CreateWebhook];
-
     pub(crate) fn nsid(self) -> &'static str {
         match self {
             Self::CreateSecret => "place.wisp.v2.secret.create",
@@ -46,12 +44,21 @@ impl Procedure {
         }
     }
 
+    /// The path of its rpc, as Envoy's transcoder has it.
+    fn rpc(self) -> &'static str {
+        match self {
+            Self::CreateSecret => "athook.v1.SecretService/CreateSecret",
+            Self::CreateWebhook => "athook.v1.WebhookService/CreateWebhook",
+        }
+    }
+
+    /// The input, without its opening brace.
     fn body(self, number: u64) -> String {
         match self {
-            Self::CreateSecret => format!(r#"{{"name":"deploys-{number:012}"}}"#),
+            Self::CreateSecret => format!(r#""name":"deploys-{number:012}"}}"#),
             Self::CreateWebhook => format!(
                 concat!(
-                    r#"{{"url":"{}","events":["chat","livestream"],"active":true,"name":"Bridge","#,
+                    r#""url":"{}","events":["chat","livestream"],"active":true,"name":"Bridge","#,
                     r#""rewrite":[{{"from":"cat","to":"dog"}}],"muteWords":["spoiler"]}}"#
                 ),
                 url(number)
@@ -74,17 +81,22 @@ pub(crate) fn url(number: u64) -> String {
     format!("https://hooks.example/api/webhooks/{number:012}")
 }
 
-/// Which tokens the calls bring.
+/// How calls are spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// As XRPC, with a token that says who calls.
+    Xrpc,
+    /// As Envoy's transcoder has it: nothing is verified, and who calls is in the body.
+    Transcoded,
+}
+
+/// Which tokens the calls bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Tokens {
     /// One that the gateway has not seen, for each call.
     Fresh,
     /// One of each caller, which the gateway has seen.
     Seen,
-}
-
-impl Tokens {
-    pub(crate) const ALL: [Self; 2] = [Self::Fresh, Self::Seen];
 }
 
 impl fmt::Display for Tokens {
@@ -158,6 +170,8 @@ impl Callers {
 /// The calls of one measurement, taken one after the other by all connections.
 pub(crate) struct Calls {
     procedure: Procedure,
+    dialect: Dialect,
+    dids: Vec<String>,
     tokens: Vec<String>,
     /// The tokens come again and again.
     again: bool,
@@ -168,6 +182,7 @@ impl Calls {
     /// Signs the tokens for `length`.
     pub(crate) fn sign(
         callers: &Callers,
+        dialect: Dialect,
         procedure: Procedure,
         tokens: Tokens,
         connections: usize,
@@ -181,15 +196,16 @@ impl Calls {
             usize::try_from(most * length.as_secs()).unwrap_or(usize::MAX)
         };
         let tokens = callers.sign_many(procedure, count);
-        Self { procedure, tokens, again, taken: AtomicUsize::new(0) }
+        let dids = callers.dids().map(str::to_owned).collect();
+        Self { procedure, dialect, dids, tokens, again, taken: AtomicUsize::new(0) }
     }
 
     /// Calls that show each token that will come again once.
     pub(crate) fn first_sights(&self) -> impl Iterator<Item = Vec<u8>> {
         let tokens = if self.again { self.tokens.as_slice() } else { &[] };
-        tokens.iter().map(|token| {
+        (0..tokens.len()).map(|turn| {
             let mut request = Vec::new();
-            self.write(token, &mut request);
+            self.write(turn, &tokens[turn], &mut request);
             request
         })
     }
@@ -199,20 +215,32 @@ impl Calls {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let at = if self.again { taken % self.tokens.len() } else { taken };
         let Some(token) = self.tokens.get(at) else { return false };
-        self.write(token, request);
+        self.write(at, token, request);
         true
     }
 
-    fn write(&self, token: &str, request: &mut Vec<u8>) {
+    fn write(&self, turn: usize, token: &str, request: &mut Vec<u8>) {
         let body = self.procedure.body(fresh_number());
-        let nsid = self.procedure.nsid();
         request.clear();
-        write!(
-            request,
-            "POST /xrpc/{nsid} HTTP/1.1\r\nhost: hooks.example\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("a Vec takes everything");
+        let written = match self.dialect {
+            Dialect::Xrpc => write!(
+                request,
+                "POST /xrpc/{} HTTP/1.1\r\nhost: hooks.example\r\nauthorization: Bearer {token}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{{{body}",
+                self.procedure.nsid(),
+                body.len() + 1
+            ),
+            Dialect::Transcoded => {
+                let caller = format!(r#"{{"callerDid":"{}","#, self.dids[turn % self.dids.len()]);
+                write!(
+                    request,
+                    "POST /{} HTTP/1.1\r\nhost: hooks.example\r\n\
+                     content-type: application/json\r\ncontent-length: {}\r\n\r\n{caller}{body}",
+                    self.procedure.rpc(),
+                    caller.len() + body.len()
+                )
+            }
+        };
+        written.expect("a Vec takes everything");
     }
 }

@@ -180,7 +180,7 @@ async fn connect(database_url: &str, tasks: usize) -> Result<Vec<DatabaseConnect
 }
 
 /// Makes empty databases on a Postgres server.
-pub(crate) fn create_databases(admin_url: &str, names: [&str; 2]) -> Result<(), Failure> {
+pub(crate) fn create_databases(admin_url: &str, names: [&str; 4]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let pool = sqlx::PgPool::connect(admin_url).await?;

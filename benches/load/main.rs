@@ -1,4 +1,4 @@
-//! `cargo bench --bench load`: the pair under load, beside two yardsticks in the same run.
+//! `cargo bench --bench load`: the pair under load, beside two yardsticks and its peers in the same run.
 //!
 //! Gateway and core-service run as separate release processes, as an operator runs them. Both procedures are driven
 //! over some numbers of connections, with a fresh token for each call and with tokens seen before. The yardsticks are
@@ -7,8 +7,12 @@
 //!   process, without HTTP or gRPC ([`inserts`]);
 //! - (b) the same gateway before a core-service that answers at once ([`stub`]).
 //!
-//! Everything is measured in rounds, pair and yardsticks by turns, and told as medians, so that a machine that gets
-//! slower halfway makes all of them slower. Any error response ends the run with exit code 1.
+//! Where they are given: the pair of an earlier commit; a Node server on the reference XRPC library, which does what
+//! the pair does, on SQLite; and Envoy's transcoder, which does what the gateway does but for the tokens, before the
+//! core-service of (b).
+//!
+//! Everything is measured in rounds, all sides by turns, and told as medians, so that a machine that gets slower
+//! halfway makes all of them slower. Any error response ends the run with exit code 1.
 //!
 //! Here: the command line and the order of things. The client is in [`client`], what it sends in [`calls`].
 
@@ -38,16 +42,21 @@ use process::exit::{Failure, chain};
 use tokio::runtime::Runtime;
 
 use crate::calls::{Callers, Calls, Procedure, Tokens};
+use crate::inserts::Inserts;
 use crate::programs::Programs;
-use crate::report::{Cell, Round, Sample};
-use crate::sides::{Database, Side};
+use crate::report::{Cell, Sample, What};
+use crate::sides::{Database, Databases, Side};
 
-/// Warm-up of each pair of processes before anything is measured.
+/// Warm-up of each side before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// The same for Node, which compiles what is called often.
+const NODE_WARM_UP: Duration = Duration::from_secs(4);
 /// Connections of the warm-up.
 const WARM_UP_CONNECTIONS: usize = 64;
 /// How long everything is left alone before memory is read as idle.
 const REST: Duration = Duration::from_secs(1);
+/// Connections that the client reads from before it sends again.
+const CLIENT_IO_EVENTS: usize = 8;
 /// Connections of the ordinary calls beside the slow ones.
 const BESIDE_SLOW: usize = 64;
 
@@ -67,9 +76,27 @@ struct Args {
     /// Databases; Postgres is left out where its programs are missing
     #[arg(long, value_delimiter = ',', default_value = "sqlite,postgres")]
     databases: Vec<Database>,
-    /// The program to measure, such as that of another commit [default: the one built with this bench]
+    /// What is called
+    #[arg(long, value_delimiter = ',', default_value = "create-secret,create-webhook")]
+    procedures: Vec<Procedure>,
+    /// Which tokens the calls bring
+    #[arg(long, value_delimiter = ',', default_value = "fresh,seen")]
+    tokens: Vec<Tokens>,
+    /// The program to measure [default: the one built with this bench]
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_athook"), hide_default_value = true)]
     athook: PathBuf,
+    /// The program of an earlier commit, to be measured beside it
+    #[arg(long, value_name = "FILE")]
+    earlier: Option<PathBuf>,
+    /// The folder in which the Node server is installed
+    #[arg(long, value_name = "FOLDER")]
+    node: Option<PathBuf>,
+    /// The program of Envoy
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    /// Leave the yardsticks out
+    #[arg(long)]
+    bare: bool,
     /// Comes from `cargo bench`; without it, as `cargo test --all-targets` starts this, nothing is done
     #[arg(long, hide = true)]
     bench: bool,
@@ -95,8 +122,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    // The client takes what it needs of one processor and leaves the rest to the services.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // The client takes what it needs of one processor and leaves the rest to the services. Its connections are as those
+    // of clients that know nothing of each other: it sends on one as soon as it has read from it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(CLIENT_IO_EVENTS)
+        .build()?;
     // On the disk that holds the build: a folder in memory would make every commit free.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let documents = folder.path().join("dids");
@@ -104,11 +135,11 @@ fn run(args: &Args) -> Result<(), Failure> {
     let programs = Programs::new(&args.athook, &documents, folder.path())?;
     let bench = Bench { args, callers, programs, runtime };
     println!("disk: {:.0} synced pages of 4 KiB a second", usage::synced_pages_per_second(folder.path())?);
-    let stubbed = Side::before_stub(&bench.programs)?;
+    println!("processor: {:.0} µs for an ES256K signature", usage::signature_us()?);
     let mut errors = 0;
     for database in &args.databases {
         match database.open(&bench.programs, folder.path())? {
-            Some(opened) => errors += bench.measure(*database, &opened, &stubbed)?,
+            Some(opened) => errors += bench.measure(*database, &opened)?,
             None => println!("{database}: its programs are not here; left out"),
         }
     }
@@ -125,15 +156,27 @@ struct Bench<'a> {
     runtime: Runtime,
 }
 
+/// One of those that are measured by turns.
+enum Contestant {
+    Side(Side),
+    Inserts(Inserts),
+}
+
 impl Bench<'_> {
     /// Everything on one database. Returns how many calls failed.
-    fn measure(&self, database: Database, opened: &sides::Opened, stubbed: &Side) -> Result<u64, Failure> {
-        let inserts = inserts::Inserts::connect(&opened.yardstick, &self.callers, self.most_connections())?;
-        let pair = Side::pair(&self.programs, &opened.pair)?;
+    fn measure(&self, database: Database, databases: &Databases) -> Result<u64, Failure> {
+        let pair = Side::pair(&self.programs, &self.args.athook, &databases.pair)?;
         std::thread::sleep(REST);
         report::start(database, &pair)?;
-        for side in [&pair, stubbed] {
-            self.drive(side, Procedure::CreateSecret, Tokens::Seen, WARM_UP_CONNECTIONS, WARM_UP)?;
+        let mut contestants = vec![(What::Pair, Contestant::Side(pair))];
+        contestants.extend(self.beside(databases)?);
+        for (what, contestant) in &contestants {
+            if let Contestant::Side(side) = contestant {
+                let length = if *what == What::Node { NODE_WARM_UP } else { WARM_UP };
+                for procedure in &self.args.procedures {
+                    self.drive(side, *procedure, Tokens::Seen, WARM_UP_CONNECTIONS, length)?;
+                }
+            }
         }
 
         let mut cells = self.cells();
@@ -141,35 +184,67 @@ impl Bench<'_> {
         for round in 1..=self.args.rounds {
             eprintln!("{database}: round {round} of {}", self.args.rounds);
             for cell in &mut cells {
-                let Cell { procedure, tokens, connections, rounds: _ } = *cell;
-                let pair = self.drive(&pair, procedure, tokens, connections, length)?;
-                let inserts = inserts.run(procedure, connections, length)?;
-                let stubbed = self.drive(stubbed, procedure, tokens, connections, length)?;
-                cell.rounds.push(Round { pair, inserts, stubbed });
+                let Cell { procedure, tokens, connections, .. } = *cell;
+                for (what, contestant) in &contestants {
+                    // Envoy verifies no token: it is as with one that was seen.
+                    if *what == What::Envoy && tokens == Tokens::Fresh {
+                        continue;
+                    }
+                    let sample = match contestant {
+                        Contestant::Side(side) => self.drive(side, procedure, tokens, connections, length)?,
+                        Contestant::Inserts(inserts) => inserts.run(procedure, connections, length)?,
+                    };
+                    cell.add(*what, sample);
+                }
             }
         }
         report::table(&cells);
+        report::peers(&cells);
         report::aims(&cells);
-        let slow = self.beside_slow_clients(&pair, length)?;
-        report::slow(&slow);
-        let disturbed = slow.iter().flat_map(|(undisturbed, disturbed)| [undisturbed, disturbed]);
-        Ok(cells.iter().map(Cell::errors).sum::<u64>() + disturbed.map(|sample| sample.errors).sum::<u64>())
+        let mut errors = cells.iter().map(Cell::errors).sum::<u64>();
+        if let Some((What::Pair, Contestant::Side(pair))) = contestants.first() {
+            let slow = self.beside_slow_clients(pair, length)?;
+            report::slow(&slow);
+            let disturbed = slow.iter().flat_map(|(undisturbed, disturbed)| [undisturbed, disturbed]);
+            errors += disturbed.map(|sample| sample.errors).sum::<u64>();
+        }
+        Ok(errors)
+    }
+
+    /// What the pair is measured beside.
+    fn beside(&self, databases: &Databases) -> Result<Vec<(What, Contestant)>, Failure> {
+        let Args { athook, earlier, node, envoy, bare, .. } = self.args;
+        let programs = &self.programs;
+        let mut beside = Vec::new();
+        if let Some(earlier) = earlier {
+            beside
+                .push((What::Earlier, Contestant::Side(Side::pair(programs, earlier, &databases.earlier)?)));
+        }
+        if !bare {
+            let most = self.args.connections.iter().copied().max().unwrap_or(1);
+            let inserts = Inserts::connect(&databases.inserts.url, &self.callers, most)?;
+            beside.push((What::Inserts, Contestant::Inserts(inserts)));
+            beside.push((What::Stubbed, Contestant::Side(Side::before_stub(programs, athook)?)));
+        }
+        if let (Some(node), Some(file)) = (node, &databases.node.file) {
+            beside.push((What::Node, Contestant::Side(Side::node(programs, node, file)?)));
+        }
+        if let Some(envoy) = envoy {
+            beside.push((What::Envoy, Contestant::Side(Side::envoy(programs, envoy)?)));
+        }
+        Ok(beside)
     }
 
     fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for procedure in Procedure::ALL {
-            for tokens in Tokens::ALL {
+        for &procedure in &self.args.procedures {
+            for &tokens in &self.args.tokens {
                 for &connections in &self.args.connections {
-                    cells.push(Cell { procedure, tokens, connections, rounds: Vec::new() });
+                    cells.push(Cell::new(procedure, tokens, connections));
                 }
             }
         }
         cells
-    }
-
-    fn most_connections(&self) -> usize {
-        self.args.connections.iter().copied().max().unwrap_or(1)
     }
 
     /// Calls a side for `length`, and says what came of it and what it cost.
@@ -181,10 +256,10 @@ impl Bench<'_> {
         connections: usize,
         length: Duration,
     ) -> Result<Sample, Failure> {
-        let calls = Calls::sign(&self.callers, procedure, tokens, connections, length);
-        self.runtime.block_on(client::see_tokens(side.gateway.address(), &calls))?;
+        let calls = Calls::sign(&self.callers, side.dialect, procedure, tokens, connections, length);
+        self.runtime.block_on(client::see_tokens(side.front.address(), &calls))?;
         let before = side.cpu()?;
-        let tally = self.runtime.block_on(client::run(side.gateway.address(), connections, calls, length))?;
+        let tally = self.runtime.block_on(client::run(side.front.address(), connections, calls, length))?;
         let after = side.cpu()?;
         if let Some(text) = &tally.first_error {
             eprintln!("{procedure} at {connections} connections: {text}");
@@ -199,7 +274,7 @@ impl Bench<'_> {
             let ordinary = || self.drive(pair, Procedure::CreateSecret, Tokens::Seen, BESIDE_SLOW, length);
             let undisturbed = ordinary()?;
             let token = self.callers.token(Procedure::CreateSecret);
-            let slow = self.runtime.block_on(slow::Clients::connect(pair.gateway.address(), &token))?;
+            let slow = self.runtime.block_on(slow::Clients::connect(pair.front.address(), &token))?;
             let disturbed = ordinary()?;
             drop(slow);
             rounds.push((undisturbed, disturbed));

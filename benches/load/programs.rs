@@ -1,4 +1,6 @@
 //! The processes of a run: started on a free port, waited for until they are ready, killed when dropped.
+//!
+//! How the two peers are installed is CONTRIBUTING.md's; here they are started.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,6 +17,11 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::calls::SERVICE;
 
+/// The repository.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Envoy's configuration, but for two ports and the file of the descriptors.
+const ENVOY_CONFIGURATION: &str = include_str!("../peers/envoy/envoy.yaml.in");
+
 /// How long a process may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// How often it is asked.
@@ -24,10 +31,12 @@ const NO_LIMIT: &str = "1000000";
 
 /// What the processes of a run have in common.
 pub(crate) struct Programs {
-    /// The `athook` program.
+    /// The `athook` program that makes the schema.
     athook: PathBuf,
     /// The folder of the callers' DID documents.
     documents: PathBuf,
+    /// For files of the processes.
+    folder: PathBuf,
     seal_keys: PathBuf,
     /// For the health checks.
     runtime: Runtime,
@@ -53,13 +62,14 @@ impl Programs {
         let seal_keys = folder.join("keys");
         std::fs::write(&seal_keys, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { athook: athook.to_owned(), documents: documents.to_owned(), seal_keys, runtime })
+        let [athook, documents, folder] = [athook, documents, folder].map(Path::to_owned);
+        Ok(Self { athook, documents, folder, seal_keys, runtime })
     }
 
     /// `athook gateway` before the core-service at `core`.
-    pub(crate) fn gateway(&self, core: SocketAddr) -> Result<Program, Failure> {
+    pub(crate) fn gateway(&self, athook: &Path, core: SocketAddr) -> Result<Program, Failure> {
         let address = free_address()?;
-        let mut command = self.athook();
+        let mut command = quiet(athook);
         command.args(["gateway", "--listen", &address.to_string(), "--core-url", &format!("http://{core}")]);
         command.args(["--service-did", SERVICE, "--rate-limit", "0"]);
         command.arg("--did-documents").arg(&self.documents);
@@ -67,9 +77,9 @@ impl Programs {
     }
 
     /// `athook core-service` on a database.
-    pub(crate) fn core_service(&self, database_url: &str) -> Result<Program, Failure> {
+    pub(crate) fn core_service(&self, athook: &Path, database_url: &str) -> Result<Program, Failure> {
         let address = free_address()?;
-        let mut command = self.athook();
+        let mut command = quiet(athook);
         command.args(["core-service", "--listen", &address.to_string(), "--database-url", database_url]);
         command.args(["--probe", "off", "--max-secrets", NO_LIMIT, "--max-webhooks", NO_LIMIT]);
         command.arg("--seal-keys-file").arg(&self.seal_keys);
@@ -84,9 +94,37 @@ impl Programs {
         Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
     }
 
+    /// Envoy's transcoder before the core-service at `core`, with one worker, as the gateway has one thread.
+    pub(crate) fn envoy(&self, envoy: &Path, core: SocketAddr) -> Result<Program, Failure> {
+        let address = free_address()?;
+        let descriptors = self.folder.join("descriptors.pb");
+        std::fs::write(&descriptors, proto::DESCRIPTORS)?;
+        let configuration = ENVOY_CONFIGURATION
+            .replace("@LISTEN_PORT@", &address.port().to_string())
+            .replace("@UPSTREAM_PORT@", &core.port().to_string())
+            .replace("@DESCRIPTORS@", &descriptors.display().to_string());
+        let file = self.folder.join("envoy.yaml");
+        std::fs::write(&file, configuration)?;
+        let mut command = bare(envoy);
+        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
+        command.arg("--config-path").arg(file);
+        Program::start(command, address, || gateway_is_ready(address))
+    }
+
+    /// The Node server that is installed in the folder `node`, on an SQLite file.
+    pub(crate) fn node(&self, node: &Path, file: &Path) -> Result<Program, Failure> {
+        let address = free_address()?;
+        let mut command = bare(Path::new("node"));
+        command.arg(node.join("server.js")).args(["--listen", &address.to_string()]);
+        command.arg("--database").arg(file).arg("--did-documents").arg(&self.documents);
+        command.arg("--lexicons").arg(Path::new(ROOT).join("gateway/lexicons"));
+        command.args(["--service-did", SERVICE, "--limit", NO_LIMIT]);
+        Program::start(command, address, || gateway_is_ready(address))
+    }
+
     /// Brings the schema of a database up to date.
     pub(crate) fn migrate(&self, database_url: &str) -> Result<(), Failure> {
-        let mut command = self.athook();
+        let mut command = quiet(&self.athook);
         command.args(["core-service", "migrate", "--database-url", database_url]).stderr(Stdio::piped());
         let output = command.output()?;
         if output.status.success() {
@@ -94,12 +132,13 @@ impl Programs {
         }
         Err(format!("the migration failed: {}", String::from_utf8_lossy(&output.stderr)).into())
     }
+}
 
-    fn athook(&self) -> Command {
-        let mut command = bare(&self.athook);
-        command.env("LOG", "warn");
-        command
-    }
+/// An `athook` that logs no requests.
+fn quiet(athook: &Path) -> Command {
+    let mut command = bare(athook);
+    command.env("LOG", "warn");
+    command
 }
 
 impl Program {

@@ -1,4 +1,7 @@
-//! What is told: samples, their medians, the table, and how far the aims are met.
+//! What is told: samples, their medians, the table, the ratios, and how far the aims are met.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use process::exit::Failure;
 
@@ -15,6 +18,9 @@ const SHARE_OF_STUBBED: f64 = 0.5;
 const GATEWAY_US_FRESH: f64 = 120.0;
 const GATEWAY_US_SEEN: f64 = 70.0;
 const CORE_US: f64 = 110.0;
+/// The aims for the pair in terms of Node, and for the gateway before the stub in terms of Envoy before it, at 64.
+const TIMES_NODE: f64 = 8.0;
+const TIMES_ENVOY: f64 = 2.0;
 /// The aim for the median latency beside slow clients, in terms of the undisturbed one.
 const SLOWED: f64 = 2.0;
 
@@ -33,19 +39,37 @@ pub(crate) struct Sample {
 /// What a measurement cost the two processes: microseconds of processor time a call, and memory at its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Cost {
-    pub(crate) gateway_us: f64,
+    pub(crate) front_us: f64,
     pub(crate) core_us: f64,
-    pub(crate) gateway_mib: f64,
+    pub(crate) front_mib: f64,
     pub(crate) core_mib: f64,
 }
 
-/// The pair and its yardsticks, one after the other.
-pub(crate) struct Round {
-    pub(crate) pair: Sample,
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum What {
+    Pair,
+    /// The pair of an earlier commit.
+    Earlier,
     /// Yardstick (a).
-    pub(crate) inserts: Sample,
+    Inserts,
     /// Yardstick (b).
-    pub(crate) stubbed: Sample,
+    Stubbed,
+    Node,
+    Envoy,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pair => "pair",
+            Self::Earlier => "earlier",
+            Self::Inserts => "(a)",
+            Self::Stubbed => "(b)",
+            Self::Node => "Node",
+            Self::Envoy => "Envoy",
+        })
+    }
 }
 
 /// What was measured in one way in all rounds.
@@ -53,29 +77,49 @@ pub(crate) struct Cell {
     pub(crate) procedure: Procedure,
     pub(crate) tokens: Tokens,
     pub(crate) connections: usize,
-    pub(crate) rounds: Vec<Round>,
+    /// A sample of each for every round.
+    samples: BTreeMap<What, Vec<Sample>>,
 }
 
 impl Cell {
+    pub(crate) fn new(procedure: Procedure, tokens: Tokens, connections: usize) -> Self {
+        Self { procedure, tokens, connections, samples: BTreeMap::new() }
+    }
+
+    /// Adds what a round gave.
+    pub(crate) fn add(&mut self, what: What, sample: Sample) {
+        self.samples.entry(what).or_default().push(sample);
+    }
+
     /// Calls that failed, in all.
     pub(crate) fn errors(&self) -> u64 {
-        self.rounds
-            .iter()
-            .map(|Round { pair, inserts, stubbed }| pair.errors + inserts.errors + stubbed.errors)
-            .sum()
+        self.samples.values().flatten().map(|sample| sample.errors).sum()
     }
 
-    fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
-        median(self.rounds.iter().map(figure))
+    fn of(&self, what: What) -> &[Sample] {
+        self.samples.get(&what).map_or(&[], Vec::as_slice)
     }
 
-    fn of_inserts(&self) -> f64 {
-        self.median(|round| round.pair.rate / round.inserts.rate)
+    /// The median of one in terms of another of the same round; NaN where one of them was not measured.
+    fn ratio(&self, one: What, other: What, figure: impl Fn(&Sample) -> f64) -> f64 {
+        median(self.of(one).iter().zip(self.of(other)).map(|(one, other)| figure(one) / figure(other)))
     }
 
-    fn of_stubbed(&self) -> f64 {
-        self.median(|round| round.pair.rate / round.stubbed.rate)
+    fn name(&self) -> String {
+        format!("{}, {} tokens, {} connections", self.procedure, self.tokens, self.connections)
     }
+}
+
+fn front_us(sample: &Sample) -> f64 {
+    sample.cost.as_ref().map_or(f64::NAN, |cost| cost.front_us)
+}
+
+fn core_us(sample: &Sample) -> f64 {
+    sample.cost.as_ref().map_or(f64::NAN, |cost| cost.core_us)
+}
+
+fn rate(sample: &Sample) -> f64 {
+    sample.rate
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {
@@ -97,14 +141,16 @@ pub(crate) fn start(database: Database, pair: &Side) -> Result<(), Failure> {
         println!("{name}: ready after {ready} ms, {memory:.1} MiB idle");
         Ok::<_, Failure>(())
     };
-    line("core-service", &pair.core)?;
-    line("gateway", &pair.gateway)
+    if let Some(core) = &pair.core {
+        line("core-service", core)?;
+    }
+    line("gateway", &pair.front)
 }
 
 /// The table of medians.
 pub(crate) fn table(cells: &[Cell]) {
     println!(
-        "\n{:<14} {:<6} {:>5} {:<7} {:>8} {:>8} {:>8} {:>6} {:>10} {:>8} {:>11} {:>8} {:>6} {:>6}",
+        "\n{:<14} {:<6} {:>5} {:<7} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>9} {:>8}",
         "procedure",
         "tokens",
         "conns",
@@ -113,48 +159,69 @@ pub(crate) fn table(cells: &[Cell]) {
         "p50 ms",
         "p99 ms",
         "errors",
-        "gateway µs",
+        "front µs",
         "core µs",
-        "gateway MiB",
+        "front MiB",
         "core MiB",
-        "of (a)",
-        "of (b)"
     );
     for cell in cells {
-        row(cell, "pair", |round| &round.pair);
-        println!(" {:>6.2} {:>6.2}", cell.of_inserts(), cell.of_stubbed());
-        row(cell, "(a)", |round| &round.inserts);
-        println!();
-        row(cell, "(b)", |round| &round.stubbed);
-        println!();
+        for (what, samples) in &cell.samples {
+            row(cell, *what, samples);
+        }
     }
+    println!("front: the gateway, or what is in its place");
     println!("(a): the same rows inserted one by one, each with its own commit, without HTTP or gRPC");
-    println!("(b): the same gateway before a core-service that answers at once");
+    println!(
+        "(b): the same gateway before a core-service that answers at once; Envoy is before that one too"
+    );
 }
 
-/// A line of the table, without its end.
-fn row(cell: &Cell, what: &str, sample: impl Fn(&Round) -> &Sample) {
-    let Cell { procedure, tokens, connections, rounds } = cell;
-    let errors: u64 = rounds.iter().map(|round| sample(round).errors).sum();
-    let median = |figure: &dyn Fn(&Sample) -> f64| cell.median(|round| figure(sample(round)));
-    let cost =
-        |figure: &dyn Fn(&Cost) -> f64| median(&|sample| sample.cost.as_ref().map_or(f64::NAN, figure));
+fn row(cell: &Cell, what: What, samples: &[Sample]) {
+    let Cell { procedure, tokens, connections, samples: _ } = cell;
+    let errors: u64 = samples.iter().map(|sample| sample.errors).sum();
+    let middle = |figure: &dyn Fn(&Sample) -> f64| median(samples.iter().map(figure));
+    let cost = |figure: fn(&Cost) -> f64| middle(&|sample| sample.cost.as_ref().map_or(f64::NAN, figure));
     print!(
         "{:<14} {:<6} {connections:>5} {what:<7} {:>8.0} {:>8.2} {:>8.2} {errors:>6}",
         procedure.to_string(),
         tokens.to_string(),
-        median(&|sample| sample.rate),
-        median(&|sample| sample.p50_ms),
-        median(&|sample| sample.p99_ms),
+        middle(&rate),
+        middle(&|sample| sample.p50_ms),
+        middle(&|sample| sample.p99_ms),
     );
-    if rounds.iter().all(|round| sample(round).cost.is_some()) {
+    if samples.iter().all(|sample| sample.cost.is_some()) {
         print!(
-            " {:>10.0} {:>8.0} {:>11.1} {:>8.1}",
-            cost(&|cost| cost.gateway_us),
-            cost(&|cost| cost.core_us),
-            cost(&|cost| cost.gateway_mib),
-            cost(&|cost| cost.core_mib),
+            " {:>8.0} {:>8.0} {:>9.1} {:>8.1}",
+            cost(|cost| cost.front_us),
+            cost(|cost| cost.core_us),
+            cost(|cost| cost.front_mib),
+            cost(|cost| cost.core_mib),
         );
+    }
+    println!();
+}
+
+/// The pair in terms of an earlier commit and of Node, and the gateway in terms of Envoy.
+pub(crate) fn peers(cells: &[Cell]) {
+    println!();
+    for cell in cells {
+        let name = cell.name();
+        if !cell.of(What::Earlier).is_empty() {
+            let ratio = |figure: fn(&Sample) -> f64| cell.ratio(What::Pair, What::Earlier, figure);
+            println!(
+                "{name}: of the earlier one {:.2} of the calls, {:.2} of the gateway's and {:.2} of the \
+                 core-service's time a call",
+                ratio(rate),
+                ratio(front_us),
+                ratio(core_us)
+            );
+        }
+        if !cell.of(What::Node).is_empty() {
+            at_least(&name, "of Node", cell.ratio(What::Pair, What::Node, rate), TIMES_NODE);
+        }
+        if !cell.of(What::Envoy).is_empty() {
+            at_least(&name, "of Envoy", cell.ratio(What::Stubbed, What::Envoy, rate), TIMES_ENVOY);
+        }
     }
 }
 
@@ -166,17 +233,18 @@ pub(crate) fn aims(cells: &[Cell]) {
             Tokens::Fresh => GATEWAY_US_FRESH,
             Tokens::Seen => GATEWAY_US_SEEN,
         };
-        let cost =
-            |figure: fn(&Cost) -> f64| cell.median(|round| round.pair.cost.as_ref().map_or(f64::NAN, figure));
-        let name = format!("{}, {} tokens, {} connections", cell.procedure, cell.tokens, cell.connections);
-        match cell.connections {
-            64 => {
-                at_least(&name, "of (a)", cell.of_inserts(), SHARE_OF_INSERTS);
-                at_most(&name, "µs of the gateway", cost(|cost| cost.gateway_us), gateway_us);
-                at_most(&name, "µs of the core-service", cost(|cost| cost.core_us), CORE_US);
+        let name = cell.name();
+        let pair = |figure: fn(&Sample) -> f64| median(cell.of(What::Pair).iter().map(figure));
+        let of = |what| cell.ratio(What::Pair, what, rate);
+        if cell.connections == 64 {
+            if !cell.of(What::Inserts).is_empty() {
+                at_least(&name, "of (a)", of(What::Inserts), SHARE_OF_INSERTS);
             }
-            256 => at_least(&name, "of (b)", cell.of_stubbed(), SHARE_OF_STUBBED),
-            _ => {}
+            at_most(&name, "µs of the gateway", pair(front_us), gateway_us);
+            at_most(&name, "µs of the core-service", pair(core_us), CORE_US);
+        }
+        if cell.connections == 256 && !cell.of(What::Stubbed).is_empty() {
+            at_least(&name, "of (b)", of(What::Stubbed), SHARE_OF_STUBBED);
         }
     }
 }

@@ -1,47 +1,63 @@
-//! What is measured over HTTP: a gateway and what is behind it; and the databases that are there to be written to.
+//! What is measured over HTTP: a front and what is behind it; and the databases that are there to be written to.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use process::exit::Failure;
 
+use crate::calls::Dialect;
 use crate::inserts;
 use crate::postgres::{self, Server};
 use crate::programs::{Program, Programs};
 use crate::report::Cost;
 use crate::usage;
 
-/// A gateway and the core-service, or its stub, behind it.
+/// What clients call, and the process behind it.
 pub(crate) struct Side {
-    // Goes first when dropped: else it would tell in its log that the core-service is gone.
-    pub(crate) gateway: Program,
-    pub(crate) core: Program,
+    // Goes first when dropped: else a gateway would tell in its log that the core-service is gone.
+    pub(crate) front: Program,
+    /// The core-service, or its stub. `None`: the front does everything.
+    pub(crate) core: Option<Program>,
+    pub(crate) dialect: Dialect,
 }
 
 /// The processor time of both processes so far.
 pub(crate) struct Cpu {
-    gateway: Duration,
+    front: Duration,
     core: Duration,
 }
 
 impl Side {
-    /// The real pair.
-    pub(crate) fn pair(programs: &Programs, database_url: &str) -> Result<Self, Failure> {
-        let core = programs.core_service(database_url)?;
-        let gateway = programs.gateway(core.address())?;
-        Ok(Self { gateway, core })
+    /// The real pair of `athook`.
+    pub(crate) fn pair(programs: &Programs, athook: &Path, database: &Opened) -> Result<Self, Failure> {
+        let core = programs.core_service(athook, &database.url)?;
+        let front = programs.gateway(athook, core.address())?;
+        Ok(Self { front, core: Some(core), dialect: Dialect::Xrpc })
     }
 
-    /// The same gateway before a core-service that answers at once.
-    pub(crate) fn before_stub(programs: &Programs) -> Result<Self, Failure> {
+    /// The gateway of `athook` before a core-service that answers at once.
+    pub(crate) fn before_stub(programs: &Programs, athook: &Path) -> Result<Self, Failure> {
         let core = programs.stub()?;
-        let gateway = programs.gateway(core.address())?;
-        Ok(Self { gateway, core })
+        let front = programs.gateway(athook, core.address())?;
+        Ok(Self { front, core: Some(core), dialect: Dialect::Xrpc })
+    }
+
+    /// Envoy in the gateway's place.
+    pub(crate) fn envoy(programs: &Programs, envoy: &Path) -> Result<Self, Failure> {
+        let core = programs.stub()?;
+        let front = programs.envoy(envoy, core.address())?;
+        Ok(Self { front, core: Some(core), dialect: Dialect::Transcoded })
+    }
+
+    /// The Node server in the place of both, on an SQLite file.
+    pub(crate) fn node(programs: &Programs, node: &Path, file: &Path) -> Result<Self, Failure> {
+        Ok(Self { front: programs.node(node, file)?, core: None, dialect: Dialect::Xrpc })
     }
 
     pub(crate) fn cpu(&self) -> Result<Cpu, Failure> {
-        Ok(Cpu { gateway: usage::cpu(self.gateway.pid())?, core: usage::cpu(self.core.pid())? })
+        let core = self.core.as_ref().map_or(Ok(Duration::ZERO), |core| usage::cpu(core.pid()))?;
+        Ok(Cpu { front: usage::cpu(self.front.pid())?, core })
     }
 
     /// What `calls` calls cost between two readings; memory as it is now.
@@ -49,10 +65,10 @@ impl Side {
         let calls = f64::from(u32::try_from(calls.max(1))?);
         let us = |before: Duration, after: Duration| (after - before).as_secs_f64() * 1e6 / calls;
         Ok(Cost {
-            gateway_us: us(before.gateway, after.gateway),
+            front_us: us(before.front, after.front),
             core_us: us(before.core, after.core),
-            gateway_mib: usage::memory_mib(self.gateway.pid())?,
-            core_mib: usage::memory_mib(self.core.pid())?,
+            front_mib: usage::memory_mib(self.front.pid())?,
+            core_mib: self.core.as_ref().map_or(Ok(0.0), |core| usage::memory_mib(core.pid()))?,
         })
     }
 }
@@ -73,24 +89,34 @@ impl fmt::Display for Database {
     }
 }
 
-/// Two migrated databases of one kind.
-pub(crate) struct Opened {
-    /// The URL of the one that the pair writes to.
-    pub(crate) pair: String,
-    /// The URL of the one that the yardstick writes to.
-    pub(crate) yardstick: String,
+/// A migrated database of its own for each of those that write.
+pub(crate) struct Databases {
+    pub(crate) pair: Opened,
+    pub(crate) earlier: Opened,
+    pub(crate) inserts: Opened,
+    pub(crate) node: Opened,
     /// Stops when dropped.
     _server: Option<Server>,
 }
 
+/// One of them.
+pub(crate) struct Opened {
+    pub(crate) url: String,
+    /// Of SQLite.
+    pub(crate) file: Option<PathBuf>,
+}
+
 impl Database {
     /// Makes the databases; files go into `folder`. `None`: the database's programs are not here.
-    pub(crate) fn open(self, programs: &Programs, folder: &Path) -> Result<Option<Opened>, Failure> {
-        let names = ["pair", "yardstick"];
-        let (urls, server) = match self {
+    pub(crate) fn open(self, programs: &Programs, folder: &Path) -> Result<Option<Databases>, Failure> {
+        let names = ["pair", "earlier", "inserts", "node"];
+        let (opened, server) = match self {
             Self::Sqlite => {
-                let url = |name| format!("sqlite://{}?mode=rwc", folder.join(format!("{name}.db")).display());
-                (names.map(url), None)
+                let opened = names.map(|name| {
+                    let file = folder.join(format!("{name}.db"));
+                    Opened { url: format!("sqlite://{}?mode=rwc", file.display()), file: Some(file) }
+                });
+                (opened, None)
             }
             Self::Postgres => {
                 if postgres::programs().is_none() {
@@ -98,13 +124,13 @@ impl Database {
                 }
                 let server = Server::start("on").ok_or("Postgres does not start; its words are above")?;
                 inserts::create_databases(&server.url("postgres"), names)?;
-                (names.map(|name| server.url(name)), Some(server))
+                (names.map(|name| Opened { url: server.url(name), file: None }), Some(server))
             }
         };
-        for url in &urls {
+        for Opened { url, file: _ } in &opened {
             programs.migrate(url)?;
         }
-        let [pair, yardstick] = urls;
-        Ok(Some(Opened { pair, yardstick, _server: server }))
+        let [pair, earlier, inserts, node] = opened;
+        Ok(Some(Databases { pair, earlier, inserts, node, _server: server }))
     }
 }
