@@ -38,6 +38,9 @@ const POSTGRES_WRITERS: u32 = 2;
 const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
 /// Prepared statements that a writing connection keeps: a batch has a statement for each number of rows.
 const WRITER_STATEMENTS: usize = 256;
+/// Pages of 4 KiB in SQLite's write-ahead log before they are copied to the database file: 32 MiB, eight times SQLite's
+/// own. A page that was written many times meanwhile is copied once, and nobody can write while pages are copied.
+const CHECKPOINT_PAGES: &str = "8000";
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl(Kind);
@@ -173,7 +176,9 @@ fn unread() -> Arc<DatabaseMetrics> {
     Arc::new(DatabaseMetrics::new(&mut Registry::default()))
 }
 
-/// One connection writes, others read beside it (WAL). A commit is on disk when it returns (`FULL`).
+/// One connection writes, others read beside it (WAL). A commit is on disk when it returns (`FULL`). What a statement
+/// would be undone with stays in memory: a batch touches more pages than SQLite keeps there by itself, and each would be
+/// written to a temporary file as well.
 async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbErr> {
     let options = options
         .clone()
@@ -197,7 +202,13 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
     };
     let writing = pool()
         .max_connections(1)
-        .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
+        .connect_with(
+            options
+                .clone()
+                .statement_cache_capacity(WRITER_STATEMENTS)
+                .pragma("temp_store", "MEMORY")
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES),
+        )
         .await
         .map_err(connection_error)?;
     let reading = pool()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 use process::clock::Clock;
-use sea_orm::{ConnectionTrait as _, PaginatorTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, PaginatorTrait as _, Statement};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -259,7 +259,7 @@ async fn every_connection_has_the_guarantees() {
     for pool in [&store.database.writing, &store.database.reading] {
         for (pragma, expected) in [("synchronous", "2"), ("foreign_keys", "1"), ("journal_mode", "wal")] {
             let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
-            let statement = sea_orm::Statement::from_string(pool.get_database_backend(), sql);
+            let statement = Statement::from_string(pool.get_database_backend(), sql);
             let row = pool.query_one_raw(statement).await.unwrap().unwrap();
             assert_eq!(row.try_get::<String>("", "value").unwrap(), expected, "{pragma}");
         }
@@ -272,4 +272,15 @@ async fn ping() {
     store.ping().await.unwrap();
     store.database.close().await;
     assert!(store.ping().await.is_err());
+}
+
+/// What a statement is undone with: for a batch it is more than SQLite keeps in memory by itself, and would be written to
+/// a temporary file.
+#[tokio::test]
+async fn statement_journals_stay_in_memory() {
+    let (_folder, store) = opened().await;
+    let statement = Statement::from_string(DbBackend::Sqlite, "PRAGMA temp_store");
+    let setting = store.database.writing.query_one_raw(statement).await.unwrap().unwrap();
+    // 2 is MEMORY.
+    assert_eq!(setting.try_get_by_index::<i32>(0), Ok(2));
 }

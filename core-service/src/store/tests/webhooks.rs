@@ -65,7 +65,7 @@ async fn pages_follow_the_index() {
     for after in [None, Some(Cursor::behind(1, Uuid::from_u128(1)))] {
         for (active, event) in [(None, None), (Some(true), Some(EventType::Chat))] {
             let request = PageRequest { after, active, event, ..PageRequest::default() };
-            let mut statement = page_query(&did("a"), &request).build(sea_orm::DbBackend::Sqlite);
+            let mut statement = page_query(&did("a"), &request).build(DbBackend::Sqlite);
             statement.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
             let steps = store.database.reading.query_all_raw(statement).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
