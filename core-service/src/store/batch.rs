@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, InsertMany, IntoActiveModel,
-    PrimaryKeyTrait, QueryFilter as _, QuerySelect as _,
+    ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, QueryFilter as _,
+    QuerySelect as _,
 };
 use uuid::Uuid;
 
+use super::insert::Insert;
 use super::settle::{Candidate, Outcome, Settled, settle};
 use super::table::{account, secret, webhook};
 
@@ -51,9 +52,44 @@ struct Count {
 /// By DID, in the order in which accounts are locked.
 type Counts<'a> = BTreeMap<&'a str, Count>;
 
+/// The inserts of batches.
+#[derive(Debug)]
+pub(super) struct Inserts {
+    /// Adds to the counts, and gives the sums.
+    add: Insert<account::Entity>,
+    secrets: Insert<secret::Entity>,
+    webhooks: Insert<webhook::Entity>,
+}
+
+impl Inserts {
+    pub(super) fn new() -> Self {
+        let sum = |column: account::Column| {
+            Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
+        };
+        let add = OnConflict::column(account::Column::Did)
+            .value(account::Column::Secrets, sum(account::Column::Secrets))
+            .value(account::Column::Webhooks, sum(account::Column::Webhooks))
+            .to_owned();
+        let new_name =
+            OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
+        let new_url = OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash])
+            .do_nothing()
+            .to_owned();
+        Self {
+            add: Insert::new(
+                add,
+                [account::Column::Did, account::Column::Secrets, account::Column::Webhooks],
+            ),
+            secrets: Insert::new(new_name, [secret::Column::Id]),
+            webhooks: Insert::new(new_url, [webhook::Column::Id]),
+        }
+    }
+}
+
 /// Writes `rows` in `transaction`; an outcome for each row, in their order.
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
+    inserts: &Inserts,
     limits: Limits,
     rows: &[&Row],
 ) -> Result<Vec<Outcome>, DbErr> {
@@ -73,11 +109,11 @@ pub(super) async fn write(
         }
     }
 
-    let before = lock_accounts(transaction, &asked).await?;
+    let before = lock_accounts(transaction, &inserts.add, &asked).await?;
     let room = |owner: &str| limits.secrets.saturating_sub(before[owner].secrets);
-    let secrets = insert_secrets(transaction, &secrets, room).await?;
+    let secrets = insert_secrets(transaction, &inserts.secrets, &secrets, room).await?;
     let room = |owner: &str| limits.webhooks.saturating_sub(before[owner].webhooks);
-    let webhooks = insert_webhooks(transaction, &webhooks, room).await?;
+    let webhooks = insert_webhooks(transaction, &inserts.webhooks, &webhooks, room).await?;
 
     // `lock_accounts` counted every row as one that stays.
     let stay = |settled: &Settled, owner| settled.stay.get(owner).copied().unwrap_or(0);
@@ -101,26 +137,16 @@ pub(super) async fn write(
 /// counts, and gives the counts as they were before.
 async fn lock_accounts<'a>(
     transaction: &DatabaseTransaction,
+    add: &Insert<account::Entity>,
     asked: &Counts<'a>,
 ) -> Result<Counts<'a>, DbErr> {
-    let sum = |column: account::Column| {
-        Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
-    };
-    let add = OnConflict::column(account::Column::Did)
-        .value(account::Column::Secrets, sum(account::Column::Secrets))
-        .value(account::Column::Webhooks, sum(account::Column::Webhooks))
-        .to_owned();
-    let rows = asked.iter().map(|(owner, count)| account_row(owner, *count));
-    let sums: BTreeMap<String, Count> = account::Entity::insert_many(rows.map(account::ActiveModel::from))
-        .on_conflict(add)
-        .exec_with_returning(transaction)
-        .await?
-        .into_iter()
-        .map(|account::Model { did, secrets, webhooks }| {
-            let count = Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() };
-            (did, count)
-        })
-        .collect();
+    let rows = asked.iter().map(|(owner, count)| account_row(owner, *count).into()).collect();
+    let mut sums: BTreeMap<String, Count> = BTreeMap::new();
+    for sum in add.run::<account::ActiveModel>(transaction, rows).await? {
+        let (did, secrets, webhooks): (String, i32, i32) =
+            (sum.try_get_by_index(0)?, sum.try_get_by_index(1)?, sum.try_get_by_index(2)?);
+        sums.insert(did, Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() });
+    }
     let mut before = Counts::new();
     for (owner, asked) in asked {
         let sum = sums.get(*owner).ok_or_else(|| DbErr::RecordNotFound("account".to_owned()))?;
@@ -162,6 +188,7 @@ fn account_row(owner: &str, count: Count) -> account::Model {
 
 async fn insert_secrets<'a>(
     transaction: &DatabaseTransaction,
+    insert: &Insert<secret::Entity>,
     rows: &[(usize, &'a secret::Model)],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr> {
@@ -169,14 +196,13 @@ async fn insert_secrets<'a>(
         .iter()
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: row.name.as_bytes() })
         .collect();
-    let models = rows.iter().map(|(_, row)| secret::ActiveModel::from((*row).clone()));
-    let once = OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
-    let insert = secret::Entity::insert_many(models).on_conflict(once);
-    insert_settled(transaction, insert, secret::Column::Id, &candidates, room).await
+    let models: Vec<secret::ActiveModel> = rows.iter().map(|(_, row)| (*row).clone().into()).collect();
+    insert_settled(transaction, insert, models, secret::Column::Id, &candidates, room).await
 }
 
 async fn insert_webhooks<'a>(
     transaction: &DatabaseTransaction,
+    insert: &Insert<webhook::Entity>,
     rows: &[(usize, &'a webhook::Model)],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr> {
@@ -190,35 +216,34 @@ async fn insert_webhooks<'a>(
         .iter()
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: &row.url_hash })
         .collect();
-    let models = rows.iter().map(|(_, row)| webhook::ActiveModel::from((*row).clone()));
-    let once =
-        OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash]).do_nothing().to_owned();
-    let insert = webhook::Entity::insert_many(models).on_conflict(once);
-    let mut settled = insert_settled(transaction, insert, webhook::Column::Id, &candidates, room).await?;
+    let models: Vec<webhook::ActiveModel> = rows.iter().map(|(_, row)| (*row).clone().into()).collect();
+    let mut settled =
+        insert_settled(transaction, insert, models, webhook::Column::Id, &candidates, room).await?;
     let unknown = unknown.into_iter().map(|(at, _)| (at, Outcome::UnknownSecret));
     settled.outcomes.extend(unknown);
     Ok(settled)
 }
 
-/// Runs `insert`, which inserts the `candidates` that do not exist, and takes those out again that are beyond the
-/// limit.
-async fn insert_settled<'a, A>(
+/// Inserts those of `models`, which are the `candidates`, that do not exist, and takes those out again that are beyond
+/// the limit.
+async fn insert_settled<'a, Row>(
     transaction: &DatabaseTransaction,
-    insert: InsertMany<A>,
-    id: <A::Entity as EntityTrait>::Column,
+    insert: &Insert<Row::Entity>,
+    models: Vec<Row>,
+    id: <Row::Entity as EntityTrait>::Column,
     candidates: &[Candidate<'a>],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr>
 where
-    A: ActiveModelTrait,
-    <A::Entity as EntityTrait>::Model: IntoActiveModel<A>,
-    <A::Entity as EntityTrait>::PrimaryKey: PrimaryKeyTrait<ValueType = Uuid>,
+    Row: ActiveModelTrait,
 {
-    let inserted: HashSet<Uuid> = insert.exec_with_returning_keys(transaction).await?.into_iter().collect();
+    let returned = insert.run(transaction, models).await?;
+    let inserted: HashSet<Uuid> =
+        returned.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
     let settled = settle(candidates, &inserted, room);
     if !settled.surplus.is_empty() {
         let surplus = id.is_in(settled.surplus.iter().copied());
-        A::Entity::delete_many().filter(surplus).exec(transaction).await?;
+        Row::Entity::delete_many().filter(surplus).exec(transaction).await?;
     }
     Ok(settled)
 }

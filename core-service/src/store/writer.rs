@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, Limits, Row};
+use super::batch::{self, Inserts, Limits, Row};
 use super::database::Database;
 use super::fault::Fault;
 use super::metrics::{self, WriterMetrics};
@@ -24,8 +24,7 @@ use crate::request_id::RequestId;
 
 /// Rows that may wait for a writer. More are refused.
 const QUEUE_ROWS: usize = 1024;
-/// Rows of one transaction. A webhook has 18 parameters: within SQLite's 32,766 for a statement and Postgres's
-/// 65,535.
+/// Rows of one transaction.
 const BATCH_ROWS: usize = 256;
 
 /// The way to the writing tasks.
@@ -53,10 +52,16 @@ impl Writer {
         let tasks = TaskTracker::new();
         let mut queues = Vec::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
+        let inserts = Arc::new(Inserts::new());
         for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
-            let batches = Batches { database: database.clone(), limits, metrics: Arc::clone(&metrics) };
+            let batches = Batches {
+                database: database.clone(),
+                inserts: Arc::clone(&inserts),
+                limits,
+                metrics: Arc::clone(&metrics),
+            };
             tasks.spawn(run(queue, batches, closing.clone()));
         }
         let looked_at = queues.clone();
@@ -131,8 +136,9 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
             continue;
         }
         let requests: Vec<RequestId> = batch.iter().map(|write| write.request.clone()).collect();
-        // In a task of its own, so that a panic costs this batch and not the writer.
-        if let Err(error) = tokio::spawn(batches.clone().write(batch)).await {
+        // In a task of its own, so that a panic costs this batch and not the writer. Its state is large, and is moved
+        // about while it is spawned, unless it is in a box.
+        if let Err(error) = tokio::spawn(Box::pin(batches.clone().write(batch))).await {
             tracing::error!(?requests, %error, "writing a batch panicked");
         }
     }
@@ -141,6 +147,7 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
 #[derive(Debug, Clone)]
 struct Batches {
     database: Database,
+    inserts: Arc<Inserts>,
     limits: Limits,
     metrics: Arc<WriterMetrics>,
 }
@@ -183,7 +190,7 @@ impl Batches {
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
             let transaction = transaction::begin(&self.database.writing).await?;
-            let outcomes = batch::write(&transaction, self.limits, &rows).await?;
+            let outcomes = batch::write(&transaction, &self.inserts, self.limits, &rows).await?;
             transaction::commit(transaction).await?;
             Ok(outcomes)
         });
