@@ -13,6 +13,11 @@ use crate::settings::WrongSettings;
 /// Whatever ends a command.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
+/// How many connections that have something to read are served before what that gave rise to: the calls to the
+/// core-service, say, of those requests. With all of them at once, the processes that work on the same requests would wait
+/// for each other by turns.
+const IO_EVENTS: usize = 16;
+
 /// The exit code for settings that do not fit, as clap's own for wrong usage.
 const WRONG_SETTINGS: u8 = 2;
 
@@ -28,7 +33,8 @@ pub fn settings(error: &WrongSettings) -> ExitCode {
 /// operating system lets it have. A failure is told on standard error with its whole chain; exit code 1.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_io_events_per_tick(IO_EVENTS).build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(error.into()),
