@@ -155,7 +155,10 @@ impl Connection {
         if let Some(ForRequest { request_id, traceparent }) = sent_for {
             let sent = [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)];
             for (key, value) in sent {
-                if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                let value: Option<MetadataValue<Ascii>> = value.and_then(|value| value.parse().ok());
+                if let Some(mut value) = value {
+                    // It never comes again: HPACK need not remember it.
+                    value.set_sensitive(true);
                     metadata.insert(key, value);
                 }
             }

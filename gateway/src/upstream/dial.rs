@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper::client::conn::http2;
-use hyper::rt::{Read, Write};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::{Executor, Read, Write};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use process::exit::chain;
 use process::settings::CoreToken;
 use rustls::pki_types::ServerName;
@@ -42,6 +42,20 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
 
 /// Runs a connection. It ends with the connection, or once that takes no more calls.
 pub(super) type Driver = JoinHandle<()>;
+
+/// Spawns what hyper does for a call: two futures, each of which has room for a whole connection. Tokio moves a future
+/// several times while it spawns it; in a box it stays where it is.
+#[derive(Clone, Copy)]
+struct Boxing;
+
+impl<F> Executor<F> for Boxing
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::spawn(Box::pin(future));
+    }
+}
 
 /// Connects to the core-service at an address; the name in TLS and requests is that of the URL.
 pub(super) struct Dialer {
@@ -155,7 +169,7 @@ impl Dialer {
     where
         T: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, connection) = http2::Builder::new(Boxing)
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_LIMIT)

@@ -14,6 +14,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method as Verb, Response, StatusCode};
 use process::shutdown::Shutdown;
 use tokio::time::Instant;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
@@ -55,9 +56,13 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Te
         .fallback(serve)
         .with_state(Arc::new(xrpc))
         .merge(own_routes)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors())
-        .layer(from_fn_with_state(Arc::new(teller), telemetry::tell))
+        // Together: the router would put each of them into a box of its own for every request.
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Arc::new(teller), telemetry::tell))
+                .layer(cors())
+                .layer(CatchPanicLayer::custom(panicked)),
+        )
 }
 
 fn cors() -> CorsLayer {

@@ -83,6 +83,23 @@ fn duplicates() {
     }
 }
 
+#[test]
+fn other_claims_may_be_anything() {
+    let issuer = issuer();
+    let claims = issuer.claims().to_string();
+    let claims = claims.trim_end_matches('}');
+    for other in
+        ["null", "true", "1.5", "-1e9", "18446744073709551615", r#""\u00e9""#, r#"[[],{"a":[1]}]"#, "{}"]
+    {
+        let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{other}}}"#));
+        assert!(Token::parse(&token).is_ok(), "{other}");
+    }
+    for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud800""#, r#"{"a"}"#] {
+        let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{broken}}}"#));
+        assert_eq!(refusal(&token), Refusal::ClaimsNotJson, "{broken}");
+    }
+}
+
 /// What the reference implementation's `createServiceJwt` writes: with `jti`, in this order, and no `kid`.
 #[test]
 fn token_of_the_reference_implementation() {
