@@ -80,7 +80,7 @@ impl Two {
 /// Asserts that `made` answers are successes and all others this error.
 fn so_many(answers: &[Answer], made: usize, otherwise: &str) {
     let (ok, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
-    assert_eq!(ok.len(), made);
+    assert_eq!(ok.len(), made, "{refused:?}");
     for answer in refused {
         answer.error(400, otherwise);
     }
