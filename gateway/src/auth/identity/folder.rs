@@ -37,7 +37,7 @@ struct Shared {
     listing: Mutex<Vec<Entry>>,
     /// When they were listed last, in milliseconds since 1970.
     listed_ms: AtomicI64,
-    /// When the folders themselves changed, as of that listing.
+    /// When the folders themselves had changed, as of the index: who finds it the same may rely on the index.
     changed: ArcSwap<Vec<Option<SystemTime>>>,
 }
 
@@ -93,26 +93,15 @@ impl Shared {
     /// Lists the folders, and reads the files when the listing is another than before.
     fn read_again(&self) {
         let mut known = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the listing: a file that comes after this is seen the next time.
-        self.changed.store(Arc::new(self.changes()));
+        // Asked before the listing, so that a file that comes later is seen the next time; told after the index is there,
+        // so that until then everybody else who misses a DID waits here.
+        let changed = self.changes();
         let listing = self.list();
-        if *known == listing {
-            return;
+        if *known != listing {
+            self.index.store(Arc::new(indexed(&listing)));
+            *known = listing;
         }
-        let mut index = Index::new();
-        for Entry { path, .. } in &listing {
-            match read(path) {
-                Ok(document) => {
-                    let key = document.signing_key();
-                    index.entry(document.id).or_insert(key);
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a DID document was left out");
-                }
-            }
-        }
-        self.index.store(Arc::new(index));
-        *known = listing;
+        self.changed.store(Arc::new(changed));
     }
 
     fn changes(&self) -> Vec<Option<SystemTime>> {
@@ -143,6 +132,23 @@ impl Shared {
         }
         listing
     }
+}
+
+/// What the files say, of which the earlier ones win.
+fn indexed(listing: &[Entry]) -> Index {
+    let mut index = Index::new();
+    for Entry { path, .. } in listing {
+        match read(path) {
+            Ok(document) => {
+                let key = document.signing_key();
+                index.entry(document.id).or_insert(key);
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a DID document was left out");
+            }
+        }
+    }
+    index
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<Entry>> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -104,4 +105,22 @@ async fn folder_that_comes_later() {
     fs::create_dir(&folder).unwrap();
     write(&folder, "a.json", &issuer(1).document());
     assert_eq!(key(&folders, 1_000).await, found(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn added_document_is_seen_by_all_who_ask_at_once() {
+    let folder = TempDir::new().unwrap();
+    let mut other = issuer(2).document();
+    other["id"] = "did:plc:other".into();
+    for number in 2..256 {
+        write(folder.path(), &format!("{number}.json"), &other);
+    }
+    let folders = open(&[&folder]);
+    write(folder.path(), "1.json", &issuer(1).document());
+    // The first who asks reads, which takes a while; who asks meanwhile may not go by what was there before.
+    let asking = (0..64).map(|_| async {
+        tokio::task::yield_now().await;
+        key(&folders, 0).await
+    });
+    assert_eq!(join_all(asking).await, vec![found(1); 64]);
 }
