@@ -9,3 +9,4 @@ pub(crate) mod encode;
 mod path;
 #[cfg(test)]
 mod round_trip;
+pub(crate) mod wire;

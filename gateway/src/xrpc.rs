@@ -147,7 +147,7 @@ impl Xrpc {
             }
             error
         })?;
-        encode::json(method, answer).map_err(|error| {
+        encode::json(method, &answer).map_err(|error| {
             let causes = chain(&error);
             tracing::error!(request_id = access.request_id, causes, "the core-service's answer is no output");
             XrpcError::fixed(Wide::InternalServerError)

@@ -1,37 +1,42 @@
-//! A lexicon's default, as the value that the proto field will hold.
-
-use prost_reflect::Value;
+//! A lexicon's default, as the proto field that will hold it.
 
 use super::shape::Shape;
 use crate::lexicon::schema::{Boolean, Integer, Schema, Text};
 use crate::transcode::datetime;
+use crate::transcode::wire::Slot;
 
-/// The default of `schema`, if it has one; `Err` says what is wrong with it, as the end of a sentence.
-pub(super) fn value(schema: &Schema, shape: &Shape) -> Result<Option<Value>, &'static str> {
+/// The field `number` with the default of `schema`, as it is on the wire, if there is one; `Err` says what is wrong with
+/// it, as the end of a sentence.
+pub(super) fn encoded(
+    schema: &Schema,
+    shape: &Shape,
+    number: u32,
+) -> Result<Option<Box<[u8]>>, &'static str> {
+    let mut bytes = Vec::new();
+    let slot = Slot::new(number, &mut bytes);
     match (schema, shape) {
         (Schema::String(text), Shape::Text) => {
-            Ok(string(text)?.map(|default| Value::String(default.to_owned())))
-        }
-        (Schema::String(text), Shape::Datetime(timestamp)) => {
             let Some(default) = string(text)? else { return Ok(None) };
-            match datetime::read(default, timestamp) {
-                Some(message) => Ok(Some(Value::Message(message))),
-                None => Err("is no datetime"),
-            }
+            slot.text(default);
         }
-        (Schema::Integer(integer), Shape::Integer(width)) => {
-            let Some(default) = number(integer)? else { return Ok(None) };
-            match width.hold(default) {
-                Some(value) => Ok(Some(value)),
-                None => Err("does not fit the type of the proto field"),
-            }
+        (Schema::String(text), Shape::Datetime) => {
+            let Some(default) = string(text)? else { return Ok(None) };
+            slot.message(&datetime::read(default).ok_or("is no datetime")?);
         }
-        (Schema::Boolean(Boolean { constant, default }), Shape::Boolean) => match (constant, default) {
-            (Some(constant), Some(default)) if constant != default => Err("is not the one value there is"),
-            _ => Ok(default.map(Value::Bool)),
-        },
-        _ => Ok(None),
+        (Schema::Integer(integer), Shape::Integer(kind)) => {
+            let Some(default) = number_of(integer)? else { return Ok(None) };
+            slot.integer(*kind, default).map_err(|_| "does not fit the type of the proto field")?;
+        }
+        (Schema::Boolean(Boolean { constant, default }), Shape::Boolean) => {
+            let Some(default) = *default else { return Ok(None) };
+            if constant.is_some_and(|constant| constant != default) {
+                return Err("is not the one value there is");
+            }
+            slot.boolean(default);
+        }
+        _ => return Ok(None),
     }
+    Ok(Some(bytes.into()))
 }
 
 fn string(text: &Text) -> Result<Option<&str>, &'static str> {
@@ -50,7 +55,7 @@ fn string(text: &Text) -> Result<Option<&str>, &'static str> {
     Ok(Some(default))
 }
 
-fn number(integer: &Integer) -> Result<Option<i64>, &'static str> {
+fn number_of(integer: &Integer) -> Result<Option<i64>, &'static str> {
     let Integer { minimum, maximum, values, default } = integer;
     let Some(default) = *default else { return Ok(None) };
     if minimum.is_some_and(|minimum| default < minimum) {

@@ -1,12 +1,9 @@
-//! What drives the decoder and the encoder: a lexicon's objects, with the descriptors of the proto fields that
-//! carry them already looked up.
-
-use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
+//! What drives the decoder and the encoder: a lexicon's objects, with what they need to know of the proto fields that
+//! carry them.
 
 /// A lexicon object and the message that carries it.
 #[derive(Debug)]
 pub(crate) struct Object {
-    pub(crate) descriptor: MessageDescriptor,
     /// In the lexicon's order.
     pub(crate) fields: Vec<Field>,
     /// Indexes into `fields`, ordered by name.
@@ -14,10 +11,10 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    pub(super) fn new(descriptor: MessageDescriptor, fields: Vec<Field>) -> Self {
+    pub(super) fn new(fields: Vec<Field>) -> Self {
         let mut by_name: Vec<usize> = (0..fields.len()).collect();
         by_name.sort_by(|left, right| fields[*left].name.cmp(&fields[*right].name));
-        Self { descriptor, fields, by_name }
+        Self { fields, by_name }
     }
 
     /// The index in `fields` of the field that the lexicon calls `name`.
@@ -51,13 +48,16 @@ impl ObjectId {
 pub(crate) struct Field {
     /// As the lexicon calls it.
     pub(crate) name: Box<str>,
-    pub(crate) descriptor: FieldDescriptor,
+    /// What the proto calls the field.
+    pub(crate) proto_name: Box<str>,
+    /// The number of the proto field.
+    pub(crate) number: u32,
     pub(crate) required: bool,
     /// Whether the proto field knows absent from zero.
     pub(crate) presence: bool,
     pub(crate) shape: Shape,
-    /// What an absent field of a request is filled with.
-    pub(crate) default: Option<Value>,
+    /// What an absent field of a request is filled with: the field as it is on the wire.
+    pub(crate) default: Option<Box<[u8]>>,
 }
 
 /// The type of a value, on both sides.
@@ -65,31 +65,25 @@ pub(crate) struct Field {
 pub(crate) enum Shape {
     Text,
     /// A lexicon integer in one of the proto's integer types.
-    Integer(Width),
+    Integer(Integer),
     Boolean,
-    /// RFC 3339 text in a `google.protobuf.Timestamp`, whose descriptor this is.
-    Datetime(MessageDescriptor),
+    /// RFC 3339 text in a `google.protobuf.Timestamp`.
+    Datetime,
     Object(ObjectId),
     List(Box<Shape>),
 }
 
-/// How a proto field holds an integer.
+/// The integer types of a proto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Width {
-    I32,
-    I64,
-    U32,
-    U64,
-}
-
-impl Width {
-    /// `number` as a value of this type; `None` when it does not fit.
-    pub(crate) fn hold(self, number: i64) -> Option<Value> {
-        match self {
-            Width::I32 => i32::try_from(number).ok().map(Value::I32),
-            Width::I64 => Some(Value::I64(number)),
-            Width::U32 => u32::try_from(number).ok().map(Value::U32),
-            Width::U64 => u64::try_from(number).ok().map(Value::U64),
-        }
-    }
+pub(crate) enum Integer {
+    Int32,
+    Int64,
+    Uint32,
+    Uint64,
+    Sint32,
+    Sint64,
+    Fixed32,
+    Fixed64,
+    Sfixed32,
+    Sfixed64,
 }

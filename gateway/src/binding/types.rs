@@ -2,7 +2,7 @@
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use super::shape::{Shape, Width};
+use super::shape::{Integer, Shape};
 use crate::lexicon::schema::Schema;
 
 /// The shape of a scalar, when the proto's type carries the lexicon's.
@@ -11,9 +11,9 @@ pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
         (Schema::String(_), Kind::String) => Some(Shape::Text),
         (Schema::String(text), Kind::Message(message)) => {
             let datetime = text.format.as_deref() == Some("datetime") && is_timestamp(message);
-            datetime.then(|| Shape::Datetime(message.clone()))
+            datetime.then_some(Shape::Datetime)
         }
-        (Schema::Integer(_), kind) => width(kind).map(Shape::Integer),
+        (Schema::Integer(_), kind) => integer(kind).map(Shape::Integer),
         (Schema::Boolean(_), Kind::Bool) => Some(Shape::Boolean),
         _ => None,
     }
@@ -52,12 +52,18 @@ fn is_timestamp(message: &MessageDescriptor) -> bool {
     message.full_name() == "google.protobuf.Timestamp" && holds(1, Kind::Int64) && holds(2, Kind::Int32)
 }
 
-fn width(kind: &Kind) -> Option<Width> {
+fn integer(kind: &Kind) -> Option<Integer> {
     match kind {
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Some(Width::I32),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Some(Width::I64),
-        Kind::Uint32 | Kind::Fixed32 => Some(Width::U32),
-        Kind::Uint64 | Kind::Fixed64 => Some(Width::U64),
+        Kind::Int32 => Some(Integer::Int32),
+        Kind::Int64 => Some(Integer::Int64),
+        Kind::Uint32 => Some(Integer::Uint32),
+        Kind::Uint64 => Some(Integer::Uint64),
+        Kind::Sint32 => Some(Integer::Sint32),
+        Kind::Sint64 => Some(Integer::Sint64),
+        Kind::Fixed32 => Some(Integer::Fixed32),
+        Kind::Fixed64 => Some(Integer::Fixed64),
+        Kind::Sfixed32 => Some(Integer::Sfixed32),
+        Kind::Sfixed64 => Some(Integer::Sfixed64),
         Kind::Double
         | Kind::Float
         | Kind::Bool
@@ -88,6 +94,7 @@ pub(super) fn lexicon_name(schema: &Schema) -> String {
 pub(super) fn proto_name(field: &FieldDescriptor) -> String {
     let kind = match field.kind() {
         Kind::Message(_) if field.is_map() => return "map".to_owned(),
+        Kind::Message(message) if field.is_group() => format!("group {}", message.full_name()),
         Kind::Message(message) => message.full_name().to_owned(),
         Kind::Enum(values) => format!("enum {}", values.full_name()),
         scalar => format!("{scalar:?}").to_lowercase(),

@@ -2,13 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
+use prost::Message as _;
 use prost_types::Timestamp;
 use shrike::syntax::Datetime;
-
-/// `seconds` and `nanos` of a Timestamp.
-const SECONDS: u32 = 1;
-const NANOS: u32 = 2;
 
 /// What a Timestamp may hold: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 const VALID_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -16,25 +12,18 @@ const VALID_NANOS: RangeInclusive<i32> = 0..=999_999_999;
 
 const NANOS_PER_MILLISECOND: i32 = 1_000_000;
 
-/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into a message that
-/// `descriptor` describes. `None` for any other text, days that no month has, and what a Timestamp can't hold.
-pub(crate) fn read(text: &str, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
+/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into an encoded Timestamp. `None`
+/// for any other text, days that no month has, and what a Timestamp can't hold.
+pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
     // shrike knows the grammar, prost the calendar.
     Datetime::parse(text).ok()?;
-    let Timestamp { seconds, nanos } = text.parse().ok()?;
-    if !VALID_SECONDS.contains(&seconds) {
-        return None;
-    }
-    let mut message = DynamicMessage::new(descriptor.clone());
-    message.set_field_by_number(SECONDS, Value::I64(seconds));
-    message.set_field_by_number(NANOS, Value::I32(nanos));
-    Some(message)
+    let timestamp: Timestamp = text.parse().ok()?;
+    VALID_SECONDS.contains(&timestamp.seconds).then(|| timestamp.encode_to_vec())
 }
 
 /// Writes a Timestamp in UTC, milliseconds, `Z`. `None` for one out of its range.
-pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
-    let seconds = message.get_field_by_number(SECONDS)?.as_i64()?;
-    let nanos = message.get_field_by_number(NANOS)?.as_i32()?;
+pub(crate) fn write(timestamp: Timestamp) -> Option<String> {
+    let Timestamp { seconds, nanos } = timestamp;
     if !VALID_SECONDS.contains(&seconds) || !VALID_NANOS.contains(&nanos) {
         return None;
     }
@@ -45,20 +34,15 @@ pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
-
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-    use prost_reflect::{DescriptorPool, MessageDescriptor};
+    use prost::Message as _;
+    use prost_types::Timestamp;
 
     use super::{read, write};
 
-    static TIMESTAMP: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).expect("descriptors decode");
-        pool.get_message_by_name("google.protobuf.Timestamp").expect("a timestamp")
-    });
-
     fn normalised(text: &str) -> Option<String> {
-        read(text, &TIMESTAMP).map(|message| write(&message).expect("what was read can be written"))
+        let timestamp = Timestamp::decode(&*read(text)?).expect("an encoded timestamp");
+        Some(write(timestamp).expect("what was read can be written"))
     }
 
     #[test]

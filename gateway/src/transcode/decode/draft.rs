@@ -2,45 +2,36 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, Kind, Value};
+use prost_types::FieldMask;
 
 use super::DecodeError;
 use crate::binding::Method;
 use crate::binding::shape::Object;
 use crate::transcode::path::Path;
-
-/// The number of `google.protobuf.FieldMask.paths`.
-const FIELD_MASK_PATHS: u32 = 1;
+use crate::transcode::wire::Slot;
 
 /// A message of which some fields were given.
 pub(super) struct Draft<'m> {
     pub(super) object: &'m Object,
-    message: DynamicMessage,
+    /// Encoded, in the order in which they were given.
+    message: Vec<u8>,
     /// Which of the object's fields were given.
     given: Vec<bool>,
 }
 
 impl<'m> Draft<'m> {
     pub(super) fn new(object: &'m Object) -> Self {
-        let message = DynamicMessage::new(object.descriptor.clone());
-        Self { object, message, given: vec![false; object.fields.len()] }
+        Self { object, message: Vec::new(), given: vec![false; object.fields.len()] }
     }
 
     pub(super) fn is_given(&self, index: usize) -> bool {
         self.given[index]
     }
 
-    /// Takes the value of the field at `index`.
-    pub(super) fn set(&mut self, index: usize, value: Value) {
+    /// Where the value of the field at `index` goes, or one more element of that list.
+    pub(super) fn give(&mut self, index: usize) -> Slot<'_> {
         self.given[index] = true;
-        self.message.set_field(&self.object.fields[index].descriptor, value);
-    }
-
-    /// Adds an element to the list at `index`.
-    pub(super) fn push(&mut self, index: usize, element: Value) {
-        self.given[index] = true;
-        let list = self.message.get_field_mut(&self.object.fields[index].descriptor);
-        list.as_list_mut().expect("binding gave a list shape to a repeated field").push(element);
+        Slot::new(self.object.fields[index].number, &mut self.message)
     }
 
     /// Fills in the defaults of absent fields. Afterwards every required field is there.
@@ -48,7 +39,7 @@ impl<'m> Draft<'m> {
         for (field, given) in self.object.fields.iter().zip(&self.given) {
             match &field.default {
                 _ if *given => {}
-                Some(default) => self.message.set_field(&field.descriptor, default.clone()),
+                Some(default) => self.message.extend_from_slice(default),
                 None if field.required => return Err(DecodeError::at(&path.name(&field.name), "required")),
                 None => {}
             }
@@ -56,26 +47,22 @@ impl<'m> Draft<'m> {
         Ok(())
     }
 
-    /// The message, as the value of a field.
-    pub(super) fn into_value(self) -> Value {
-        Value::Message(self.message)
+    /// Puts the message into a field of another.
+    pub(super) fn put(&self, slot: Slot<'_>) {
+        slot.message(&self.message);
     }
 
     /// The encoded message, as the request of `method`: with the fields that the gateway fills in.
     pub(super) fn into_request(mut self, method: &Method, caller: &str) -> Bytes {
         let request = method.request();
-        if let Some(field) = &request.caller {
-            self.message.set_field(field, Value::String(caller.to_owned()));
+        if let Some(number) = request.caller {
+            Slot::new(number, &mut self.message).text(caller);
         }
-        if let Some(field) = &request.presence
-            && let Kind::Message(mask) = field.kind()
-        {
+        if let Some(number) = request.presence {
             let fields = self.object.fields.iter().zip(&self.given).filter(|(_, given)| **given);
-            let paths = fields.map(|(field, _)| Value::String(field.descriptor.name().to_owned())).collect();
-            let mut mask = DynamicMessage::new(mask);
-            mask.set_field_by_number(FIELD_MASK_PATHS, Value::List(paths));
-            self.message.set_field(field, Value::Message(mask));
+            let paths = fields.map(|(field, _)| field.proto_name.to_string()).collect();
+            Slot::new(number, &mut self.message).message(&FieldMask { paths }.encode_to_vec());
         }
-        self.message.encode_to_vec().into()
+        self.message.into()
     }
 }

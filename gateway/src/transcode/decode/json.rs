@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use prost_reflect::Value;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
@@ -17,6 +16,7 @@ use super::scan::{self, Flaw, MAX_DEPTH};
 use crate::binding::Method;
 use crate::binding::shape::{Object, ObjectId, Shape};
 use crate::transcode::path::Path;
+use crate::transcode::wire::Slot;
 
 const GIVEN_TWICE: Broken = "given twice";
 
@@ -119,8 +119,8 @@ impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
             if draft.is_given(index) {
                 return Err(context.refuse(&path, GIVEN_TWICE));
             }
-            let value = map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape })?;
-            draft.set(index, value);
+            let slot = draft.give(index);
+            map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape, slot })?;
         }
         if let Err(refusal) = draft.complete(path) {
             context.refusal.borrow_mut().get_or_insert(refusal);
@@ -160,58 +160,69 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
+/// Reads a value, and puts it where it goes.
 struct ValueSeed<'a, 'm> {
     context: &'a Context<'m>,
     path: &'a Path<'a>,
     shape: &'m Shape,
-}
-
-impl ValueSeed<'_, '_> {
-    /// `decoded`, or the refusal of what stands here.
-    fn settle<E: de::Error>(self, decoded: Result<Value, Broken>) -> Result<Value, E> {
-        decoded.map_err(|rule| self.context.refuse(self.path, rule))
-    }
-
-    /// Asks the parser for a `T`; anything else breaks the rule `otherwise`.
-    fn read<'de, T, D>(self, deserializer: D, otherwise: Broken) -> Result<T, D::Error>
-    where
-        T: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        T::deserialize(deserializer).inspect_err(|_| self.context.note(self.path, otherwise))
-    }
+    slot: Slot<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
-    type Value = Value;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let Self { context, path, shape } = self;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self { context, path, shape, slot } = self;
         match shape {
             Shape::Text => {
-                let text = self.read(deserializer, scalar::EXPECTED_STRING)?;
-                self.settle(scalar::text(text))
+                let visitor = TextVisitor { context, path, read: |text: &str| scalar::text(text, slot) };
+                let result = deserializer.deserialize_str(visitor);
+                result.inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
             }
-            Shape::Integer(width) => {
+            Shape::Integer(integer) => {
                 // As it is spelled: a parsed number has forgotten whether it was 1, 1.0 or 1e0.
                 let spelling = <&RawValue>::deserialize(deserializer)?;
-                self.settle(scalar::integer(spelling.get(), *width))
+                let read = scalar::integer(spelling.get(), *integer, slot);
+                read.map_err(|rule| context.refuse(path, rule))
             }
-            Shape::Boolean => self.read(deserializer, scalar::EXPECTED_BOOLEAN).map(Value::Bool),
-            Shape::Datetime(timestamp) => {
-                let text: String = self.read(deserializer, scalar::EXPECTED_STRING)?;
-                self.settle(scalar::datetime(&text, timestamp))
+            Shape::Boolean => {
+                let result = bool::deserialize(deserializer).map(|value| slot.boolean(value));
+                result.inspect_err(|_| context.note(path, scalar::EXPECTED_BOOLEAN))
+            }
+            Shape::Datetime => {
+                let visitor = TextVisitor { context, path, read: |text: &str| scalar::datetime(text, slot) };
+                let result = deserializer.deserialize_str(visitor);
+                result.inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
             }
             Shape::Object(id) => {
-                ObjectSeed { context, path, id: *id }.deserialize(deserializer).map(Draft::into_value)
+                let draft = ObjectSeed { context, path, id: *id }.deserialize(deserializer)?;
+                draft.put(slot);
+                Ok(())
             }
             Shape::List(items) => {
-                let visitor = ListVisitor { context, path, items };
-                let list = deserializer.deserialize_seq(visitor);
-                list.map(Value::List).inspect_err(|_| context.note(path, "expected an array"))
+                let result = deserializer.deserialize_seq(ListVisitor { context, path, items, slot });
+                result.inspect_err(|_| context.note(path, "expected an array"))
             }
         }
+    }
+}
+
+/// Gives a string to `read`.
+struct TextVisitor<'a, 'm, Read> {
+    context: &'a Context<'m>,
+    path: &'a Path<'a>,
+    read: Read,
+}
+
+impl<Read: FnOnce(&str) -> Result<(), Broken>> Visitor<'_> for TextVisitor<'_, '_, Read> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        (self.read)(text).map_err(|rule| self.context.refuse(self.path, rule))
     }
 }
 
@@ -219,23 +230,25 @@ struct ListVisitor<'a, 'm> {
     context: &'a Context<'m>,
     path: &'a Path<'a>,
     items: &'m Shape,
+    slot: Slot<'a>,
 }
 
 impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
-    type Value = Vec<Value>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Value>, A::Error> {
-        let Self { context, path, items } = self;
-        let mut list = Vec::new();
-        loop {
-            let path = path.index(list.len());
-            let seed = ValueSeed { context, path: &path, shape: items };
-            let Some(value) = sequence.next_element_seed(seed)? else { return Ok(list) };
-            list.push(value);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        let Self { context, path, items, mut slot } = self;
+        for index in 0.. {
+            let path = path.index(index);
+            let seed = ValueSeed { context, path: &path, shape: items, slot: slot.next() };
+            if sequence.next_element_seed(seed)?.is_none() {
+                break;
+            }
         }
+        Ok(())
     }
 }

@@ -3,14 +3,38 @@
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use prost_types::Timestamp;
 
 use super::{EncodeError, json};
 use crate::binding::Method;
-use crate::binding::fixture::method;
+use crate::binding::fixture::{descriptors, method};
+
+const PROTO: &str = r#"
+    service Things {
+      rpc Get(None) returns (View) { option (xrpc.v1.method) = { nsid: "com.example.get" }; }
+    }
+    message View {
+      string name = 1;
+      repeated string tags = 2;
+      google.protobuf.Timestamp at = 3;
+      int32 count = 4;
+      bool on = 5;
+      optional string sure = 6;
+      optional uint64 big = 7;
+      optional sint64 small = 8;
+      optional bool off = 9;
+      optional string note = 10;
+      repeated google.protobuf.Timestamp times = 11;
+      repeated Part parts = 12;
+      Part part = 13;
+    }
+    message Part { google.protobuf.Timestamp at = 1; }
+    message None {}
+    "#;
+
+static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| descriptors(PROTO));
 
 static GET: LazyLock<Arc<Method>> = LazyLock::new(|| {
     method(
@@ -36,50 +60,30 @@ static GET: LazyLock<Arc<Method>> = LazyLock::new(|| {
             "part": {"type": "object", "required": ["at"], "properties": {"at": {"type": "string", "format": "datetime"}}}
             }"##,
         )],
-        r#"
-        service Things {
-          rpc Get(None) returns (View) { option (xrpc.v1.method) = { nsid: "com.example.get" }; }
-        }
-        message View {
-          string name = 1;
-          repeated string tags = 2;
-          google.protobuf.Timestamp at = 3;
-          int32 count = 4;
-          bool on = 5;
-          optional string sure = 6;
-          optional uint64 big = 7;
-          optional sint64 small = 8;
-          optional bool off = 9;
-          optional string note = 10;
-          repeated google.protobuf.Timestamp times = 11;
-          repeated Part parts = 12;
-          Part part = 13;
-        }
-        message Part { google.protobuf.Timestamp at = 1; }
-        message None {}
-        "#,
+        PROTO,
     )
 });
 
+fn message(name: &str) -> DynamicMessage {
+    DynamicMessage::new(MESSAGES.get_message_by_name(name).expect("a message"))
+}
+
 /// A `View` with its required fields, all zero or empty.
 fn view() -> DynamicMessage {
-    let mut view = DynamicMessage::new(GET.response().expect("an output").descriptor.clone());
+    let mut view = message("made.up.View");
     view.set_field_by_name("at", time(0, 0));
     view.set_field_by_name("sure", Value::String(String::new()));
     view
 }
 
 fn time(seconds: i64, nanos: i32) -> Value {
-    let pool = GET.response().expect("an output").descriptor.parent_pool().clone();
-    let descriptor = pool.get_message_by_name("google.protobuf.Timestamp").expect("a timestamp");
-    let mut message = DynamicMessage::new(descriptor);
+    let mut message = message("google.protobuf.Timestamp");
     message.transcode_from(&Timestamp { seconds, nanos }).expect("a timestamp");
     Value::Message(message)
 }
 
 fn part(fields: &[(&str, Value)]) -> Value {
-    let pool = GET.response().expect("an output").descriptor.parent_pool().clone();
-    let mut message = DynamicMessage::new(pool.get_message_by_name("made.up.Part").expect("a part"));
+    let mut message = message("made.up.Part");
     for (name, value) in fields {
         message.set_field_by_name(name, value.clone());
     }
@@ -87,7 +91,7 @@ fn part(fields: &[(&str, Value)]) -> Value {
 }
 
 fn encode(message: &DynamicMessage) -> Result<String, EncodeError> {
-    json(&GET, message.encode_to_vec().into()).map(|body| String::from_utf8(body).expect("UTF-8"))
+    json(&GET, &message.encode_to_vec()).map(|body| String::from_utf8(body).expect("UTF-8"))
 }
 
 fn refusal(message: &DynamicMessage) -> String {
@@ -203,7 +207,7 @@ fn time_beyond_a_timestamp() {
 
 #[test]
 fn bytes_that_are_no_message() {
-    let error = json(&GET, Bytes::from_static(b"\xff")).expect_err("refused");
+    let error = json(&GET, b"\xff").expect_err("refused");
     assert_eq!(error.to_string(), "the answer is no message of its type");
     assert!(error.source().is_some());
 }
@@ -212,10 +216,7 @@ fn bytes_that_are_no_message() {
 fn unknown_proto_fields_are_ignored() {
     let mut bytes = view().encode_to_vec();
     bytes.extend_from_slice(b"\xa2\x06\x03new");
-    assert_eq!(
-        json(&GET, bytes.into()).expect("fits"),
-        json(&GET, view().encode_to_vec().into()).expect("fits")
-    );
+    assert_eq!(json(&GET, &bytes).expect("fits"), json(&GET, &view().encode_to_vec()).expect("fits"));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn no_output_is_an_empty_body() {
         message None {}
         "#,
     );
-    assert_eq!(json(&method, Bytes::from_static(b"\x0a\x01a")).expect("fits"), b"");
+    assert_eq!(json(&method, b"\x0a\x01a").expect("fits"), b"");
 }
 
 #[test]
@@ -246,5 +247,5 @@ fn empty_object_is_no_empty_body() {
         message None {}
         "#,
     );
-    assert_eq!(json(&method, Bytes::new()).expect("fits"), b"{}");
+    assert_eq!(json(&method, b"").expect("fits"), b"{}");
 }

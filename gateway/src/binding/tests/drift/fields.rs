@@ -1,6 +1,10 @@
 //! Drift between the fields of an object and those of a message.
 
+use prost_reflect::DescriptorPool;
+
 use super::{NSID, drift, rpc};
+use crate::binding::bind;
+use crate::binding::fixture::{descriptors, lexicons};
 
 /// The drift of an input of one property `a`, optional unless `required`, and one field of the request.
 fn of_property(schema: &str, required: bool, field: &str) -> Vec<String> {
@@ -231,4 +235,21 @@ fn nullable() {
         drift(&[(NSID, defs)], &rpc("message Request { string a = 1; } message Response {}")),
         ["com.example.put: input.a: nullable is not served"]
     );
+}
+
+#[test]
+fn group() {
+    let defs = r#"{"main": {"type": "procedure", "input": {"encoding": "application/json",
+        "schema": {"type": "object", "properties": {"a": {"type": "object"}}}}}}"#;
+    let pool = descriptors(&rpc("message Request { Other a = 1; } message Response {} message Other {}"));
+    // What only older protos can write: the type of the field, before the name of its message, is a group.
+    let mut files = pool.encode_to_vec();
+    let message = b"\x28\x0b\x32\x0e.made.up.Other";
+    let at = files.windows(message.len()).position(|bytes| bytes == message).expect("the field");
+    files[at + 1] = 10;
+    let pool = DescriptorPool::decode(&*files).expect("descriptors");
+    let drift = bind(&lexicons(&[(NSID, defs)]), &pool).expect_err("drift");
+    let expected =
+        "com.example.put: input.a: object can't be carried by group made.up.Other: `made.up.Request.a`";
+    assert_eq!(drift.to_string(), expected);
 }

@@ -3,12 +3,30 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 
 use super::{field, strings};
 use crate::binding::Method;
-use crate::binding::fixture::method;
+use crate::binding::fixture::{descriptors, method};
 use crate::transcode::decode::query;
+
+const PROTO: &str = r#"
+    service Things {
+      rpc List(Request) returns (None) { option (xrpc.v1.method) = { nsid: "com.example.list" }; }
+    }
+    message Request {
+      string who = 1 [(xrpc.v1.role) = CALLER];
+      string id = 2;
+      optional int32 limit = 3;
+      optional bool active = 4;
+      google.protobuf.Timestamp since = 5;
+      repeated string tags = 6;
+      repeated int64 numbers = 7;
+    }
+    message None {}
+    "#;
+
+static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| descriptors(PROTO));
 
 static LIST: LazyLock<Arc<Method>> = LazyLock::new(|| {
     method(
@@ -23,27 +41,13 @@ static LIST: LazyLock<Arc<Method>> = LazyLock::new(|| {
                 "numbers": {"type": "array", "items": {"type": "integer"}}
             }}}}"#,
         )],
-        r#"
-        service Things {
-          rpc List(Request) returns (None) { option (xrpc.v1.method) = { nsid: "com.example.list" }; }
-        }
-        message Request {
-          string who = 1 [(xrpc.v1.role) = CALLER];
-          string id = 2;
-          optional int32 limit = 3;
-          optional bool active = 4;
-          google.protobuf.Timestamp since = 5;
-          repeated string tags = 6;
-          repeated int64 numbers = 7;
-        }
-        message None {}
-        "#,
+        PROTO,
     )
 });
 
 fn decode(text: Option<&str>) -> Result<DynamicMessage, String> {
     let request = query(&LIST, text, "did:plc:caller").map_err(|error| error.to_string())?;
-    let descriptor = LIST.object(LIST.request().object).descriptor.clone();
+    let descriptor = MESSAGES.get_message_by_name("made.up.Request").expect("a request");
     Ok(DynamicMessage::decode(descriptor, request).expect("an encoded request"))
 }
 
