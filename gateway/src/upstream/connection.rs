@@ -7,6 +7,7 @@ use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -147,7 +148,8 @@ impl Connection {
             return Err(Failure::Late);
         }
         let mut request = Request::new(message);
-        request.set_timeout(left);
+        // In whole milliseconds, so that most calls send the same text, which HPACK then sends as one number.
+        request.set_timeout(Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX)));
         let metadata = request.metadata_mut();
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
