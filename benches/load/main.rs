@@ -12,7 +12,8 @@
 //! core-service of (b).
 //!
 //! Everything is measured in rounds, all sides by turns, and told as medians, so that a machine that gets slower
-//! halfway makes all of them slower. Any error response ends the run with exit code 1.
+//! halfway makes all of them slower; every other round goes the other way round, for what a side leaves behind, on the disk
+//! say, is the next one's. Any error response ends the run with exit code 1.
 //!
 //! Here: the command line and the order of things. The client is in [`client`], what it sends in [`calls`].
 
@@ -67,7 +68,7 @@ struct Args {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Rounds; what is told are their medians
+    /// Rounds, better an even number; what is told are their medians
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Connections of the client
@@ -183,9 +184,13 @@ impl Bench<'_> {
         let length = Duration::from_secs(self.args.seconds);
         for round in 1..=self.args.rounds {
             eprintln!("{database}: round {round} of {}", self.args.rounds);
+            let mut turns: Vec<_> = contestants.iter().collect();
+            if round % 2 == 0 {
+                turns.reverse();
+            }
             for cell in &mut cells {
                 let Cell { procedure, tokens, connections, .. } = *cell;
-                for (what, contestant) in &contestants {
+                for (what, contestant) in &turns {
                     // Envoy verifies no token: it is as with one that was seen.
                     if *what == What::Envoy && tokens == Tokens::Fresh {
                         continue;

@@ -29,8 +29,8 @@ pub fn settings(error: &WrongSettings) -> ExitCode {
 }
 
 /// Runs `command` to its end, on one thread: processes are scaled by their number, and what they do between two waits is
-/// short; and with as many open files as the
-/// operating system lets it have. A failure is told on standard error with its whole chain; exit code 1.
+/// short; and with as many open files as the operating system lets it have. A failure is told on standard error with its
+/// whole chain; exit code 1.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     files::raise_limit();
     let runtime =
