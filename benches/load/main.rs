@@ -133,13 +133,13 @@ fn run(args: &Args) -> Result<(), Failure> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let documents = folder.path().join("dids");
     let callers = Callers::make(&documents)?;
-    let programs = Programs::new(&args.athook, &documents, folder.path())?;
+    let programs = Programs::new(&documents, folder.path())?;
     let bench = Bench { args, callers, programs, runtime };
     println!("disk: {:.0} synced pages of 4 KiB a second", usage::synced_pages_per_second(folder.path())?);
     println!("processor: {:.0} µs for an ES256K signature", usage::signature_us()?);
     let mut errors = 0;
     for database in &args.databases {
-        match database.open(&bench.programs, folder.path())? {
+        match database.open(&bench.args.athook, bench.args.earlier.as_deref(), folder.path())? {
             Some(opened) => errors += bench.measure(*database, &opened)?,
             None => println!("{database}: its programs are not here; left out"),
         }

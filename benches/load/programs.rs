@@ -31,8 +31,6 @@ const NO_LIMIT: &str = "1000000";
 
 /// What the processes of a run have in common.
 pub(crate) struct Programs {
-    /// The `athook` program that makes the schema.
-    athook: PathBuf,
     /// The folder of the callers' DID documents.
     documents: PathBuf,
     /// For files of the processes.
@@ -58,12 +56,12 @@ impl Drop for Program {
 
 impl Programs {
     /// Writes what the processes need into `folder`.
-    pub(crate) fn new(athook: &Path, documents: &Path, folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn new(documents: &Path, folder: &Path) -> Result<Self, Failure> {
         let seal_keys = folder.join("keys");
         std::fs::write(&seal_keys, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let [athook, documents, folder] = [athook, documents, folder].map(Path::to_owned);
-        Ok(Self { athook, documents, folder, seal_keys, runtime })
+        let [documents, folder] = [documents, folder].map(Path::to_owned);
+        Ok(Self { documents, folder, seal_keys, runtime })
     }
 
     /// `athook gateway` before the core-service at `core`.
@@ -121,17 +119,17 @@ impl Programs {
         command.args(["--service-did", SERVICE, "--limit", NO_LIMIT]);
         Program::start(command, address, || gateway_is_ready(address))
     }
+}
 
-    /// Brings the schema of a database up to date.
-    pub(crate) fn migrate(&self, database_url: &str) -> Result<(), Failure> {
-        let mut command = quiet(&self.athook);
-        command.args(["core-service", "migrate", "--database-url", database_url]).stderr(Stdio::piped());
-        let output = command.output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(format!("the migration failed: {}", String::from_utf8_lossy(&output.stderr)).into())
+/// Brings the schema of a database to where this `athook` has it.
+pub(crate) fn migrate(athook: &Path, database_url: &str) -> Result<(), Failure> {
+    let mut command = quiet(athook);
+    command.args(["core-service", "migrate", "--database-url", database_url]).stderr(Stdio::piped());
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
     }
+    Err(format!("the migration failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 /// An `athook` that logs no requests.

@@ -9,7 +9,7 @@ use process::exit::Failure;
 use crate::calls::Dialect;
 use crate::inserts;
 use crate::postgres::{self, Server};
-use crate::programs::{Program, Programs};
+use crate::programs::{Program, Programs, migrate};
 use crate::report::Cost;
 use crate::usage;
 
@@ -107,8 +107,14 @@ pub(crate) struct Opened {
 }
 
 impl Database {
-    /// Makes the databases; files go into `folder`. `None`: the database's programs are not here.
-    pub(crate) fn open(self, programs: &Programs, folder: &Path) -> Result<Option<Databases>, Failure> {
+    /// Makes the databases, each with the schema of the `athook` that will use it; files go into `folder`. `None`: the
+    /// database's programs are not here.
+    pub(crate) fn open(
+        self,
+        athook: &Path,
+        earlier_athook: Option<&Path>,
+        folder: &Path,
+    ) -> Result<Option<Databases>, Failure> {
         let names = ["pair", "earlier", "inserts", "node"];
         let (opened, server) = match self {
             Self::Sqlite => {
@@ -127,10 +133,11 @@ impl Database {
                 (names.map(|name| Opened { url: server.url(name), file: None }), Some(server))
             }
         };
-        for Opened { url, file: _ } in &opened {
-            programs.migrate(url)?;
-        }
         let [pair, earlier, inserts, node] = opened;
+        for Opened { url, file: _ } in [&pair, &inserts, &node] {
+            migrate(athook, url)?;
+        }
+        migrate(earlier_athook.unwrap_or(athook), &earlier.url)?;
         Ok(Some(Databases { pair, earlier, inserts, node, _server: server }))
     }
 }
