@@ -8,6 +8,7 @@
 
 mod m0001_accounts_secrets_webhooks;
 mod m0002_previous_tokens;
+mod m0003_webhooks_without_paging_index;
 
 use std::collections::HashSet;
 
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrations {
         vec![
             Box::new(m0001_accounts_secrets_webhooks::Initial),
             Box::new(m0002_previous_tokens::PreviousTokens),
+            Box::new(m0003_webhooks_without_paging_index::WebhooksWithoutPagingIndex),
         ]
     }
 }
