@@ -253,17 +253,18 @@ impl Upstream {
         tried: Option<&Arc<Connection>>,
         deadline: Instant,
     ) -> Option<Arc<Connection>> {
-        let until = deadline.min(Instant::now() + CONNECTION_WAIT);
+        let now = Instant::now();
+        let until = deadline.min(now + CONNECTION_WAIT);
         let mut rotation = self.rotation.clone();
         loop {
-            if let Some(connection) = self.least_busy(tried) {
+            if let Some(connection) = self.least_busy(tried, now) {
                 return Some(connection);
             }
             timeout_at(until, rotation.changed()).await.ok()?.ok()?;
         }
     }
 
-    fn least_busy(&self, tried: Option<&Arc<Connection>>) -> Option<Arc<Connection>> {
+    fn least_busy(&self, tried: Option<&Arc<Connection>>, now: Instant) -> Option<Arc<Connection>> {
         let rotation = self.rotation.borrow();
         let (before, after) =
             rotation.split_at(self.turn.fetch_add(1, Ordering::Relaxed) % rotation.len().max(1));
@@ -271,7 +272,10 @@ impl Upstream {
             .iter()
             .chain(before)
             .filter(|one| one.is_open())
-            .min_by_key(|one| (tried.is_some_and(|tried| Arc::ptr_eq(tried, one)), one.in_flight()))
+            .min_by_key(|one| {
+                let is_tried = tried.is_some_and(|tried| Arc::ptr_eq(tried, one));
+                (is_tried, one.is_stalled(now), one.in_flight())
+            })
             .cloned()
     }
 }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::iter::successors;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -34,6 +34,9 @@ pub(super) const MAX_ANSWER_BYTES: u32 = 4 * 1024 * 1024;
 
 /// The standard health check.
 const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+
+/// A connection on which calls have waited for this long, while none was answered, is called only for want of another.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 
 /// Metadata that says which request of a client a call belongs to.
 const REQUEST_ID: &str = "x-request-id";
@@ -77,6 +80,9 @@ pub(super) struct Connection {
     origin: Uri,
     authorization: Option<MetadataValue<Ascii>>,
     in_flight: AtomicUsize,
+    opened: Instant,
+    /// Since when calls wait and none is answered, in milliseconds since `opened`.
+    unanswered_since_ms: AtomicU64,
     suspicion: Notify,
 }
 
@@ -93,6 +99,8 @@ impl Connection {
             origin,
             authorization,
             in_flight: AtomicUsize::new(0),
+            opened: Instant::now(),
+            unanswered_since_ms: AtomicU64::new(0),
             suspicion: Notify::new(),
         }
     }
@@ -104,6 +112,18 @@ impl Connection {
     /// Calls that wait for an answer.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls wait here at `now`, and none was answered for [`STALL`]: the peer may be cut off, and keepalive not
+    /// have noticed yet. A burst of calls would otherwise reach it as soon as all the others are as busy.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        let since = self.opened + Duration::from_millis(self.unanswered_since_ms.load(Ordering::Relaxed));
+        self.in_flight() > 0 && now.saturating_duration_since(since) > STALL
+    }
+
+    fn waits_from(&self, now: Instant) {
+        let since_ms = now.saturating_duration_since(self.opened).as_millis();
+        self.unanswered_since_ms.store(since_ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Whether calls can be made. It may be over by the time one is made.
@@ -143,7 +163,8 @@ impl Connection {
         deadline: Instant,
         sent_for: Option<ForRequest<'_>>,
     ) -> Result<Bytes, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
         if left.is_zero() {
             return Err(Failure::Late);
         }
@@ -165,9 +186,17 @@ impl Connection {
                 }
             }
         }
+        if self.in_flight() == 0 {
+            self.waits_from(now);
+        }
         let _counted = Counted::new(&self.in_flight);
         match timeout_at(deadline, self.send(path, request)).await {
-            Ok(answered) => answered,
+            Ok(answered) => {
+                if matches!(answered, Ok(_) | Err(Failure::Answered(_))) {
+                    self.waits_from(Instant::now());
+                }
+                answered
+            }
             Err(_elapsed) => {
                 self.suspicion.notify_one();
                 Err(Failure::Late)

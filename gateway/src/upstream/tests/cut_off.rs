@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::super::CONNECTION_WAIT;
+use super::super::connection::STALL;
 use super::relay::Relay;
 use super::retries::assert_bare;
 use super::server::Server;
@@ -67,6 +69,33 @@ async fn cut_off_costs_a_deadline_each_at_most() {
     let healed = Instant::now();
     in_rotation(&upstream, &[near, other]).await;
     assert!(healed.elapsed() < PROMISE, "back after {:?}", healed.elapsed());
+    far_server.leave();
+    other_server.leave();
+}
+
+#[tokio::test]
+async fn burst_passes_by_a_connection_without_answers() {
+    let (near, far, other) = (loopback(), loopback(), loopback());
+    let far_server = Server::start(far, 0).await;
+    let relay = Relay::start(near, far, far_server.port()).await;
+    let other_server = Server::start(other, relay.port).await;
+    let (upstream, _dns) = upstream(&[near, other], relay.port).await;
+    in_rotation(&upstream, &[near, other]).await;
+    relay.cut();
+    let cut = Instant::now();
+    // One for each of the two, and so one that waits.
+    let waiting = [0; 2].map(|_| {
+        let upstream = upstream.clone();
+        tokio::spawn(async move { call(&upstream, Kind::Procedure, PATIENCE).await })
+    });
+    while cut.elapsed() <= STALL * 2 {
+        call(&upstream, Kind::Procedure, PATIENCE).await.expect("the less busy one answers");
+    }
+    for answer in join_all((0..32).map(|_| call(&upstream, Kind::Procedure, PATIENCE))).await {
+        assert_eq!(answer.expect("the other one takes all").token, other.to_string());
+    }
+    assert_eq!(waiting.iter().filter(|call| call.is_finished()).count(), 1);
+    relay.heal();
     far_server.leave();
     other_server.leave();
 }
