@@ -17,11 +17,11 @@ pub(super) fn encoded(
     match (schema, shape) {
         (Schema::String(text), Shape::Text) => {
             let Some(default) = string(text)? else { return Ok(None) };
-            slot.text(default);
+            slot.delimited(default.as_bytes());
         }
         (Schema::String(text), Shape::Datetime) => {
             let Some(default) = string(text)? else { return Ok(None) };
-            slot.message(&datetime::read(default).ok_or("is no datetime")?);
+            slot.delimited(&datetime::read(default).ok_or("is no datetime")?);
         }
         (Schema::Integer(integer), Shape::Integer(kind)) => {
             let Some(default) = number_of(integer)? else { return Ok(None) };

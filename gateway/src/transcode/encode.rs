@@ -63,7 +63,6 @@ impl Context<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
 struct Output<'a> {
     context: &'a Context<'a>,
     path: &'a Path<'a>,
@@ -150,7 +149,8 @@ fn value<'a>(
             found.elements(wire_type(shape), &mut elements)?;
         }
         let list: Result<Vec<_>, _> = elements.into_iter().map(|one| read(method, shape, one)).collect();
-        return Ok(Some(Value::List(list?)));
+        let list = list?;
+        return Ok((!list.is_empty()).then_some(Value::List(list)));
     }
     let mut held = None;
     for found in values {
@@ -173,8 +173,10 @@ fn read<'a>(method: &'a Method, shape: &Shape, found: Found<'a>) -> Result<Value
         Shape::Text => found.text().map(Value::Text),
         Shape::Boolean => found.boolean().map(Value::Boolean),
         Shape::Integer(integer) => found.integer(*integer).map(Value::Integer),
-        Shape::Datetime => found.message().map(|message| Value::Datetime(message.into())),
-        Shape::Object(id) => found.message().map(|message| Value::Object(method.object(*id), message.into())),
+        Shape::Datetime => found.delimited().map(|message| Value::Datetime(message.into())),
+        Shape::Object(id) => {
+            found.delimited().map(|message| Value::Object(method.object(*id), message.into()))
+        }
         Shape::List(items) => read(method, items, found),
     }
 }

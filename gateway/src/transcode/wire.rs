@@ -47,15 +47,6 @@ impl<'a> Slot<'a> {
         encoding::bool::encode(self.number, &value, self.message);
     }
 
-    pub(crate) fn text(self, value: &str) {
-        self.delimited(value.as_bytes());
-    }
-
-    /// An encoded message.
-    pub(crate) fn message(self, value: &[u8]) {
-        self.delimited(value);
-    }
-
     /// # Errors
     ///
     /// The proto's type does not reach to `value`; nothing is written then.
@@ -76,7 +67,8 @@ impl<'a> Slot<'a> {
         Ok(())
     }
 
-    fn delimited(self, value: &[u8]) {
+    /// A string's bytes, or an encoded message.
+    pub(crate) fn delimited(self, value: &[u8]) {
         let Self { number, message } = self;
         encoding::encode_key(number, WireType::LengthDelimited, message);
         encoding::encode_varint(value.len() as u64, message);
@@ -108,12 +100,7 @@ pub(crate) fn fields<'a>(object: &Object, mut message: &'a [u8]) -> Result<Vec<F
 
 impl<'a> Found<'a> {
     pub(crate) fn text(self) -> Result<&'a str, WireError> {
-        Ok(str::from_utf8(self.contents()?)?)
-    }
-
-    /// An encoded message.
-    pub(crate) fn message(self) -> Result<&'a [u8], WireError> {
-        self.contents()
+        Ok(str::from_utf8(self.delimited()?)?)
     }
 
     pub(crate) fn boolean(self) -> Result<bool, WireError> {
@@ -146,7 +133,7 @@ impl<'a> Found<'a> {
             list.push(self);
             return Ok(());
         }
-        let mut packed = self.contents()?;
+        let mut packed = self.delimited()?;
         while !packed.is_empty() {
             let bytes = skip(UNNUMBERED, of_one, &mut packed)?;
             list.push(Self { field: self.field, wire_type: of_one, bytes });
@@ -154,7 +141,8 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    fn contents(self) -> Result<&'a [u8], WireError> {
+    /// An encoded message, a string's bytes, or what is packed.
+    pub(crate) fn delimited(self) -> Result<&'a [u8], WireError> {
         let Self { field: _, wire_type, mut bytes } = self;
         encoding::wire_type::check_wire_type(WireType::LengthDelimited, wire_type)?;
         encoding::decode_varint(&mut bytes)?;

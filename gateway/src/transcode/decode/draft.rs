@@ -49,19 +49,19 @@ impl<'m> Draft<'m> {
 
     /// Puts the message into a field of another.
     pub(super) fn put(&self, slot: Slot<'_>) {
-        slot.message(&self.message);
+        slot.delimited(&self.message);
     }
 
     /// The encoded message, as the request of `method`: with the fields that the gateway fills in.
     pub(super) fn into_request(mut self, method: &Method, caller: &str) -> Bytes {
         let request = method.request();
         if let Some(number) = request.caller {
-            Slot::new(number, &mut self.message).text(caller);
+            Slot::new(number, &mut self.message).delimited(caller.as_bytes());
         }
         if let Some(number) = request.presence {
             let fields = self.object.fields.iter().zip(&self.given).filter(|(_, given)| **given);
             let paths = fields.map(|(field, _)| field.proto_name.to_string()).collect();
-            Slot::new(number, &mut self.message).message(&FieldMask { paths }.encode_to_vec());
+            Slot::new(number, &mut self.message).delimited(&FieldMask { paths }.encode_to_vec());
         }
         self.message.into()
     }

@@ -174,10 +174,9 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Self { context, path, shape, slot } = self;
         match shape {
-            Shape::Text => {
-                let visitor = TextVisitor { context, path, read: |text: &str| scalar::text(text, slot) };
-                let result = deserializer.deserialize_str(visitor);
-                result.inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
+            Shape::Text => StringSeed { context, path, slot, read: scalar::text }.deserialize(deserializer),
+            Shape::Datetime => {
+                StringSeed { context, path, slot, read: scalar::datetime }.deserialize(deserializer)
             }
             Shape::Integer(integer) => {
                 // As it is spelled: a parsed number has forgotten whether it was 1, 1.0 or 1e0.
@@ -188,11 +187,6 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
             Shape::Boolean => {
                 let result = bool::deserialize(deserializer).map(|value| slot.boolean(value));
                 result.inspect_err(|_| context.note(path, scalar::EXPECTED_BOOLEAN))
-            }
-            Shape::Datetime => {
-                let visitor = TextVisitor { context, path, read: |text: &str| scalar::datetime(text, slot) };
-                let result = deserializer.deserialize_str(visitor);
-                result.inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
             }
             Shape::Object(id) => {
                 let draft = ObjectSeed { context, path, id: *id }.deserialize(deserializer)?;
@@ -207,14 +201,24 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     }
 }
 
-/// Gives a string to `read`.
-struct TextVisitor<'a, 'm, Read> {
+/// Reads a string, and lets `read` put it where it goes.
+struct StringSeed<'a, 'm> {
     context: &'a Context<'m>,
     path: &'a Path<'a>,
-    read: Read,
+    slot: Slot<'a>,
+    read: fn(&str, Slot<'_>) -> Result<(), Broken>,
 }
 
-impl<Read: FnOnce(&str) -> Result<(), Broken>> Visitor<'_> for TextVisitor<'_, '_, Read> {
+impl<'de> DeserializeSeed<'de> for StringSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let (context, path) = (self.context, self.path);
+        deserializer.deserialize_str(self).inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
+    }
+}
+
+impl Visitor<'_> for StringSeed<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,7 +226,8 @@ impl<Read: FnOnce(&str) -> Result<(), Broken>> Visitor<'_> for TextVisitor<'_, '
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        (self.read)(text).map_err(|rule| self.context.refuse(self.path, rule))
+        let Self { context, path, slot, read } = self;
+        read(text, slot).map_err(|rule| context.refuse(path, rule))
     }
 }
 

@@ -18,13 +18,13 @@ pub(super) fn text(text: &str, slot: Slot<'_>) -> Result<(), Broken> {
     if text.contains(NUL) {
         return Err("contains U+0000");
     }
-    slot.text(text);
+    slot.delimited(text.as_bytes());
     Ok(())
 }
 
 /// A datetime, in a Timestamp.
 pub(super) fn datetime(text: &str, slot: Slot<'_>) -> Result<(), Broken> {
-    slot.message(&datetime::read(text).ok_or("expected an RFC 3339 datetime")?);
+    slot.delimited(&datetime::read(text).ok_or("expected an RFC 3339 datetime")?);
     Ok(())
 }
 

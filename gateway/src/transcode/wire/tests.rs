@@ -195,7 +195,7 @@ proptest! {
 fn nested(things: usize) -> Vec<u8> {
     (1..things).fold(Vec::new(), |inner, _| {
         let mut outer = Vec::new();
-        super::Slot::new(34, &mut outer).message(&inner);
+        super::Slot::new(34, &mut outer).delimited(&inner);
         outer
     })
 }

@@ -1,5 +1,6 @@
 //! A core-service that can't be reached though nobody says so: packets are dropped, not refused.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,8 +8,9 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::super::CONNECTION_WAIT;
 use super::super::connection::STALL;
+use super::super::{CONNECTION_WAIT, Upstream};
+use super::dns::Dns;
 use super::relay::Relay;
 use super::retries::assert_bare;
 use super::server::Server;
@@ -16,6 +18,28 @@ use super::{Kind, PATIENCE, call, in_rotation, loopback, upstream};
 
 /// A core-service that is cut off is out of the rotation within this time, and back within it once healed.
 const PROMISE: Duration = Duration::from_secs(10);
+
+/// Two core-services in the rotation, the one at `near` behind a relay that can be cut.
+struct Two {
+    near: IpAddr,
+    other: IpAddr,
+    relay: Relay,
+    upstream: Upstream,
+    servers: [Server; 2],
+    _dns: Dns,
+}
+
+impl Two {
+    async fn start() -> Self {
+        let (near, far, other) = (loopback(), loopback(), loopback());
+        let far_server = Server::start(far, 0).await;
+        let relay = Relay::start(near, far, far_server.port()).await;
+        let other_server = Server::start(other, relay.port).await;
+        let (upstream, dns) = upstream(&[near, other], relay.port).await;
+        in_rotation(&upstream, &[near, other]).await;
+        Self { near, other, relay, upstream, servers: [far_server, other_server], _dns: dns }
+    }
+}
 
 #[tokio::test]
 async fn cut_off_while_idle() {
@@ -39,12 +63,7 @@ async fn cut_off_while_idle() {
 
 #[tokio::test]
 async fn cut_off_costs_a_deadline_each_at_most() {
-    let (near, far, other) = (loopback(), loopback(), loopback());
-    let far_server = Server::start(far, 0).await;
-    let relay = Relay::start(near, far, far_server.port()).await;
-    let other_server = Server::start(other, relay.port).await;
-    let (upstream, _dns) = upstream(&[near, other], relay.port).await;
-    in_rotation(&upstream, &[near, other]).await;
+    let Two { near, other, relay, upstream, servers, _dns } = Two::start().await;
     relay.cut();
     let cut = Instant::now();
     let deadline = Duration::from_millis(500);
@@ -69,18 +88,12 @@ async fn cut_off_costs_a_deadline_each_at_most() {
     let healed = Instant::now();
     in_rotation(&upstream, &[near, other]).await;
     assert!(healed.elapsed() < PROMISE, "back after {:?}", healed.elapsed());
-    far_server.leave();
-    other_server.leave();
+    servers.into_iter().for_each(Server::leave);
 }
 
 #[tokio::test]
 async fn burst_passes_by_a_connection_without_answers() {
-    let (near, far, other) = (loopback(), loopback(), loopback());
-    let far_server = Server::start(far, 0).await;
-    let relay = Relay::start(near, far, far_server.port()).await;
-    let other_server = Server::start(other, relay.port).await;
-    let (upstream, _dns) = upstream(&[near, other], relay.port).await;
-    in_rotation(&upstream, &[near, other]).await;
+    let Two { near: _, other, relay, upstream, servers, _dns } = Two::start().await;
     relay.cut();
     let cut = Instant::now();
     // One for each of the two, and so one that waits.
@@ -96,8 +109,7 @@ async fn burst_passes_by_a_connection_without_answers() {
     }
     assert_eq!(waiting.iter().filter(|call| call.is_finished()).count(), 1);
     relay.heal();
-    far_server.leave();
-    other_server.leave();
+    servers.into_iter().for_each(Server::leave);
 }
 
 #[tokio::test]
