@@ -32,7 +32,7 @@ use http::uri::PathAndQuery;
 use process::settings::CoreToken;
 use process::traces::Place;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
@@ -117,6 +117,8 @@ pub(crate) struct Upstream {
     rotation: watch::Receiver<Vec<Arc<Connection>>>,
     /// Where to begin looking for the least busy connection, so that ties are broken by turns.
     turn: Arc<AtomicUsize>,
+    /// Told when a call finds no connection.
+    wanted: Arc<Notify>,
     metrics: Arc<UpstreamMetrics>,
     /// Stops with the last clone.
     _keeper: Arc<AbortOnDropHandle<()>>,
@@ -137,10 +139,13 @@ impl Upstream {
         let dialer = Dialer::new(&url, token.as_ref(), tls)?;
         let names = Names::of(&url, resolver).ok_or(UnfitSettings::Url)?;
         let (sender, rotation) = watch::channel(Vec::new());
-        let keeper = tokio::spawn(rotation::keep(names, dialer, sender, Arc::clone(&metrics)));
+        let wanted = Arc::default();
+        let keeping = rotation::keep(names, dialer, sender, Arc::clone(&wanted), Arc::clone(&metrics));
+        let keeper = tokio::spawn(keeping);
         Ok(Self {
             rotation,
             turn: Arc::default(),
+            wanted,
             metrics,
             _keeper: Arc::new(AbortOnDropHandle::new(keeper)),
         })
@@ -260,6 +265,7 @@ impl Upstream {
             if let Some(connection) = self.least_busy(tried, now) {
                 return Some(connection);
             }
+            self.wanted.notify_one();
             timeout_at(until, rotation.changed()).await.ok()?.ok()?;
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use process::exit::chain;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
@@ -21,8 +21,11 @@ use super::names::Names;
 /// Pause between two look-ups of the core-service's name.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Pause between two look-ups as long as none has succeeded.
-const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+/// The same after one that failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The shortest pause after one that did not, when a call waits for a connection.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Pause before connecting again; doubles with each failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -35,28 +38,34 @@ pub(super) type Rotation = watch::Sender<Vec<Arc<Connection>>>;
 
 /// Keeps the rotation up to date until it is dropped, and every connection with it.
 ///
-/// A look-up that fails leaves the addresses as they are.
-pub(super) async fn keep(names: Names, dialer: Dialer, rotation: Rotation, metrics: Arc<UpstreamMetrics>) {
+/// A look-up that fails leaves the addresses as they are. The next one comes sooner when a connection is `wanted`: the
+/// last ones may have ended because their core-services were replaced by others since.
+pub(super) async fn keep(
+    names: Names,
+    dialer: Dialer,
+    rotation: Rotation,
+    wanted: Arc<Notify>,
+    metrics: Arc<UpstreamMetrics>,
+) {
     let dialer = Arc::new(dialer);
     let rotation = Arc::new(rotation);
     let mut kept: HashMap<SocketAddr, AbortOnDropHandle<()>> = HashMap::new();
     loop {
-        let addresses = names.look_up().await;
-        if addresses.is_none() {
+        let Some(addresses) = names.look_up().await else {
             metrics.lookups_failed.inc();
+            sleep(RETRY_INTERVAL).await;
+            continue;
+        };
+        kept.retain(|address, _| addresses.contains(address));
+        for address in addresses {
+            kept.entry(address).or_insert_with(|| {
+                let keeping =
+                    keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation), Arc::clone(&metrics));
+                AbortOnDropHandle::new(tokio::spawn(keeping))
+            });
         }
-        if let Some(addresses) = addresses {
-            kept.retain(|address, _| addresses.contains(address));
-            for address in addresses {
-                kept.entry(address).or_insert_with(|| {
-                    let keeping =
-                        keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation), Arc::clone(&metrics));
-                    AbortOnDropHandle::new(tokio::spawn(keeping))
-                });
-            }
-        }
-        let pause = if kept.is_empty() { FIRST_LOOKUP_INTERVAL } else { LOOKUP_INTERVAL };
-        sleep(pause).await;
+        sleep(SHORTEST_INTERVAL).await;
+        let _elapsed = timeout(LOOKUP_INTERVAL - SHORTEST_INTERVAL, wanted.notified()).await;
     }
 }
 

@@ -45,6 +45,20 @@ async fn gateway_started_first() {
 }
 
 #[tokio::test]
+async fn replaced_between_two_look_ups() {
+    let (old, new) = (loopback(), loopback());
+    let old_server = Server::start(old, 0).await;
+    let new_server = Server::start(new, old_server.port()).await;
+    let (upstream, dns) = upstream(&[old], old_server.port()).await;
+    in_rotation(&upstream, &[old]).await;
+    dns.set(&[new]);
+    old_server.shut_down().await;
+    let answer = call(&upstream, Kind::Procedure, PATIENCE).await.expect("the new one is looked for at once");
+    assert_eq!(answer.token, new.to_string());
+    new_server.leave();
+}
+
+#[tokio::test]
 async fn killed_with_calls_in_flight() {
     let (first, second) = (loopback(), loopback());
     let (tell, mut told) = unbounded_channel();
