@@ -8,6 +8,7 @@ such as ending by itself, fails the test.
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 
@@ -231,6 +232,12 @@ class Cluster:
                     self.said[name] = addresses
                     self.dns.say(f"{name}.{service['metadata']['namespace']}.svc.cluster.local", addresses)
 
+    def warnings(self):
+        """What the pods have warned of, those too that are gone: lines that begin with the pod's name."""
+        logs = sorted((self.folder / "pods").glob("*/log"))
+        lines = ((log, line) for log in logs for line in log.read_text(errors="replace").splitlines())
+        return [f"{log.parent.name}: {line}" for log, line in lines if WARNING.search(line)]
+
     def end(self):
         """Stops everything. Raises if something went wrong since."""
         with self.lock:
@@ -243,6 +250,8 @@ class Cluster:
         assert not self.failure, self.failure
 
 
+# What a line of a log has that operators should see.
+WARNING = re.compile('"level":"(WARN|ERROR)"|panicked')
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 

@@ -315,7 +315,11 @@ def main():
         for name, kind in (("sqlite", OnSqlite), ("postgres", OnPostgres)):
             print(f"{name}:", flush=True)
             journey = kind(name, folder, document, network, dns, directory, server)
-            journey.run()
+            try:
+                journey.run()
+            except BaseException:
+                print(*journey.cluster.warnings(), sep="\n", flush=True)
+                raise
         (folder / "machine").mkdir()
         on_one_machine(Desk(folder / "machine", document, folder / "nowhere", journey.releases))
         subprocess.run(["umount", resolving], check=True)
