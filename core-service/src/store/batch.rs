@@ -80,8 +80,8 @@ impl Inserts {
                 add,
                 [account::Column::Did, account::Column::Secrets, account::Column::Webhooks],
             ),
-            secrets: Insert::new(new_name, [secret::Column::Id]),
-            webhooks: Insert::new(new_url, [webhook::Column::Id]),
+            secrets: Insert::new(new_name, []),
+            webhooks: Insert::new(new_url, []),
         }
     }
 }
@@ -142,7 +142,7 @@ async fn lock_accounts<'a>(
 ) -> Result<Counts<'a>, DbErr> {
     let rows = asked.iter().map(|(owner, count)| account_row(owner, *count).into()).collect();
     let mut sums: BTreeMap<String, Count> = BTreeMap::new();
-    for sum in add.run::<account::ActiveModel>(transaction, rows).await? {
+    for sum in add.returning::<account::ActiveModel>(transaction, rows).await? {
         let (did, secrets, webhooks): (String, i32, i32) =
             (sum.try_get_by_index(0)?, sum.try_get_by_index(1)?, sum.try_get_by_index(2)?);
         sums.insert(did, Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() });
@@ -237,9 +237,13 @@ async fn insert_settled<'a, Row>(
 where
     Row: ActiveModelTrait,
 {
-    let returned = insert.run(transaction, models).await?;
-    let inserted: HashSet<Uuid> =
-        returned.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?;
+    let written = insert.counting(transaction, models).await?;
+    let mut inserted: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
+    // Nearly always they are all new. To have each that is named by the insert costs more than to ask now and then.
+    if written < candidates.len() {
+        let there = Row::Entity::find().select_only().column(id).filter(id.is_in(inserted));
+        inserted = there.into_tuple().all(transaction).await?.into_iter().collect();
+    }
     let settled = settle(candidates, &inserted, room);
     if !settled.surplus.is_empty() {
         let surplus = id.is_in(settled.surplus.iter().copied());

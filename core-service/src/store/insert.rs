@@ -35,7 +35,7 @@ impl<Entity: EntityTrait> Insert<Entity> {
     }
 
     /// Inserts `rows`, in their order, and gives what is returned.
-    pub(super) async fn run<Row>(
+    pub(super) async fn returning<Row>(
         &self,
         transaction: &DatabaseTransaction,
         rows: Vec<Row>,
@@ -43,20 +43,44 @@ impl<Entity: EntityTrait> Insert<Entity> {
     where
         Row: ActiveModelTrait<Entity = Entity>,
     {
-        let backend = transaction.get_database_backend();
-        let mut rows = rows.into_iter();
         let mut returned = Vec::new();
-        while rows.len() > 0 {
+        for statement in self.statements(transaction.get_database_backend(), rows) {
+            returned.append(&mut transaction.query_all_raw(statement).await?);
+        }
+        Ok(returned)
+    }
+
+    /// Inserts `rows`, in their order, and says how many were written.
+    pub(super) async fn counting<Row>(
+        &self,
+        transaction: &DatabaseTransaction,
+        rows: Vec<Row>,
+    ) -> Result<usize, DbErr>
+    where
+        Row: ActiveModelTrait<Entity = Entity>,
+    {
+        let mut written = 0;
+        for statement in self.statements(transaction.get_database_backend(), rows) {
+            written += transaction.execute_raw(statement).await?.rows_affected();
+        }
+        Ok(usize::try_from(written).unwrap_or(usize::MAX))
+    }
+
+    fn statements<Row>(&self, backend: DbBackend, rows: Vec<Row>) -> impl Iterator<Item = Statement>
+    where
+        Row: ActiveModelTrait<Entity = Entity>,
+    {
+        let mut rows = rows.into_iter();
+        std::iter::from_fn(move || {
             let count = rows.len().min(STATEMENT_ROWS);
+            let text = self.texts.get(count.checked_sub(1)?)?;
             let mut values = Vec::with_capacity(count * Entity::Column::iter().len());
             for mut row in rows.by_ref().take(count) {
                 values.extend(Entity::Column::iter().map(|column| value(&mut row, column)));
             }
-            let sql = self.texts[count - 1].get_or_init(|| self.text(backend, count)).clone();
-            let statement = Statement { sql, values: Some(Values(values)), db_backend: backend };
-            returned.append(&mut transaction.query_all_raw(statement).await?);
-        }
-        Ok(returned)
+            let sql = text.get_or_init(|| self.text(backend, count)).clone();
+            Some(Statement { sql, values: Some(Values(values)), db_backend: backend })
+        })
     }
 
     fn text(&self, backend: DbBackend, rows: usize) -> String {
@@ -67,7 +91,9 @@ impl<Entity: EntityTrait> Insert<Entity> {
             insert.values_panic(Entity::Column::iter().map(|_| Expr::val(false)));
         }
         insert.on_conflict(self.on_conflict.clone());
-        insert.returning(Query::returning().columns(self.returning.iter().copied()));
+        if !self.returning.is_empty() {
+            insert.returning(Query::returning().columns(self.returning.iter().copied()));
+        }
         backend.build(&insert).sql
     }
 }
