@@ -55,7 +55,11 @@ class Directory:
             def log_message(self, *_):
                 pass
 
-        server = ThreadingHTTPServer((NODE, PLC_PORT), Handler)
+        class Server(ThreadingHTTPServer):
+            # All gateways ask for all accounts when they have just started.
+            request_queue_size = 128
+
+        server = Server((NODE, PLC_PORT), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
