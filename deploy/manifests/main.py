@@ -29,7 +29,7 @@ def main():
         folder = Path(folder)
         # The services' user has to get through to its volumes.
         folder.chmod(0o755)
-        network, dns, server = Network(), Dns(folder), postgres.Postgres(folder)
+        network, dns, server = Network(), Dns(folder), postgres.Postgres()
         dns.say(postgres.NAME, [NODE])
         overlays = [
             ("sqlite", KUBERNETES / "overlays/sqlite", None),

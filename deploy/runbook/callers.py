@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import random
+import re
 import secrets
 import string
 import threading
@@ -29,11 +30,11 @@ BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 class Refusal(Exception):
-    """An answer that is not 200: (status, error name)."""
+    """An answer that is not 200: (status, error name, id of the request)."""
 
-    def __init__(self, status, error):
-        super().__init__(status, error)
-        self.status, self.error = status, error
+    def __init__(self, status, error, request):
+        super().__init__(status, error, request)
+        self.status, self.error, self.request = status, error, request
 
 
 class Directory:
@@ -111,7 +112,7 @@ class Account:
         finally:
             connection.close()
         if answer.status != 200:
-            raise Refusal(answer.status, json.loads(text)["error"])
+            raise Refusal(answer.status, json.loads(text)["error"], answer.getheader("x-request-id"))
         return json.loads(text) if text else None
 
     def create_webhook(self, url):
@@ -152,6 +153,7 @@ class Traffic:
     KEPT = 20
 
     def __init__(self, cluster, directory, audience):
+        self.cluster = cluster
         self.accounts = [Account(cluster, directory, audience) for _ in range(self.ACCOUNTS)]
         self.calls, self.failures, self.ending, self.at = 0, [], threading.Event(), "the beginning"
 
@@ -166,8 +168,13 @@ class Traffic:
         for thread in self.threads:
             thread.join()
         if kind is None:
-            assert not self.failures, self.failures[:10]
+            assert not self.failures, "\n".join([*map(str, self.failures), *self.reasons()])
             assert self.calls > 1000, f"there were only {self.calls} calls"
+
+    def reasons(self):
+        """What the pods have warned of about the requests that failed."""
+        requests = re.findall(r"\b[0-9a-f]{24}\b", str(self.failures))
+        return [line for line in self.cluster.warnings() if any(request in line for request in requests)]
 
     def call(self, account):
         names, number = set(), 0

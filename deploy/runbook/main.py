@@ -306,7 +306,7 @@ def main():
         folder = Path(folder)
         # The services' user has to get through to its volumes.
         folder.chmod(0o755)
-        network, dns, server, directory = Network(), Dns(folder), postgres.Postgres(folder), Directory()
+        network, dns, server, directory = Network(), Dns(folder), postgres.Postgres(), Directory()
         dns.say(postgres.NAME, [NODE])
         # The operator's machine knows the names of the cluster's network.
         (folder / "resolv.conf").write_text(resolv_conf("athook"))
@@ -315,11 +315,7 @@ def main():
         for name, kind in (("sqlite", OnSqlite), ("postgres", OnPostgres)):
             print(f"{name}:", flush=True)
             journey = kind(name, folder, document, network, dns, directory, server)
-            try:
-                journey.run()
-            except BaseException:
-                print(*journey.cluster.warnings(), sep="\n", flush=True)
-                raise
+            journey.run()
         (folder / "machine").mkdir()
         on_one_machine(Desk(folder / "machine", document, folder / "nowhere", journey.releases))
         subprocess.run(["umount", resolving], check=True)

@@ -239,7 +239,7 @@ where
 {
     let written = insert.counting(transaction, models).await?;
     let mut inserted: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
-    // Nearly always they are all new. To have each that is named by the insert costs more than to ask now and then.
+    // Nearly always all are new. To have the insert name each that was written costs more than to ask now and then.
     if written < candidates.len() {
         let there = Row::Entity::find().select_only().column(id).filter(id.is_in(inserted));
         inserted = there.into_tuple().all(transaction).await?.into_iter().collect();
