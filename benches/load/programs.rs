@@ -1,4 +1,4 @@
-//! The processes of a run: started on a free port, waited for until they are ready, killed when dropped.
+//! The processes of a run: started on a free port, waited for until they are ready, ended when dropped.
 //!
 //! How the two peers are installed is CONTRIBUTING.md's; here they are started.
 
@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use process::exit::Failure;
+use rustix::process::{Pid, Signal};
 use tokio::runtime::Runtime;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
@@ -24,6 +25,8 @@ const ENVOY_CONFIGURATION: &str = include_str!("../peers/envoy/envoy.yaml.in");
 
 /// How long a process may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take to end; then it is killed.
+const END_LIMIT: Duration = Duration::from_secs(10);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(2);
 /// As many secrets and webhooks as the settings allow: one account makes thousands.
@@ -48,7 +51,13 @@ pub(crate) struct Program {
 }
 
 impl Drop for Program {
+    /// Asks the process to end, as `deploy/profile/make` needs it: what it has counted it writes at its end.
     fn drop(&mut self) {
+        let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < END_LIMIT {
+            std::thread::sleep(ASK_EVERY);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

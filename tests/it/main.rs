@@ -15,6 +15,7 @@ mod hostile_json;
 mod http2_flood;
 mod malformed;
 mod observability;
+mod profile;
 mod programs;
 mod purge;
 mod reseal;
