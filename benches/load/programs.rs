@@ -53,9 +53,11 @@ pub(crate) struct Program {
 impl Drop for Program {
     /// Asks the process to end, as `deploy/profile/make` needs it: what it has counted it writes at its end.
     fn drop(&mut self) {
-        let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        if self.runs() {
+            let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        }
         let asked = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < END_LIMIT {
+        while self.runs() && asked.elapsed() < END_LIMIT {
             std::thread::sleep(ASK_EVERY);
         }
         let _ = self.child.kill();
@@ -167,6 +169,11 @@ impl Program {
         }
         program.ready_after = started.elapsed();
         Ok(program)
+    }
+
+    /// Whether it has not ended: its process id is still its own.
+    fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Where it listens.

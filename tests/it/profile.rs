@@ -10,8 +10,8 @@ fn wrapped(arguments: &[&str], counts: Option<&str>) -> Vec<String> {
         .args(["printf", "%s\\n"])
         .args(arguments)
         .env("CARGO_PKG_NAME", "a")
-        .env("CARGO_PKG_VERSION", "1.2.3");
-    command.env("PROFILE_GENERATE", counts.unwrap_or_default());
+        .env("CARGO_PKG_VERSION", "1.2.3")
+        .env("PROFILE_GENERATE", counts.unwrap_or_default());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -23,7 +23,7 @@ fn folder() -> PathBuf {
 
 #[test]
 fn cargo_calls_it() {
-    let config = std::fs::read_to_string(folder().join("../../.cargo/config.toml")).unwrap();
+    let config = include_str!("../../.cargo/config.toml");
     assert!(config.contains("rustc-wrapper = \"deploy/profile/rustc\""), "{config}");
 }
 
