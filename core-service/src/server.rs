@@ -4,6 +4,7 @@ mod connections;
 mod guard;
 mod health;
 pub(crate) mod metrics;
+mod services;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
 use tonic::Code;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_reflection::server::Builder as ReflectionBuilder;
 use tower::layer::layer_fn;
@@ -28,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::connections::{MAX_CONNECTIONS, accepted};
 use self::guard::Guard;
 use self::metrics::{ServerMetrics, Watched};
+use self::services::Services;
 use crate::config::Tls;
 use crate::rpc::Rpcs;
 use crate::store::Store;
@@ -91,7 +93,6 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let Served { listener, health_listener, tls, tokens, rpcs, store, metrics, tracer } = served;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
-    let guard = Guard::new(tokens);
     let secrets = SecretServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -110,6 +111,11 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let reflection_v1alpha = reflection().build_v1alpha().map_err(ServerError::Reflection)?;
     let (health, watching) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
+    let others = Routes::new(health.clone())
+        .add_service(accounts)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha);
+
     let mut server = limited();
     if let Some(tls) = tls {
         server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
@@ -118,13 +124,8 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let main = server
         .layer(layer_fn(move |inner| Watched::new(inner, Arc::clone(&counted), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .add_service(health.clone())
-        .add_service(InterceptedService::new(secrets, guard.clone()))
-        .add_service(InterceptedService::new(webhooks, guard.clone()))
-        .add_service(InterceptedService::new(accounts, guard.clone()))
-        .add_service(InterceptedService::new(reflection_v1, guard.clone()))
-        .add_service(InterceptedService::new(reflection_v1alpha, guard))
         .serve_with_incoming_shutdown(
+            Services { guard: Guard::new(tokens), secrets, webhooks, others },
             accepted(listener, places(MAX_CONNECTIONS), metrics.connections.clone()),
             shutdown.draining(),
         );

@@ -9,16 +9,16 @@
 
 pub(crate) mod metrics;
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use process::exit::chain;
@@ -27,7 +27,6 @@ use process::shutdown::{End, Shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt as _;
 
 use self::metrics::ConnectionMetrics;
 
@@ -76,15 +75,17 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until `shutdown` drains; then closes what is idle and waits for the rest, within the
-/// drain limit. Dropped: every connection is cut off.
-pub(crate) async fn serve(
+/// Gives the requests on `listener` to `answer` until `shutdown` drains; then closes what is idle and waits for the rest,
+/// within the drain limit. Dropped: every connection is cut off.
+pub(crate) async fn serve<Answering>(
     listener: TcpListener,
-    router: Router,
+    answer: impl Fn(Request<Body>) -> Answering + Clone + Send + 'static,
     limits: Limits,
     shutdown: Shutdown,
     metrics: ConnectionMetrics,
-) {
+) where
+    Answering: Future<Output = Response<Body>> + Send + 'static,
+{
     let Limits { connections: most, head_time } = limits;
     let builder = Arc::new(builder(head_time));
     let mut connections = JoinSet::new();
@@ -93,8 +94,8 @@ pub(crate) async fn serve(
         tokio::select! {
             stream = accept(&listener, &metrics), if connections.len() < most => {
                 metrics.accepted.inc();
-                let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
-                connections.spawn(async move { drive(stream, &builder, router, head_time, &shutdown).await });
+                let (builder, answer, shutdown) = (Arc::clone(&builder), answer.clone(), shutdown.clone());
+                connections.spawn(async move { drive(stream, &builder, answer, head_time, &shutdown).await });
                 if connections.len() == most {
                     metrics.full.inc();
                 }
@@ -157,22 +158,24 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
 }
 
 /// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown` drains.
-async fn drive(
+async fn drive<Answering>(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
-    router: Router,
+    answer: impl Fn(Request<Body>) -> Answering,
     head_time: Duration,
     shutdown: &Shutdown,
-) {
+) where
+    Answering: Future<Output = Response<Body>> + Send + 'static,
+{
     let requests = Arc::new(Requests::default());
     let service = {
         let requests = Arc::clone(&requests);
         service_fn(move |request: Request<Incoming>| {
             let counted = Counted::new(Arc::clone(&requests));
-            let answering = router.clone().oneshot(request.map(Body::new));
+            let answering = answer(request.map(Body::new));
             async move {
                 let _counted = counted;
-                answering.await
+                Ok::<_, Infallible>(answering.await)
             }
         })
     };

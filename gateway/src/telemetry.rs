@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use process::traces::{Place, Span, Tracer};
 use ring::rand::SecureRandom as _;
@@ -61,7 +60,7 @@ impl RequestIds {
     }
 }
 
-/// What is known of a request while it is served; the request carries it along, as an extension.
+/// What is known of a request while it is served.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) request_id: String,
@@ -193,13 +192,16 @@ pub(crate) struct Teller {
     pub(crate) tracer: Tracer,
 }
 
-/// Goes around everything that answers: gives the request its id and the answer its `x-request-id`, counts it, and writes
-/// the line.
-pub(crate) async fn tell(
-    State(teller): State<Arc<Teller>>,
-    mut request: Request,
-    next: Next,
-) -> Response<Body> {
+/// Goes around everything that answers, which is `answer`: gives the request its id and the answer its `x-request-id`,
+/// counts it, and writes the line.
+pub(crate) async fn tell<Answer>(
+    teller: &Arc<Teller>,
+    request: Request,
+    answer: impl FnOnce(Request, Arc<Access>) -> Answer,
+) -> Response<Body>
+where
+    Answer: Future<Output = Response<Body>>,
+{
     // What it is called will be known later, and is no text of the client's.
     let span = if UNTRACED.contains(&request.uri().path()) {
         Span::none()
@@ -208,12 +210,11 @@ pub(crate) async fn tell(
     };
     let access = Arc::new(Access::new(teller.ids.next(), span.place()));
     teller.requests.arrived();
-    let line = Line { access: Arc::clone(&access), teller, span, told: false };
+    let line = Line { access: Arc::clone(&access), teller: Arc::clone(teller), span, told: false };
     if request.method() == Method::OPTIONS {
         access.is_for(Route::Preflight);
     }
-    request.extensions_mut().insert(Arc::clone(&access));
-    let mut response = next.run(request).await;
+    let mut response = answer(request, Arc::clone(&access)).await;
     if let Ok(id) = HeaderValue::try_from(&access.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

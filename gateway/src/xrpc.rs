@@ -9,12 +9,10 @@ pub(crate) mod metrics;
 pub(crate) mod routes;
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method as Verb, Response, StatusCode};
@@ -55,16 +53,8 @@ pub(crate) struct Xrpc {
     pub(crate) metrics: CallMetrics,
 }
 
-/// Serves one request on any path that has no route of its own.
-pub(crate) async fn serve(
-    State(xrpc): State<Arc<Xrpc>>,
-    Extension(access): Extension<Arc<Access>>,
-    request: Request,
-) -> Response<Body> {
-    xrpc.answer(request, &access).await
-}
-
 impl Xrpc {
+    /// Answers a request on any path that is not the gateway's own.
     async fn answer(&self, request: Request, access: &Access) -> Response<Body> {
         let deadline = access.arrived + self.deadline;
         let (head, body) = request.into_parts();

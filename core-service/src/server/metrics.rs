@@ -24,8 +24,8 @@ use tower::Service;
 
 /// The service and the method of a call of anything else.
 const OTHER: &str = "other";
-/// Whom every gateway asks every few seconds.
-const HEALTH: &str = "grpc.health.v1.Health";
+/// The health service. Every gateway asks it every few seconds.
+pub(super) const HEALTH: &str = "grpc.health.v1.Health";
 
 /// The rpcs of a server, and its connections.
 pub(crate) struct ServerMetrics {

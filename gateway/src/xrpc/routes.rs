@@ -1,30 +1,32 @@
-//! The paths that are no methods: health, the DID document, Kubernetes' probes; and what is around everything: CORS and
-//! the log line. None of these paths is held up by calls, however many there are.
+//! What is around every request: the log line, CORS, and a panic's answer; and the paths that are no methods: health, the
+//! DID document, Kubernetes' probes. None of these paths is held up by calls, however many there are.
 
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use bytes::Bytes;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method as Verb, Response, StatusCode};
+use http_body::Body as _;
 use process::shutdown::Shutdown;
 use tokio::time::Instant;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::{self, AllowHeaders, CorsLayer};
 
 use crate::config::Config;
 use crate::limits;
-use crate::telemetry::{self, Access, REQUEST_ID, Route, Teller};
+use crate::telemetry::{Access, REQUEST_ID, Route, Teller, tell};
 use crate::upstream::Upstream;
 use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
-use crate::xrpc::{Xrpc, plain_json, serve};
+use crate::xrpc::{Xrpc, plain_json};
 
 /// Whether the core-service and its database answer, for clients.
 pub(crate) const HEALTH: &str = "/xrpc/_health";
@@ -32,6 +34,10 @@ pub(crate) const HEALTH: &str = "/xrpc/_health";
 pub(crate) const LIVEZ: &str = "/livez";
 /// Whether this process should be sent requests.
 pub(crate) const READYZ: &str = "/readyz";
+/// The DID document of this service.
+const DID_DOCUMENT: &str = "/.well-known/did.json";
+/// All of these.
+const OWN: [&str; 4] = [HEALTH, LIVEZ, READYZ, DID_DOCUMENT];
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// How long health and readiness wait for the core-service.
@@ -43,40 +49,78 @@ struct Own {
     did_document: Option<Bytes>,
 }
 
-/// The whole router of the gateway.
-pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Router {
-    let own = Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
-    let own_routes = Router::new()
-        .route(HEALTH, any(health))
-        .route("/.well-known/did.json", any(did_json))
-        .route(LIVEZ, any(livez))
-        .route(READYZ, any(readyz))
-        .with_state(own);
-    Router::new()
-        .fallback(serve)
-        .with_state(Arc::new(xrpc))
-        .merge(own_routes)
-        // Together: the router would put each of them into a box of its own for every request.
-        .layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(Arc::new(teller), telemetry::tell))
-                .layer(cors())
-                .layer(CatchPanicLayer::custom(panicked)),
-        )
+/// All that answers requests.
+pub(crate) struct Gateway {
+    xrpc: Xrpc,
+    /// Answers [`OWN`].
+    pub(super) own: Router,
+    cors: CorsLayer,
+    teller: Arc<Teller>,
+}
+
+impl Gateway {
+    /// The methods of `xrpc`, and the gateway's own paths.
+    pub(crate) fn new(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Self {
+        let own =
+            Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
+        let own = Router::new()
+            .route(HEALTH, any(health))
+            .route(DID_DOCUMENT, any(did_json))
+            .route(LIVEZ, any(livez))
+            .route(READYZ, any(readyz))
+            .with_state(own);
+        Self { xrpc, own, cors: cors(), teller: Arc::new(teller) }
+    }
+
+    /// Answers `request`, whatever it is.
+    pub(crate) async fn answer(&self, request: Request) -> Response<Body> {
+        let answer = |request, access| async move {
+            let within = service_fn(|request| self.answer_within(request, &access));
+            let Ok(response) = self.cors.layer(within).oneshot(request).await;
+            response
+        };
+        tell(&self.teller, request, answer).await
+    }
+
+    async fn answer_within(
+        &self,
+        mut request: Request,
+        access: &Arc<Access>,
+    ) -> Result<Response<Body>, Infallible> {
+        let answering = async {
+            if OWN.contains(&request.uri().path()) {
+                request.extensions_mut().insert(Arc::clone(access));
+                return self.own.clone().oneshot(request).await;
+            }
+            // Not by the router, which puts a request and what answers it into one box after the other.
+            let is_head = request.method() == Verb::HEAD;
+            let response = self.xrpc.answer(request, access).await;
+            Ok(if is_head { without_body(response) } else { response })
+        };
+        AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| Ok(panicked()))
+    }
+}
+
+/// The answer to HEAD (RFC 9110, section 9.3.2): `response` with the length of its body and without it.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(bytes) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 fn cors() -> CorsLayer {
     let mut exposed = vec![RETRY_AFTER, WWW_AUTHENTICATE, REQUEST_ID];
     exposed.extend(limits::HEADERS);
     CorsLayer::new()
-        .allow_origin(Any)
+        .allow_origin(cors::Any)
         .allow_methods([Verb::GET, Verb::HEAD, Verb::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed)
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response<Body> {
+fn panicked() -> Response<Body> {
     tracing::error!("a request panicked; its place is on standard error");
     XrpcError::fixed(Wide::InternalServerError).into_response()
 }

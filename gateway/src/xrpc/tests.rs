@@ -1,15 +1,17 @@
 //! What happens when there are too many calls, and to a body that comes slowly.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use clap::Parser as _;
 use egress::policy::Policy;
 use futures_util::stream;
-use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
@@ -17,7 +19,6 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt as _;
 
 use super::*;
 use crate::auth::AuthSettings;
@@ -28,13 +29,14 @@ use crate::telemetry::requests::RequestMetrics;
 use crate::telemetry::{RequestIds, Teller};
 use crate::upstream::UpstreamSettings;
 use crate::upstream::metrics::UpstreamMetrics;
+use crate::xrpc::routes::Gateway;
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";
 const SERVICE: &str = "did:web:localhost%3A8080";
 
 /// A gateway with so many places, whose PLC directory takes connections and never answers.
-async fn gateway(places: usize) -> (Router, TcpListener) {
+async fn gateway(places: usize) -> (Arc<Gateway>, TcpListener) {
     let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
     let registry = &mut Registry::default();
@@ -72,7 +74,8 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         places: Semaphore::new(places),
         metrics: CallMetrics::new(registry),
     };
-    (routes::router(xrpc, &config, Shutdown::new(Duration::ZERO, Duration::ZERO), teller), directory)
+    let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
+    (Arc::new(Gateway::new(xrpc, &config, shutdown, teller)), directory)
 }
 
 /// A token that is looked into as far as the signature, for which the key must be looked up.
@@ -92,18 +95,21 @@ fn call(token: Option<&str>, body: Body) -> Request {
     request.body(body).unwrap()
 }
 
-async fn answer(router: &Router, request: Request) -> Response<Body> {
-    timeout(Duration::from_secs(20), router.clone().oneshot(request)).await.expect("in time").unwrap()
+async fn answer(gateway: &Gateway, request: Request) -> Response<Body> {
+    timeout(Duration::from_secs(20), gateway.answer(request)).await.expect("in time")
 }
 
 #[tokio::test]
 async fn call_without_a_place_is_refused_at_once() {
-    let (router, directory) = gateway(1).await;
-    let first = tokio::spawn(router.clone().oneshot(call(Some(&token()), Body::empty())));
+    let (gateway, directory) = gateway(1).await;
+    let first = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.answer(call(Some(&token()), Body::empty())).await }
+    });
     let _asked = directory.accept().await.unwrap();
 
     let started = Instant::now();
-    let refused = answer(&router, call(Some(&token()), Body::empty())).await;
+    let refused = answer(&gateway, call(Some(&token()), Body::empty())).await;
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!((refused.status().as_u16(), &refused.headers()[RETRY_AFTER]), (503, &"1".parse().unwrap()));
     let body: serde_json::Value =
@@ -113,25 +119,58 @@ async fn call_without_a_place_is_refused_at_once() {
     // What needs no place: other paths, and what is no call.
     for (path, status) in [("/livez", 200), ("/.well-known/did.json", 200), ("/xrpc/com.example.no", 501)] {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        assert_eq!(answer(&router, request).await.status(), status, "{path}");
+        assert_eq!(answer(&gateway, request).await.status(), status, "{path}");
     }
-    assert_eq!(answer(&router, Request::get(PATH).body(Body::empty()).unwrap()).await.status(), 400);
+    assert_eq!(answer(&gateway, Request::get(PATH).body(Body::empty()).unwrap()).await.status(), 400);
 
     // A client that goes away gives its place back.
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    assert_eq!(answer(&router, call(None, Body::empty())).await.status(), 401);
+    assert_eq!(answer(&gateway, call(None, Body::empty())).await.status(), 401);
+}
+
+#[tokio::test]
+async fn request_that_panics_is_answered() {
+    async fn panics() -> StatusCode {
+        panic!("as this test wants it")
+    }
+    let (gateway, _directory) = gateway(1).await;
+    let mut gateway = Arc::into_inner(gateway).unwrap();
+    gateway.own = Router::new().route("/livez", any(panics));
+
+    let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status().as_u16(), 500);
+    for header in ["x-request-id", "access-control-allow-origin"] {
+        assert!(answer.headers().contains_key(header), "{header}");
+    }
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["error"], "InternalServerError");
+}
+
+#[tokio::test]
+async fn head_is_answered_without_the_body() {
+    let (gateway, _directory) = gateway(1).await;
+    for path in ["/xrpc/com.example.no", "/livez", "/nothing"] {
+        let ask = async |verb| {
+            let request = Request::builder().method(verb).uri(path).body(Body::empty()).unwrap();
+            let (head, body) = answer(&gateway, request).await.into_parts();
+            (head, body.collect().await.unwrap().to_bytes())
+        };
+        let ((get, body), (head, nothing)) = (ask("GET").await, ask("HEAD").await);
+        assert_eq!((get.status, body.is_empty(), nothing.len()), (head.status, false, 0), "{path}");
+        assert_eq!(head.headers[CONTENT_LENGTH], body.len().to_string(), "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_call_keeps_no_place_while_its_body_comes() {
-    let (router, _directory) = gateway(1).await;
+    let (gateway, _directory) = gateway(1).await;
     let started = Instant::now();
-    let slow = answer(&router, call(None, drip()));
+    let slow = answer(&gateway, call(None, drip()));
     let quick = async {
         // The slow one has been refused, and waits for its first byte.
         sleep(Duration::from_millis(500)).await;
-        let refused = answer(&router, call(None, Body::empty())).await;
+        let refused = answer(&gateway, call(None, Body::empty())).await;
         (refused.status(), started.elapsed())
     };
     let (slow, (quick, after)) = tokio::join!(slow, quick);
