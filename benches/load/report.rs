@@ -79,11 +79,18 @@ pub(crate) struct Cell {
     pub(crate) connections: usize,
     /// A sample of each for every round.
     samples: BTreeMap<What, Vec<Sample>>,
+    /// Microseconds for a signature at the beginning of every round: how fast the processor was then.
+    signature_us: Vec<f64>,
 }
 
 impl Cell {
     pub(crate) fn new(procedure: Procedure, tokens: Tokens, connections: usize) -> Self {
-        Self { procedure, tokens, connections, samples: BTreeMap::new() }
+        Self { procedure, tokens, connections, samples: BTreeMap::new(), signature_us: Vec::new() }
+    }
+
+    /// Begins a round, in which a signature takes so long.
+    pub(crate) fn begin_round(&mut self, signature_us: f64) {
+        self.signature_us.push(signature_us);
     }
 
     /// Adds what a round gave.
@@ -150,7 +157,7 @@ pub(crate) fn start(database: Database, pair: &Side) -> Result<(), Failure> {
 /// The table of medians.
 pub(crate) fn table(cells: &[Cell]) {
     println!(
-        "\n{:<14} {:<6} {:>5} {:<7} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>9} {:>8}",
+        "\n{:<14} {:<6} {:>5} {:<7} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>9} {:>8} {:>6}",
         "procedure",
         "tokens",
         "conns",
@@ -163,6 +170,7 @@ pub(crate) fn table(cells: &[Cell]) {
         "core µs",
         "front MiB",
         "core MiB",
+        "sig µs",
     );
     for cell in cells {
         for (what, samples) in &cell.samples {
@@ -170,6 +178,7 @@ pub(crate) fn table(cells: &[Cell]) {
         }
     }
     println!("front: the gateway, or what is in its place");
+    println!("sig: one ES256K signature verified at the time; the processor is not always as fast");
     println!("(a): the same rows inserted one by one, each with its own commit, without HTTP or gRPC");
     println!(
         "(b): the same gateway before a core-service that answers at once; Envoy is before that one too"
@@ -177,7 +186,7 @@ pub(crate) fn table(cells: &[Cell]) {
 }
 
 fn row(cell: &Cell, what: What, samples: &[Sample]) {
-    let Cell { procedure, tokens, connections, samples: _ } = cell;
+    let Cell { procedure, tokens, connections, samples: _, signature_us } = cell;
     let errors: u64 = samples.iter().map(|sample| sample.errors).sum();
     let middle = |figure: &dyn Fn(&Sample) -> f64| median(samples.iter().map(figure));
     let cost = |figure: fn(&Cost) -> f64| middle(&|sample| sample.cost.as_ref().map_or(f64::NAN, figure));
@@ -197,8 +206,10 @@ fn row(cell: &Cell, what: What, samples: &[Sample]) {
             cost(|cost| cost.front_mib),
             cost(|cost| cost.core_mib),
         );
+    } else {
+        print!("{:36}", "");
     }
-    println!();
+    println!("{:>6.0}", median(signature_us.iter().copied()));
 }
 
 /// The pair in terms of an earlier commit and of Node, and the gateway in terms of Envoy.
