@@ -281,7 +281,7 @@ impl Bench<'_> {
             let token = self.callers.token(Procedure::CreateSecret);
             let slow = self.runtime.block_on(slow::Clients::connect(pair.front.address(), &token))?;
             let disturbed = ordinary()?;
-            drop(slow);
+            self.runtime.block_on(slow.leave());
             rounds.push((undisturbed, disturbed));
         }
         Ok(rounds)

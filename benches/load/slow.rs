@@ -16,9 +16,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What is dripped. It never comes to its end: the gateway gives up before.
 const DRIP: u8 = b'a';
 
-/// Connected slow clients. They go when dropped.
+/// Connected slow clients.
 pub(crate) struct Clients {
-    _dripping: JoinSet<()>,
+    dripping: JoinSet<()>,
 }
 
 impl Clients {
@@ -35,7 +35,12 @@ impl Clients {
             let stream = begin(gateway, &start).await?;
             dripping.spawn(drip(gateway, start, stream));
         }
-        Ok(Self { _dripping: dripping })
+        Ok(Self { dripping })
+    }
+
+    /// Closes their connections. A gateway that is asked to end waits for those that are there.
+    pub(crate) async fn leave(mut self) {
+        self.dripping.shutdown().await;
     }
 }
 
