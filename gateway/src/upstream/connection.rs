@@ -3,22 +3,25 @@
 //! Tells apart what the core-service answered, what it provably never processed, and what got lost between.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::iter::successors;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::{Buf as _, BufMut as _, Bytes};
+use h2::RecvStream;
+use h2::client::SendRequest;
+use http::Uri;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
-use hyper::client::conn::http2::SendRequest;
 use process::traces::TRACEPARENT;
 use prost::Message as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -27,6 +30,8 @@ use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
+
+use super::http2::{Answer, HasStatus};
 
 /// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks, each
 /// of up to 24 KiB.
@@ -67,16 +72,23 @@ pub(super) enum Failure {
 enum NoResponse {
     #[error("the connection was given up before the call was sent")]
     GivenUp,
+    #[error("the connection takes no more calls")]
+    NotSent(#[source] h2::Error),
     #[error("no response")]
-    Http(#[from] hyper::Error),
+    Lost(#[source] h2::Error),
+    /// tonic can't write the message.
+    #[error("no message")]
+    Message(#[from] Status),
 }
 
 /// A connection, and how many calls are on it.
 pub(super) struct Connection {
     address: SocketAddr,
-    /// `None` once given up. No call may hold a sender while it waits: a call that is queued in the very moment
-    /// in which the connection ends is told so only when the last sender is dropped.
-    sender: ArcSwapOption<SendRequest<Body>>,
+    /// `None` once given up. The connection ends when the last sender is dropped, so no call holds one while it waits
+    /// for its answer.
+    sender: ArcSwapOption<SendRequest<Bytes>>,
+    /// Cancelled once the connection takes no more calls.
+    over: CancellationToken,
     origin: Uri,
     authorization: Option<MetadataValue<Ascii>>,
     in_flight: AtomicUsize,
@@ -89,13 +101,15 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         address: SocketAddr,
-        sender: SendRequest<Body>,
+        sender: SendRequest<Bytes>,
+        over: CancellationToken,
         origin: Uri,
         authorization: Option<MetadataValue<Ascii>>,
     ) -> Self {
         Self {
             address,
             sender: ArcSwapOption::from_pointee(sender),
+            over,
             origin,
             authorization,
             in_flight: AtomicUsize::new(0),
@@ -128,12 +142,18 @@ impl Connection {
 
     /// Whether calls can be made. It may be over by the time one is made.
     pub(super) fn is_open(&self) -> bool {
-        self.sender.load().as_ref().is_some_and(|sender| !sender.is_closed())
+        !self.over.is_cancelled()
     }
 
     /// Takes no more calls. Those in flight go on, and then the connection ends.
     pub(super) fn give_up(&self) {
         self.sender.store(None);
+        self.over.cancel();
+    }
+
+    /// Waits until it takes no more calls.
+    pub(super) async fn ended(&self) {
+        self.over.cancelled().await;
     }
 
     /// Waits until a call has met its deadline on this connection.
@@ -190,7 +210,9 @@ impl Connection {
             self.waits_from(now);
         }
         let _counted = Counted::new(&self.in_flight);
-        match timeout_at(deadline, self.send(path, request)).await {
+        // Pinned, so that its room is not moved into that of the time limit.
+        let sending = pin!(self.send(path, request));
+        match timeout_at(deadline, sending).await {
             Ok(answered) => {
                 if matches!(answered, Ok(_) | Err(Failure::Answered(_))) {
                     self.waits_from(Instant::now());
@@ -206,21 +228,15 @@ impl Connection {
 
     async fn send(&self, path: &PathAndQuery, request: Request<Bytes>) -> Result<Bytes, Failure> {
         // tonic makes a status of anything that goes wrong; it is the peer's own if the peer sent one.
-        let has_status = Arc::new(AtomicBool::new(false));
+        let has_status = HasStatus::default();
         let service = service_fn(|request: http::Request<Body>| {
-            let response = self.sender.load().as_deref().map(|sender| sender.clone().send_request(request));
-            let has_status = Arc::clone(&has_status);
+            let has_status = has_status.clone();
             async move {
-                let response = response.ok_or(NoResponse::GivenUp)?.await?;
-                note_status(&has_status, response.headers());
-                Ok::<_, NoResponse>(response.map(|body| {
-                    Body::new(body.map_frame(move |frame| {
-                        if let Some(trailers) = frame.trailers_ref() {
-                            note_status(&has_status, trailers);
-                        }
-                        frame
-                    }))
-                }))
+                let (head, body) = request.into_parts();
+                let message = body.collect().await?.to_bytes();
+                let response = self.send_whole(http::Request::from_parts(head, ()), message).await?;
+                has_status.look_in(response.headers());
+                Ok::<_, NoResponse>(response.map(|stream| Answer::new(stream, has_status)))
             }
         });
         let answered = Grpc::with_origin(service, self.origin.clone())
@@ -229,33 +245,48 @@ impl Connection {
             .await;
         match answered {
             Ok(answer) => Ok(answer.into_inner()),
-            Err(status) if has_status.load(Ordering::Relaxed) => Err(Failure::Answered(status)),
+            Err(status) if has_status.is_there() => Err(Failure::Answered(status)),
             Err(status) if is_not_processed(&status) => Err(Failure::NotProcessed(detail(&status))),
             Err(status) => Err(Failure::Broken(detail(&status))),
         }
     }
-}
 
-fn note_status(has_status: &AtomicBool, headers: &HeaderMap) {
-    if headers.contains_key(Status::GRPC_STATUS) {
-        has_status.store(true, Ordering::Relaxed);
+    /// Sends the head of a call and, as the one and last frame of its body, the message; waits for the head of the answer.
+    async fn send_whole(
+        &self,
+        head: http::Request<()>,
+        message: Bytes,
+    ) -> Result<http::Response<RecvStream>, NoResponse> {
+        let mut sender = self.sender.load().as_deref().ok_or(NoResponse::GivenUp)?.clone();
+        let (response, mut stream) = sender.send_request(head, false).map_err(NoResponse::NotSent)?;
+        stream.send_data(message, true).map_err(NoResponse::Lost)?;
+        // The peer may allow no more streams for now: such a call is not sent when the connection ends meanwhile.
+        let mut waits = false;
+        let opened = poll_fn(|cx| {
+            let opened = sender.poll_ready(cx);
+            waits |= opened.is_pending();
+            opened
+        });
+        if let Err(error) = opened.await
+            && waits
+        {
+            return Err(NoResponse::NotSent(error));
+        }
+        drop(sender);
+        response.await.map_err(NoResponse::Lost)
     }
 }
 
 /// Whether the core-service can't have processed the call (RFC 9113, sections 6.8 and 8.7).
 fn is_not_processed(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|error| {
-        let given_up = matches!(error.downcast_ref(), Some(NoResponse::GivenUp));
-        // The connection ended while the call was in the queue (canceled), or while its stream waited for a
-        // place among the streams that the peer allows at once (user: nobody was left to send it).
-        let never_sent =
-            error.downcast_ref().is_some_and(|error: &hyper::Error| error.is_canceled() || error.is_user());
+        let never_sent = matches!(error.downcast_ref(), Some(NoResponse::GivenUp | NoResponse::NotSent(_)));
         // The peer refused the stream, or said goodbye to all streams from an earlier one on.
         let refused = error.downcast_ref().is_some_and(|error: &h2::Error| {
             let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
             error.is_remote() && (refused || error.is_go_away())
         });
-        given_up || never_sent || refused
+        never_sent || refused
     })
 }
 

@@ -4,21 +4,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
-use hyper::client::conn::http2;
-use hyper::rt::{Executor, Read, Write};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use process::exit::chain;
 use process::settings::CoreToken;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
 use url::{Position, Url};
 
 use super::UnfitSettings;
 use super::connection::Connection;
+use super::http2;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, UpstreamTls};
 
@@ -27,35 +25,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the core-service may take to show that it is alive, by any answer to a health check.
 pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(2);
-
-/// A connection on which nothing has come for this long is sent a ping, also while it is idle.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
-
-/// A connection on which a ping is not answered for this long is closed.
-const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
-
-/// HTTP/2 flow-control window of an answer, in bytes: all but the very largest come without waiting for it.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-
-/// HTTP/2 flow-control window of a connection, in bytes.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
-
-/// Runs a connection. It ends with the connection, or once that takes no more calls.
-pub(super) type Driver = JoinHandle<()>;
-
-/// Spawns what hyper does for a call: two futures, each of which has room for a whole connection. Tokio moves a future
-/// several times while it spawns it; in a box it stays where it is.
-#[derive(Clone, Copy)]
-struct Boxing;
-
-impl<F> Executor<F> for Boxing
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::spawn(Box::pin(future));
-    }
-}
 
 /// Connects to the core-service at an address; the name in TLS and requests is that of the URL.
 pub(super) struct Dialer {
@@ -109,7 +78,7 @@ pub(super) enum DialError {
     #[error("the peer does not speak HTTP/2 in TLS (ALPN h2)")]
     NoHttp2,
     #[error("no HTTP/2")]
-    Http2(#[source] hyper::Error),
+    Http2(#[source] h2::Error),
     #[error("connected, but there is no answer")]
     Silent,
 }
@@ -141,51 +110,36 @@ impl Dialer {
     }
 
     /// A connection to `address` that has answered once.
-    pub(super) async fn dial(&self, address: SocketAddr) -> Result<(Connection, Driver), DialError> {
+    pub(super) async fn dial(&self, address: SocketAddr) -> Result<Connection, DialError> {
         let connecting = timeout(CONNECT_LIMIT, self.connect(address));
-        let (connection, driver) = connecting.await.map_err(|_| DialError::Late)??;
+        let connection = connecting.await.map_err(|_| DialError::Late)??;
         // A kernel accepts connections for a process that hangs, and HTTP/2 lets a client go first.
         if !connection.answers(Instant::now() + PROOF_LIMIT).await {
             return Err(DialError::Silent);
         }
-        Ok((connection, driver))
+        Ok(connection)
     }
 
-    async fn connect(&self, address: SocketAddr) -> Result<(Connection, Driver), DialError> {
+    async fn connect(&self, address: SocketAddr) -> Result<Connection, DialError> {
         let tcp = TcpStream::connect(address).await.map_err(DialError::Tcp)?;
         tcp.set_nodelay(true).map_err(DialError::Tcp)?;
         let socket = Socket::new(tcp);
         let Some((connector, name)) = &self.tls else {
-            return self.speak_http2(address, TokioIo::new(socket)).await;
+            return self.speak_http2(address, socket).await;
         };
         let tls = connector.connect(name.clone(), socket).await.map_err(DialError::Tls)?;
         if tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2) {
             return Err(DialError::NoHttp2);
         }
-        self.speak_http2(address, TokioIo::new(tls)).await
+        self.speak_http2(address, tls).await
     }
 
-    async fn speak_http2<T>(&self, address: SocketAddr, io: T) -> Result<(Connection, Driver), DialError>
+    async fn speak_http2<T>(&self, address: SocketAddr, io: T) -> Result<Connection, DialError>
     where
-        T: Read + Write + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http2::Builder::new(Boxing)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_LIMIT)
-            .keep_alive_while_idle(true)
-            .adaptive_window(false)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .handshake(io)
-            .await
-            .map_err(DialError::Http2)?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::info!(%address, causes = chain(&error), "the connection to the core-service broke");
-            }
-        });
-        let connection = Connection::new(address, sender, self.origin.clone(), self.authorization.clone());
-        Ok((connection, driver))
+        let over = CancellationToken::new();
+        let sender = http2::begin(address, io, over.clone()).await.map_err(DialError::Http2)?;
+        Ok(Connection::new(address, sender, over, self.origin.clone(), self.authorization.clone()))
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
-use super::dial::{Dialer, Driver, PROOF_LIMIT};
+use super::dial::{Dialer, PROOF_LIMIT};
 use super::metrics::UpstreamMetrics;
 use super::names::Names;
 
@@ -80,11 +80,11 @@ async fn keep_one(
     let mut told = false;
     loop {
         match dialer.dial(address).await {
-            Ok((connection, driver)) => {
+            Ok(connection) => {
                 (backoff, told) = (FIRST_BACKOFF, false);
                 tracing::info!(%address, "connected to the core-service");
                 let place = Place::take(connection, &rotation, &metrics.connections);
-                let (lost, count) = match until_lost(&place.connection, driver).await {
+                let (lost, count) = match until_lost(&place.connection).await {
                     Lost::Ended => ("the connection ended", &metrics.ejected.ended),
                     Lost::Silent => ("it does not answer", &metrics.ejected.silent),
                 };
@@ -111,10 +111,10 @@ enum Lost {
 }
 
 /// Waits until the connection ends, or a call found no answer and a health check doesn't either.
-async fn until_lost(connection: &Connection, mut driver: Driver) -> Lost {
+async fn until_lost(connection: &Connection) -> Lost {
     loop {
         tokio::select! {
-            _ended = &mut driver => return Lost::Ended,
+            () = connection.ended() => return Lost::Ended,
             () = connection.suspected() => {
                 if !connection.answers(Instant::now() + PROOF_LIMIT).await {
                     return Lost::Silent;
