@@ -37,8 +37,6 @@ const MAX_CONNECTIONS: usize = 8192;
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The head of a request (request line and headers), in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// Header fields in a request.
-const MAX_HEADERS: usize = 100;
 /// HTTP/2 requests at once on one connection.
 const MAX_STREAMS: u32 = 100;
 /// HTTP/2 requests that a client took back before they were looked at, at once on one connection; over it the
@@ -120,13 +118,13 @@ fn in_gauge(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// A request has 100 header fields at most, as hyper has it: told that number, it makes room for them in a slower way.
 fn builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(head_time)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
         .http2()
         .timer(TokioTimer::new())
@@ -161,7 +159,7 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
 async fn drive<Answering>(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
-    answer: impl Fn(Request<Body>) -> Answering,
+    answer: impl Fn(Request<Body>) -> Answering + Clone + Send + 'static,
     head_time: Duration,
     shutdown: &Shutdown,
 ) where
@@ -172,11 +170,12 @@ async fn drive<Answering>(
         let requests = Arc::clone(&requests);
         service_fn(move |request: Request<Incoming>| {
             let counted = Counted::new(Arc::clone(&requests));
-            let answering = answer(request.map(Body::new));
-            async move {
+            let answer = answer.clone();
+            // hyper keeps room for one of these with each connection, also while it is idle: in a box it is a pointer.
+            Box::pin(async move {
                 let _counted = counted;
-                Ok::<_, Infallible>(answering.await)
-            }
+                Ok::<_, Infallible>(answer(request.map(Body::new)).await)
+            })
         })
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::Request;
+use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use process::traces::{Place, Span, Tracer};
 use ring::rand::SecureRandom as _;
@@ -40,23 +41,28 @@ const UNTRACED: [&str; 3] = [HEALTH, LIVEZ, READYZ];
 
 /// Makes request ids: random for the process, counted for the request.
 pub(crate) struct RequestIds {
-    prefix: u64,
+    prefix: [u8; 8],
     next: AtomicU64,
 }
 
 impl RequestIds {
     /// Ids with a prefix from the operating system's generator.
     pub(crate) fn new() -> Self {
-        let mut bytes = [0; 8];
-        if let Err(error) = ring::rand::SystemRandom::new().fill(&mut bytes) {
+        let mut prefix = [0; 8];
+        if let Err(error) = ring::rand::SystemRandom::new().fill(&mut prefix) {
             tracing::warn!(%error, "request ids of this process share their prefix with others");
         }
-        Self { prefix: u64::from_ne_bytes(bytes), next: AtomicU64::new(1) }
+        Self { prefix, next: AtomicU64::new(1) }
     }
 
     /// The next id: 24 or more hexadecimal digits, unique in practice over processes.
     pub(crate) fn next(&self) -> String {
-        format!("{:016x}{:08x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+        let count = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let mut id = HEXLOWER.encode(&self.prefix);
+        // The first four billion have the same length.
+        let unused = count.iter().take(4).take_while(|byte| **byte == 0).count();
+        HEXLOWER.encode_append(&count[unused..], &mut id);
+        id
     }
 }
 
@@ -161,30 +167,6 @@ impl Access {
     }
 }
 
-/// Tells of a request when its answer is there, or when it is dropped without one.
-struct Line {
-    access: Arc<Access>,
-    teller: Arc<Teller>,
-    span: Span,
-    told: bool,
-}
-
-impl Line {
-    fn answered(mut self, response: &Response<Body>) {
-        let error = response.extensions().get().map(|ErrorName(name)| &**name);
-        self.access.ended(&self.teller.requests, &mut self.span, response.status().as_u16(), error);
-        self.told = true;
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if !self.told {
-            self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
-        }
-    }
-}
-
 /// What requests are told of with.
 pub(crate) struct Teller {
     pub(crate) ids: RequestIds,
@@ -192,32 +174,68 @@ pub(crate) struct Teller {
     pub(crate) tracer: Tracer,
 }
 
-/// Goes around everything that answers, which is `answer`: gives the request its id and the answer its `x-request-id`,
-/// counts it, and writes the line.
-pub(crate) async fn tell<Answer>(
-    teller: &Arc<Teller>,
-    request: Request,
-    answer: impl FnOnce(Request, Arc<Access>) -> Answer,
-) -> Response<Body>
-where
-    Answer: Future<Output = Response<Body>>,
-{
-    // What it is called will be known later, and is no text of the client's.
-    let span = if UNTRACED.contains(&request.uri().path()) {
-        Span::none()
-    } else {
-        teller.tracer.serve(OTHER, request.headers())
-    };
-    let access = Arc::new(Access::new(teller.ids.next(), span.place()));
-    teller.requests.arrived();
-    let line = Line { access: Arc::clone(&access), teller: Arc::clone(teller), span, told: false };
-    if request.method() == Method::OPTIONS {
-        access.is_for(Route::Preflight);
+impl Teller {
+    /// Gives `request`, which has just come, its id, and counts it.
+    pub(crate) fn arrived(&self, request: &Request) -> Line<'_> {
+        // What it is called will be known later, and is no text of the client's.
+        let span = if UNTRACED.contains(&request.uri().path()) {
+            Span::none()
+        } else {
+            self.tracer.serve(OTHER, request.headers())
+        };
+        let access = Arc::new(Access::new(self.ids.next(), span.place()));
+        self.requests.arrived();
+        if request.method() == Method::OPTIONS {
+            access.is_for(Route::Preflight);
+        }
+        Line { access, teller: self, span, told: false }
     }
-    let mut response = answer(request, Arc::clone(&access)).await;
-    if let Ok(id) = HeaderValue::try_from(&access.request_id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+}
+
+/// Tells of a request when its answer is there, or when it is dropped without one.
+pub(crate) struct Line<'t> {
+    access: Arc<Access>,
+    teller: &'t Teller,
+    span: Span,
+    told: bool,
+}
+
+impl Line<'_> {
+    /// What is known of the request.
+    pub(crate) fn access(&self) -> &Arc<Access> {
+        &self.access
     }
-    line.answered(&response);
-    response
+
+    /// Gives the answer its `x-request-id`, counts it, and writes the line.
+    pub(crate) fn answered(mut self, response: &mut Response<Body>) {
+        if let Ok(id) = HeaderValue::try_from(&self.access.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let error = response.extensions().get().map(|ErrorName(name)| &**name);
+        self.access.ended(&self.teller.requests, &mut self.span, response.status().as_u16(), error);
+        self.told = true;
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AtomicU64, Ordering, RequestIds};
+
+    #[test]
+    fn request_ids_count_on_in_24_digits_and_then_more() {
+        let ids = RequestIds { prefix: [0xab; 8], next: AtomicU64::new(1) };
+        assert_eq!(ids.next(), "abababababababab00000001");
+        assert_eq!(ids.next(), "abababababababab00000002");
+        ids.next.store(u64::from(u32::MAX), Ordering::Relaxed);
+        assert_eq!(ids.next(), "ababababababababffffffff");
+        assert_eq!(ids.next(), "abababababababab0100000000");
+    }
 }

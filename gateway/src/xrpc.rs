@@ -9,6 +9,7 @@ pub(crate) mod metrics;
 pub(crate) mod routes;
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -93,7 +94,7 @@ impl Xrpc {
         };
 
         let authenticating = access.trace.step("authenticate");
-        let authenticated = self.authenticator.authenticate(&head.headers, method.nsid());
+        let authenticated = pin!(self.authenticator.authenticate(&head.headers, method.nsid()));
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(caller) => caller.map_err(|error| refusal(error, &access.request_id))?,
             Err(_) => {

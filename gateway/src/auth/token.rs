@@ -3,7 +3,7 @@
 //! Owns the form of a token and every rule on its claims. Pure: who the issuer is and which key it has is `identity`'s.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine;
@@ -147,11 +147,19 @@ fn jose_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Refusal> {
     })
 }
 
+/// The names of members that a rule asks for, or that nearly every token has.
+const NAMES: [&str; 11] = ["alg", "typ", "kid", "crit", "iss", "aud", "lxm", "exp", "nbf", "iat", "jti"];
+
 /// The members of a JSON object, none of them named twice: two readers could take different ones.
-struct Members<'a>(BTreeMap<Name<'a>, Member<'a>>);
+#[derive(Default)]
+struct Members<'a> {
+    /// In the order of [`NAMES`].
+    values: [Option<Member<'a>>; NAMES.len()],
+    /// The names of all others.
+    others: BTreeSet<Cow<'a, str>>,
+}
 
 /// The name of a member; without escapes it stays where it was read.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Name<'a>(Cow<'a, str>);
 
 /// The value of a member, as far as any rule asks.
@@ -171,8 +179,17 @@ impl<'a> Members<'a> {
         })
     }
 
+    /// Whether the name is new.
+    fn insert(&mut self, Name(name): Name<'a>, value: Member<'a>) -> bool {
+        match NAMES.iter().position(|one| *one == name) {
+            Some(at) => self.values[at].replace(value).is_none(),
+            None => self.others.insert(name),
+        }
+    }
+
     fn get(&self, name: &'static str) -> Option<&Member<'a>> {
-        self.0.get(&Name(Cow::Borrowed(name)))
+        let at = NAMES.iter().position(|one| *one == name)?;
+        self.values[at].as_ref()
     }
 
     fn text(&self, name: &'static str) -> Result<&str, Refusal> {
@@ -212,13 +229,13 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = BTreeMap::new();
+                let mut members = Members::default();
                 while let Some((name, value)) = map.next_entry()? {
-                    if members.insert(name, value).is_some() {
+                    if !members.insert(name, value) {
                         return Err(A::Error::custom(DUPLICATE));
                     }
                 }
-                Ok(Members(members))
+                Ok(members)
             }
         }
 

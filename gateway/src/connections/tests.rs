@@ -76,6 +76,17 @@ async fn client_that_sends_no_request_is_closed() {
     }
 }
 
+#[tokio::test]
+async fn more_than_100_header_fields_are_refused() {
+    let server = Server::start(Limits::default()).await;
+    for (fields, status) in [(100, "200 OK"), (101, "431 Request Header Fields Too Large")] {
+        let others = "x: y\r\n".repeat(fields - 2);
+        let request = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{others}\r\n");
+        let answer = until_closed(server.client(request.as_bytes()).await).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{fields}: {answer}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn preface_without_frames_is_closed() {
     let server = Server::start(Limits::default()).await;

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use chrono::{DateTime, SecondsFormat};
 use prost::Message as _;
 use prost_types::Timestamp;
 use shrike::syntax::Datetime;
@@ -9,8 +10,6 @@ use shrike::syntax::Datetime;
 /// What a Timestamp may hold: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 const VALID_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const VALID_NANOS: RangeInclusive<i32> = 0..=999_999_999;
-
-const NANOS_PER_MILLISECOND: i32 = 1_000_000;
 
 /// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into an encoded Timestamp. `None`
 /// for any other text, days that no month has, and what a Timestamp can't hold.
@@ -27,9 +26,8 @@ pub(crate) fn write(timestamp: Timestamp) -> Option<String> {
     if !VALID_SECONDS.contains(&seconds) || !VALID_NANOS.contains(&nanos) {
         return None;
     }
-    let whole = Timestamp { seconds, nanos: 0 }.to_string();
-    let milliseconds = nanos / NANOS_PER_MILLISECOND;
-    Some(format!("{}.{milliseconds:03}Z", whole.trim_end_matches('Z')))
+    let time = DateTime::from_timestamp(seconds, nanos.cast_unsigned())?;
+    Some(time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]

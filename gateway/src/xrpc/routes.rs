@@ -13,7 +13,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Method as Verb, Response, StatusCode};
+use http::{HeaderMap, Method as Verb, Response, StatusCode};
 use http_body::Body as _;
 use process::shutdown::Shutdown;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use tower_http::cors::{self, AllowHeaders, CorsLayer};
 
 use crate::config::Config;
 use crate::limits;
-use crate::telemetry::{Access, REQUEST_ID, Route, Teller, tell};
+use crate::telemetry::{Access, REQUEST_ID, Route, Teller};
 use crate::upstream::Upstream;
 use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
@@ -55,7 +55,9 @@ pub(crate) struct Gateway {
     /// Answers [`OWN`].
     pub(super) own: Router,
     cors: CorsLayer,
-    teller: Arc<Teller>,
+    /// What `cors` adds to every answer that is no preflight's.
+    cors_headers: HeaderMap,
+    teller: Teller,
 }
 
 impl Gateway {
@@ -69,35 +71,39 @@ impl Gateway {
             .route(LIVEZ, any(livez))
             .route(READYZ, any(readyz))
             .with_state(own);
-        Self { xrpc, own, cors: cors(), teller: Arc::new(teller) }
+        let cors = cors();
+        Self { xrpc, own, cors_headers: added_by(&cors), cors, teller }
     }
 
     /// Answers `request`, whatever it is.
     pub(crate) async fn answer(&self, request: Request) -> Response<Body> {
-        let answer = |request, access| async move {
-            let within = service_fn(|request| self.answer_within(request, &access));
-            let Ok(response) = self.cors.layer(within).oneshot(request).await;
+        let line = self.teller.arrived(&request);
+        let mut response = if request.method() == Verb::OPTIONS {
+            answer_of(&self.cors, request).await
+        } else {
+            let answering = AssertUnwindSafe(self.answer_within(request, line.access())).catch_unwind();
+            let mut response = answering.await.unwrap_or_else(|_| panicked());
+            let headers = response.headers_mut();
+            headers.reserve(self.cors_headers.len());
+            for (name, value) in &self.cors_headers {
+                headers.append(name, value.clone());
+            }
             response
         };
-        tell(&self.teller, request, answer).await
+        line.answered(&mut response);
+        response
     }
 
-    async fn answer_within(
-        &self,
-        mut request: Request,
-        access: &Arc<Access>,
-    ) -> Result<Response<Body>, Infallible> {
-        let answering = async {
-            if OWN.contains(&request.uri().path()) {
-                request.extensions_mut().insert(Arc::clone(access));
-                return self.own.clone().oneshot(request).await;
-            }
-            // Not by the router, which puts a request and what answers it into one box after the other.
-            let is_head = request.method() == Verb::HEAD;
-            let response = self.xrpc.answer(request, access).await;
-            Ok(if is_head { without_body(response) } else { response })
-        };
-        AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| Ok(panicked()))
+    async fn answer_within(&self, mut request: Request, access: &Arc<Access>) -> Response<Body> {
+        if OWN.contains(&request.uri().path()) {
+            request.extensions_mut().insert(Arc::clone(access));
+            let Ok(response) = self.own.clone().oneshot(request).await;
+            return response;
+        }
+        // Not by the router, which puts a request and what answers it into one box after the other.
+        let is_head = request.method() == Verb::HEAD;
+        let response = self.xrpc.answer(request, access).await;
+        if is_head { without_body(response) } else { response }
     }
 }
 
@@ -118,6 +124,19 @@ fn cors() -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed)
         .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// An empty answer with the headers of `cors`; all there is to say to a preflight.
+async fn answer_of(cors: &CorsLayer, request: Request) -> Response<Body> {
+    let empty = service_fn(|_| async { Ok(Response::new(Body::empty())) });
+    let Ok(response): Result<_, Infallible> = cors.layer(empty).oneshot(request).await;
+    response
+}
+
+/// The headers that `cors` adds to an answer, which are the same each time.
+fn added_by(cors: &CorsLayer) -> HeaderMap {
+    let response = answer_of(cors, Request::default()).now_or_never().expect("there is nothing to wait for");
+    response.into_parts().0.headers
 }
 
 fn panicked() -> Response<Body> {
