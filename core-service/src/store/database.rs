@@ -38,9 +38,9 @@ const POSTGRES_WRITERS: u32 = 2;
 const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
 /// Prepared statements that a writing connection keeps: more than the inserts of batches are (`insert`).
 const WRITER_STATEMENTS: usize = 128;
-/// Pages of 4 KiB in SQLite's write-ahead log before they are copied to the database file: 32 MiB, eight times SQLite's
+/// Pages of 4 KiB in SQLite's write-ahead log before they are copied to the database file: 64 MiB, sixteen times SQLite's
 /// own. A page that was written many times meanwhile is copied once, and nobody can write while pages are copied.
-const CHECKPOINT_PAGES: &str = "8000";
+const CHECKPOINT_PAGES: &str = "16000";
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl(Kind);
