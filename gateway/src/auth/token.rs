@@ -188,6 +188,7 @@ impl<'a> Members<'a> {
     }
 
     fn get(&self, name: &'static str) -> Option<&Member<'a>> {
+        debug_assert!(NAMES.contains(&name), "a rule asks for {name}, which is kept by no place");
         let at = NAMES.iter().position(|one| *one == name)?;
         self.values[at].as_ref()
     }

@@ -257,8 +257,13 @@ impl Connection {
         head: http::Request<()>,
         message: Bytes,
     ) -> Result<http::Response<RecvStream>, NoResponse> {
+        // h2 says so before the connection's task does, and the same call would come back here at once.
+        let not_sent = |error| {
+            self.over.cancel();
+            NoResponse::NotSent(error)
+        };
         let mut sender = self.sender.load().as_deref().ok_or(NoResponse::GivenUp)?.clone();
-        let (response, mut stream) = sender.send_request(head, false).map_err(NoResponse::NotSent)?;
+        let (response, mut stream) = sender.send_request(head, false).map_err(not_sent)?;
         stream.send_data(message, true).map_err(NoResponse::Lost)?;
         // The peer may allow no more streams for now: such a call is not sent when the connection ends meanwhile.
         let mut waits = false;
@@ -270,7 +275,7 @@ impl Connection {
         if let Err(error) = opened.await
             && waits
         {
-            return Err(NoResponse::NotSent(error));
+            return Err(not_sent(error));
         }
         drop(sender);
         response.await.map_err(NoResponse::Lost)

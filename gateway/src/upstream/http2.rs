@@ -56,8 +56,9 @@ where
     let (sender, connection) = handshake.await?;
     let watched = sender.clone();
     tokio::spawn(async move {
+        // By its drop, so that a panic is an end too.
+        let _ended = over.clone().drop_guard();
         drive(address, connection, watched, &over).await;
-        over.cancel();
     });
     Ok(sender)
 }
