@@ -6,6 +6,9 @@ from pathlib import Path
 
 # Of the node, with which pods, probes, DNS and Postgres speak.
 NODE = "10.244.0.1"
+# Given to the bridge for good. By itself it takes the lowest of its ports', and changes it when that pod goes: what the
+# other pods then send to the node is lost until they ask for its address again, which takes them many seconds.
+HARDWARE_ADDRESS = "02:00:0a:f4:00:01"
 
 
 def run(*command, **settings):
@@ -17,7 +20,7 @@ class Network:
 
     def __init__(self):
         run("ip", "link", "set", "lo", "up")
-        run("ip", "link", "add", "pods", "type", "bridge")
+        run("ip", "link", "add", "pods", "address", HARDWARE_ADDRESS, "type", "bridge")
         run("ip", "address", "add", f"{NODE}/16", "dev", "pods")
         run("ip", "link", "set", "pods", "up")
         self.made = 0

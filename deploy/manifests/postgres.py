@@ -15,7 +15,7 @@ MEMORY = "/dev/shm"
 
 
 class Postgres:
-    """It writes to memory: a disk that is still busy with images that were built can hold up a write for seconds."""
+    """It writes to memory: the tests are not about the disk, and images were just written to it."""
 
     def __init__(self):
         self.user = pwd.getpwnam("postgres")
