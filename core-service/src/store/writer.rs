@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use process::traces::Place;
 use prometheus_client::registry::Registry;
+use sea_orm::DbBackend;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::all_new::{self, AllNew};
 use super::batch::{self, Inserts, Limits, Row};
 use super::database::Database;
 use super::fault::Fault;
@@ -53,12 +55,15 @@ impl Writer {
         let mut queues = Vec::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
         let inserts = Arc::new(Inserts::new());
+        let sqlite = database.writing.get_database_backend() == DbBackend::Sqlite;
+        let all_new = sqlite.then(|| Arc::new(AllNew::new(limits)));
         for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
             let batches = Batches {
                 database: database.clone(),
                 inserts: Arc::clone(&inserts),
+                all_new: all_new.clone(),
                 limits,
                 metrics: Arc::clone(&metrics),
             };
@@ -148,6 +153,8 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
 struct Batches {
     database: Database,
     inserts: Arc<Inserts>,
+    /// Of SQLite.
+    all_new: Option<Arc<AllNew>>,
     limits: Limits,
     metrics: Arc<WriterMetrics>,
 }
@@ -189,6 +196,14 @@ impl Batches {
         let places: Vec<&Place> = writes.iter().map(|write| &write.trace).collect();
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
+            if let Some(commands) = self.all_new.as_ref().and_then(|all_new| all_new.commands(&rows)) {
+                let transaction = transaction::begin(&self.database.writing).await?;
+                if all_new::write(&transaction, commands, rows.len()).await? {
+                    transaction::commit(transaction).await?;
+                    return Ok(vec![Outcome::Written; rows.len()]);
+                }
+                transaction.rollback().await?;
+            }
             let transaction = transaction::begin(&self.database.writing).await?;
             let outcomes = batch::write(&transaction, &self.inserts, self.limits, &rows).await?;
             transaction::commit(transaction).await?;
