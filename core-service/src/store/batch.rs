@@ -57,15 +57,12 @@ type Counts<'a> = BTreeMap<&'a str, Count>;
 pub(super) struct Inserts {
     /// Adds to the counts, and gives the sums.
     add: Insert<account::Entity>,
-    secrets: Insert<secret::Entity>,
-    webhooks: Insert<webhook::Entity>,
+    pub(super) secrets: Insert<secret::Entity>,
+    pub(super) webhooks: Insert<webhook::Entity>,
 }
 
 impl Inserts {
     pub(super) fn new() -> Self {
-        let sum = |column: account::Column| {
-            Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
-        };
         let add = OnConflict::column(account::Column::Did)
             .value(account::Column::Secrets, sum(account::Column::Secrets))
             .value(account::Column::Webhooks, sum(account::Column::Webhooks))
@@ -84,6 +81,11 @@ impl Inserts {
             webhooks: Insert::new(new_url, []),
         }
     }
+}
+
+/// The count that an account has, with what an insert adds to it.
+pub(super) fn sum(column: account::Column) -> Expr {
+    Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
 }
 
 /// Writes `rows` in `transaction`; an outcome for each row, in their order.

@@ -12,8 +12,6 @@ use sea_orm::{
     Iterable as _, QueryResult, Statement, Value, Values,
 };
 
-use super::table::account;
-
 /// Rows of one statement; what is more goes into the next.
 const STATEMENT_ROWS: usize = 32;
 
@@ -68,7 +66,12 @@ impl<Entity: EntityTrait> Insert<Entity> {
         Ok(usize::try_from(written).unwrap_or(usize::MAX))
     }
 
-    fn statements<Row>(&self, backend: DbBackend, rows: Vec<Row>) -> impl Iterator<Item = Statement>
+    /// The statements that insert `rows`, in their order.
+    pub(super) fn statements<Row>(
+        &self,
+        backend: DbBackend,
+        rows: Vec<Row>,
+    ) -> impl Iterator<Item = Statement>
     where
         Row: ActiveModelTrait<Entity = Entity>,
     {
@@ -97,54 +100,6 @@ impl<Entity: EntityTrait> Insert<Entity> {
             insert.returning(Query::returning().columns(self.returning.iter().copied()));
         }
         backend.build(&insert).sql
-    }
-}
-
-/// Inserts of new rows of `Entity` together with what they add to the counts of their owners. For SQLite, which takes two
-/// statements as one command, and an account in the first of them more than once.
-#[derive(Debug)]
-pub(super) struct CountedInsert<Entity: EntityTrait> {
-    add: Insert<account::Entity>,
-    rows: Insert<Entity>,
-    /// As in [`Insert`].
-    texts: [OnceLock<String>; STATEMENT_ROWS],
-}
-
-impl<Entity: EntityTrait> CountedInsert<Entity> {
-    /// How to `add` to an account that is there. Rows with the same `key` are the same.
-    pub(super) fn new(add: OnConflict, key: impl IntoIterator<Item = Entity::Column>) -> Self {
-        let same = OnConflict::columns(key).do_nothing().to_owned();
-        Self {
-            add: Insert::new(add, []),
-            rows: Insert::new(same, []),
-            texts: [const { OnceLock::new() }; STATEMENT_ROWS],
-        }
-    }
-
-    /// The commands for `rows`, in their order. Each is beside what it adds.
-    pub(super) fn commands<Row>(&self, rows: Vec<(account::Model, Row)>) -> Vec<Statement>
-    where
-        Row: ActiveModelTrait<Entity = Entity>,
-    {
-        let backend = DbBackend::Sqlite;
-        let mut rows = rows.into_iter();
-        let commands = std::iter::from_fn(move || {
-            let count = rows.len().min(STATEMENT_ROWS);
-            let text = self.texts.get(count.checked_sub(1)?)?;
-            let columns = count * Entity::Column::iter().len();
-            let mut values = Vec::with_capacity(count * account::Column::iter().len() + columns);
-            let mut of_rows = Vec::with_capacity(columns);
-            for (account, mut row) in rows.by_ref().take(count) {
-                values.extend([account.did.into(), account.secrets.into(), account.webhooks.into()]);
-                of_rows.extend(Entity::Column::iter().map(|column| value(&mut row, column)));
-            }
-            values.append(&mut of_rows);
-            let text = text.get_or_init(|| {
-                format!("{}; {}", self.add.text(backend, count), self.rows.text(backend, count))
-            });
-            Some(Statement { sql: text.clone(), values: Some(Values(values)), db_backend: backend })
-        });
-        commands.collect()
     }
 }
 

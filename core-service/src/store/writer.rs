@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::all_new::{self, AllNew};
+use super::all_new::AllNew;
 use super::batch::{self, Inserts, Limits, Row};
 use super::database::Database;
 use super::fault::Fault;
@@ -56,7 +56,7 @@ impl Writer {
         let metrics = Arc::new(WriterMetrics::new(registry));
         let inserts = Arc::new(Inserts::new());
         let sqlite = database.writing.get_database_backend() == DbBackend::Sqlite;
-        let all_new = sqlite.then(|| Arc::new(AllNew::new(limits)));
+        let all_new = sqlite.then(|| Arc::new(AllNew::new(limits, Arc::clone(&inserts))));
         for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
@@ -196,13 +196,10 @@ impl Batches {
         let places: Vec<&Place> = writes.iter().map(|write| &write.trace).collect();
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
-            if let Some(commands) = self.all_new.as_ref().and_then(|all_new| all_new.commands(&rows)) {
-                let transaction = transaction::begin(&self.database.writing).await?;
-                if all_new::write(&transaction, commands, rows.len()).await? {
-                    transaction::commit(transaction).await?;
-                    return Ok(vec![Outcome::Written; rows.len()]);
-                }
-                transaction.rollback().await?;
+            if let Some(all_new) = &self.all_new
+                && all_new.write(&self.database.writing, &rows).await?
+            {
+                return Ok(vec![Outcome::Written; rows.len()]);
             }
             let transaction = transaction::begin(&self.database.writing).await?;
             let outcomes = batch::write(&transaction, &self.inserts, self.limits, &rows).await?;

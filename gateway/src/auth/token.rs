@@ -188,9 +188,9 @@ impl<'a> Members<'a> {
     }
 
     fn get(&self, name: &'static str) -> Option<&Member<'a>> {
-        debug_assert!(NAMES.contains(&name), "a rule asks for {name}, which is kept by no place");
-        let at = NAMES.iter().position(|one| *one == name)?;
-        self.values[at].as_ref()
+        let at = NAMES.iter().position(|one| *one == name);
+        debug_assert!(at.is_some(), "a rule asks for {name}, which is kept by no place");
+        self.values[at?].as_ref()
     }
 
     fn text(&self, name: &'static str) -> Result<&str, Refusal> {

@@ -1,10 +1,12 @@
 //! The short way of a batch on SQLite: when it is gone, and that it comes to the same as the exact one.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 
 use super::*;
-use crate::store::all_new::{self, AllNew};
+use crate::store::all_new::AllNew;
 use crate::store::batch::{self, Inserts};
 use crate::store::transaction;
 
@@ -18,18 +20,15 @@ fn webhook_row(owner: &str, url: &str, secret: Option<&str>) -> Row {
     Row::Webhook(Box::new(row::webhook(&new, Vec::new(), url.into())))
 }
 
-/// Whether `rows` went the short way, in a transaction that is committed then, and undone otherwise.
+fn all_new(limits: Limits) -> AllNew {
+    AllNew::new(limits, Arc::new(Inserts::new()))
+}
+
+/// Whether `rows` went the short way.
 async fn went(store: &Store, rows: &[Row]) -> bool {
     let rows: Vec<&Row> = rows.iter().collect();
-    let commands = AllNew::new(LIMITS).commands(&rows).unwrap();
-    let transaction = transaction::begin(&store.database.writing).await.unwrap();
-    let went = all_new::write(&transaction, commands, rows.len()).await.unwrap();
-    if went {
-        transaction.commit().await.unwrap();
-    } else {
-        transaction.rollback().await.unwrap();
-    }
-    went
+    assert!(all_new(LIMITS).commands(&rows).is_some());
+    all_new(LIMITS).write(&store.database.writing, &rows).await.unwrap()
 }
 
 #[tokio::test]
@@ -69,10 +68,10 @@ async fn rows_of_which_one_does_not_stay_do_not_go() {
 
 #[test]
 fn what_can_not_go_is_known_before() {
-    let none = AllNew::new(Limits { secrets: 0, webhooks: 0 });
+    let none = all_new(Limits { secrets: 0, webhooks: 0 });
     assert!(none.commands(&[&secret_row("a", "1")]).is_none());
     assert!(none.commands(&[&webhook_row("a", "1", None)]).is_none());
-    let some = AllNew::new(LIMITS);
+    let some = all_new(LIMITS);
     assert!(some.commands(&[&secret_row("a", "1"), &webhook_row("a", "1", Some("1"))]).is_none());
 }
 
@@ -87,7 +86,8 @@ proptest! {
             1..6,
         )
     ) {
-        let runtime = Runtime::new().unwrap();
+        // On one thread the writer takes nothing before all rows of a batch have queued.
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let ((_one, short), (_other, exact)) = (opened().await, opened().await);
             let writer = Writer::start(&short.database, LIMITS, &mut Default::default());
