@@ -51,7 +51,8 @@ pub(crate) struct Program {
 }
 
 impl Drop for Program {
-    /// Asks the process to end, as `deploy/profile/make` needs it: what it has counted it writes at its end.
+    /// Asks the process to end, and kills it after [`END_LIMIT`]. A program built by `cargo pgo` writes its counts at its
+    /// end.
     fn drop(&mut self) {
         if self.runs() {
             let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);

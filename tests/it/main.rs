@@ -15,7 +15,6 @@ mod hostile_json;
 mod http2_flood;
 mod malformed;
 mod observability;
-mod profile;
 mod programs;
 mod purge;
 mod reseal;
