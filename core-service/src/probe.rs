@@ -21,7 +21,7 @@ use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 use process::exit::chain;
-use process::traces::Place;
+use process::traces::TraceContext;
 
 /// How long look-up, connection and TLS handshake may take in all (METHODS.md, "Unreachable").
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -92,7 +92,7 @@ impl Prober {
             return Err(Error::TooManyProbes { retry_after });
         }
         let begun = Instant::now();
-        let span = Place::current().step("probe");
+        let span = TraceContext::current().step("probe");
         // Apart, so that a call that tries nothing is not as large as one that does.
         let tried = Box::pin(self.probe(url)).await;
         drop(span);

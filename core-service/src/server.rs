@@ -10,7 +10,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use process::files::places;
+use process::files::connection_limit;
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
@@ -126,7 +126,7 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .serve_with_incoming_shutdown(
             Services { guard: Guard::new(tokens), secrets, webhooks, others },
-            accepted(listener, places(MAX_CONNECTIONS), metrics.connections.clone()),
+            accepted(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone()),
             shutdown.draining(),
         );
     let health_alone = async {
@@ -136,7 +136,7 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
                 limited()
                     .add_service(health)
                     .serve_with_incoming_shutdown(
-                        accepted(listener, places(MAX_CONNECTIONS), Gauge::default()),
+                        accepted(listener, connection_limit(MAX_CONNECTIONS), Gauge::default()),
                         shutdown.draining(),
                     )
                     .await

@@ -22,7 +22,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use process::exit::chain;
-use process::files::places;
+use process::files::connection_limit;
 use process::shutdown::{End, Shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -63,7 +63,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Those of a gateway in this process.
     pub(crate) fn of_this_process() -> Self {
-        Self { connections: places(MAX_CONNECTIONS), ..Self::default() }
+        Self { connections: connection_limit(MAX_CONNECTIONS), ..Self::default() }
     }
 }
 

@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
-use process::traces::{Place, Span, Tracer};
+use process::traces::{Span, TraceContext, Tracer};
 use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
 
@@ -72,7 +72,7 @@ pub(crate) struct Access {
     pub(crate) request_id: String,
     pub(crate) arrived: Instant,
     /// The request's place in its trace.
-    pub(crate) trace: Place,
+    pub(crate) trace: TraceContext,
     route: OnceLock<Route>,
     nsid: OnceLock<String>,
     did: OnceLock<String>,
@@ -112,7 +112,7 @@ impl Route {
 pub(crate) struct ErrorName(pub(crate) Cow<'static, str>);
 
 impl Access {
-    fn new(request_id: String, trace: Place) -> Self {
+    fn new(request_id: String, trace: TraceContext) -> Self {
         Self {
             request_id,
             arrived: Instant::now(),
@@ -183,7 +183,7 @@ impl Teller {
         } else {
             self.tracer.serve(OTHER, request.headers())
         };
-        let access = Arc::new(Access::new(self.ids.next(), span.place()));
+        let access = Arc::new(Access::new(self.ids.next(), span.context()));
         self.requests.arrived();
         if request.method() == Method::OPTIONS {
             access.is_for(Route::Preflight);

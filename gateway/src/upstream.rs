@@ -31,7 +31,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::uri::PathAndQuery;
 use process::settings::CoreToken;
-use process::traces::Place;
+use process::traces::TraceContext;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -96,7 +96,7 @@ pub(crate) struct Call {
     /// Sent along as metadata `x-request-id`.
     pub(crate) request_id: String,
     /// Where the call belongs in a trace; if it does, its span is sent along as metadata `traceparent`.
-    pub(crate) trace: Place,
+    pub(crate) trace: TraceContext,
 }
 
 /// Why the core-service gave no answer: the source of a status that is not its own.
@@ -169,7 +169,7 @@ impl Upstream {
     ) -> Result<Bytes, Status> {
         let calling = self.metrics.calling(path);
         let mut span = call.trace.call(path.as_str().trim_start_matches('/'));
-        let answer = self.call_until_answered(path, message, call, span.place().traceparent()).await;
+        let answer = self.call_until_answered(path, message, call, span.context().traceparent()).await;
         let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
         calling.answered(code);
         span.note("rpc.system", "grpc");

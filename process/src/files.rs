@@ -1,16 +1,16 @@
-//! Open files: how many this process may have, and so how many connections it may take.
+//! Open files: raises this process's limit, and derives from it how many connections a listener may take.
 //!
-//! A connection over the limit is not refused but left waiting, with an error in the log at each try to accept it; so
-//! services take no more places than there are files for.
+//! Without a file descriptor to spare, `accept` fails and the connection stays in the queue, with an error in the log
+//! at each attempt. So no listener takes more connections than there are descriptors for.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Of the open files that a process may have, the part that one listener's connections get: a half. The rest is for the
-/// other listeners, connections to the database, to the core-service and to whoever is looked up, and files.
+/// One listener may use this fraction of the limit: a half. The rest is for the other listeners, for outgoing
+/// connections and for files.
 const SHARE: u64 = 2;
 
-/// Raises the soft limit of open files to the hard one: many systems set it at 1,024, for programs that use `select`. What
-/// can't be raised stays as it is.
+/// Raises the soft limit of open files to the hard limit: many systems set the soft one to 1,024, for programs that use
+/// `select`. If that fails, the limit stays as it is.
 pub(crate) fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -21,26 +21,26 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// How many of the `wanted` connections a listener may have at once under this process's limit of open files; at least
-/// one. When it is not all of them that is logged.
+/// How many connections a listener that wants `wanted` may have open at once: at most half of the process's limit of
+/// open files, at least one. Logs a warning when that is fewer than `wanted`.
 #[must_use]
-pub fn places(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
-    let places = share(limit, wanted);
-    if places < wanted {
+pub fn connection_limit(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let connections = share(files, wanted);
+    if connections < wanted {
         tracing::warn!(
-            limit,
-            places,
+            limit = files,
+            places = connections,
             wanted,
             "fewer connections than wanted: the limit of open files is low"
         );
     }
-    places
+    connections
 }
 
-/// The part of `limit` files (`None`: without limit), at most `wanted`.
-fn share(limit: Option<u64>, wanted: usize) -> usize {
-    let share = limit.and_then(|limit| usize::try_from(limit / SHARE).ok());
+/// One listener's share of `files` (`None`: unlimited), at most `wanted`.
+fn share(files: Option<u64>, wanted: usize) -> usize {
+    let share = files.and_then(|files| usize::try_from(files / SHARE).ok());
     share.map_or(wanted, |share| share.clamp(1, wanted))
 }
 

@@ -24,7 +24,7 @@ pub const TRACEPARENT: &str = "traceparent";
 const TRACEPARENT_BYTES: usize = 55;
 
 tokio::task_local! {
-    static CURRENT: Place;
+    static CURRENT: TraceContext;
 }
 
 /// Begins the spans of what comes from outside. Clones are the same one.
@@ -43,7 +43,7 @@ struct Active {
 
 /// A place in a trace, below which spans can be begun; or none. Clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub struct Place(Option<Arc<At>>);
+pub struct TraceContext(Option<Arc<At>>);
 
 #[derive(Debug)]
 struct At {
@@ -76,8 +76,8 @@ impl Span {
 
     /// Where spans go that belong to this one.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place(self.0.as_ref().map(|active| {
+    pub fn context(&self) -> TraceContext {
+        TraceContext(self.0.as_ref().map(|active| {
             let Active { tracer, span } = &**active;
             Arc::new(At { tracer: tracer.clone(), context: span.span_context().clone() })
         }))
@@ -116,7 +116,7 @@ impl Span {
     }
 }
 
-impl Place {
+impl TraceContext {
     /// Begins a step of the work at this place.
     #[must_use]
     pub fn step(&self, name: &str) -> Span {

@@ -160,7 +160,7 @@ where
         };
         let answering = self.inner.call(request);
         Box::pin(async move {
-            let answered = span.place().scope(answering).await?;
+            let answered = span.context().scope(answering).await?;
             // A failure is told in the head of the answer; only a stream could fail after it.
             let status = Status::from_header_map(answered.headers());
             let code = status.map_or(Code::Ok, |status| status.code());

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use process::traces::{Place, Span};
+use process::traces::{Span, TraceContext};
 use prometheus_client::metrics::histogram::Histogram;
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, QuerySelect as _,
@@ -68,20 +68,20 @@ impl Database {
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
-        let span = Place::current().call("database change");
+        let span = TraceContext::current().call("database change");
         self.ended(span, self.try_to_write(&self.metrics.changes, attempt).await)
     }
 
     /// The same for a transaction that many calls share, those at `places`.
     pub(super) async fn write_batch<T, Attempt>(
         &self,
-        places: &[&Place],
+        places: &[&TraceContext],
         attempt: impl Fn() -> Attempt,
     ) -> Result<T, Failure>
     where
         Attempt: Future<Output = Result<T, Failure>>,
     {
-        let span = Place::shared_call("database batch", places.iter().copied());
+        let span = TraceContext::shared_call("database batch", places.iter().copied());
         self.ended(span, self.try_to_write(&self.metrics.batches, attempt).await)
     }
 
@@ -148,7 +148,7 @@ impl Database {
     where
         Question: Future<Output = Result<T, DbErr>>,
     {
-        let span = Place::current().call("database read");
+        let span = TraceContext::current().call("database read");
         self.ended(span, self.try_to_read(question).await)
     }
 

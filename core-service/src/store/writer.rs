@@ -7,7 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use process::traces::Place;
+use process::traces::TraceContext;
 use prometheus_client::registry::Registry;
 use sea_orm::DbBackend;
 use tokio::sync::{mpsc, oneshot};
@@ -43,7 +43,7 @@ struct Write {
     row: Row,
     request: RequestId,
     /// Of the row's span.
-    trace: Place,
+    trace: TraceContext,
     reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
@@ -85,8 +85,8 @@ impl Writer {
     pub(super) async fn write(&self, row: Row) -> Result<Outcome, Error> {
         let (reply, outcome) = oneshot::channel();
         let queue = &self.queues[self.queue_of(row.owner())];
-        let mut span = Place::current().step("write row");
-        let write = Write { row, request: RequestId::current(), trace: span.place(), reply };
+        let mut span = TraceContext::current().step("write row");
+        let write = Write { row, request: RequestId::current(), trace: span.context(), reply };
         queue.try_send(write).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metrics.refused();
@@ -193,7 +193,7 @@ impl Batches {
 
     async fn write_rows(&self, writes: &[Write]) -> Result<Vec<Outcome>, Failure> {
         let rows: Vec<&Row> = writes.iter().map(|write| &write.row).collect();
-        let places: Vec<&Place> = writes.iter().map(|write| &write.trace).collect();
+        let places: Vec<&TraceContext> = writes.iter().map(|write| &write.trace).collect();
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
             if let Some(all_new) = &self.all_new

@@ -78,7 +78,7 @@ async fn call(upstream: &Upstream, kind: Kind, limit: Duration) -> Result<Create
         deadline: Instant::now() + limit,
         idempotent: matches!(kind, Kind::Query),
         request_id: "request-1".into(),
-        trace: process::traces::Place::default(),
+        trace: process::traces::TraceContext::default(),
     };
     let answer = upstream.call(&PATH, Bytes::from(request.encode_to_vec()), call).await?;
     Ok(CreateSecretResponse::decode(answer).expect("the answer decodes"))

@@ -62,9 +62,9 @@ fn parents_that_are_none() {
 fn spans_nest_below_the_request() {
     let (tracer, exporter) = tracer(0.0);
     let mut request = tracer.serve("request", &headers(&[PARENT]));
-    let call = request.place().call("call");
-    let traceparent = call.place().traceparent().unwrap();
-    assert_eq!(request.place().trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    let call = request.context().call("call");
+    let traceparent = call.context().traceparent().unwrap();
+    assert_eq!(request.context().trace_id().as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
     request.rename("renamed");
     request.note("number", 7);
     request.fail();
@@ -86,11 +86,11 @@ fn requests_that_say_nothing_are_sampled() {
     for (sample, spans) in [(0.0, 0), (1.0, 2)] {
         let (tracer, exporter) = tracer(sample);
         let request = tracer.serve("request", &headers(&["nonsense"]));
-        drop(request.place().step("step"));
+        drop(request.context().step("step"));
         // Who is called learns of the decision either way.
         let ends = if spans == 0 { "-00" } else { "-01" };
-        assert!(request.place().traceparent().unwrap().ends_with(ends));
-        assert_eq!(request.place().trace_id().is_some(), spans > 0);
+        assert!(request.context().traceparent().unwrap().ends_with(ends));
+        assert_eq!(request.context().trace_id().is_some(), spans > 0);
         drop(request);
         assert_eq!(exporter.get_finished_spans().unwrap().len(), spans);
     }
@@ -101,9 +101,9 @@ fn shared_call_is_below_the_first_and_linked_to_all() {
     let (tracer, exporter) = tracer(1.0);
     let unsampled = tracer.serve("unsampled", &headers(&[&format!("{}00", &PARENT[..53])]));
     let (first, second) = (tracer.serve("first", &headers(&[])), tracer.serve("second", &headers(&[])));
-    let places = [Place::default(), unsampled.place(), first.place(), second.place()];
-    drop(Place::shared_call("shared", places.iter()));
-    drop(Place::shared_call("nobody's", places[..2].iter()));
+    let places = [TraceContext::default(), unsampled.context(), first.context(), second.context()];
+    drop(TraceContext::shared_call("shared", places.iter()));
+    drop(TraceContext::shared_call("nobody's", places[..2].iter()));
     drop((first, second, unsampled));
     let spans = exporter.get_finished_spans().unwrap();
     assert_eq!(spans.len(), 3);
@@ -118,17 +118,17 @@ fn shared_call_is_below_the_first_and_linked_to_all() {
 async fn nothing_is_made_when_it_is_off() {
     let span = Tracer::off().serve("request", &headers(&[PARENT]));
     assert!(span.0.is_none());
-    let place = span.place();
+    let place = span.context();
     assert!(place.traceparent().is_none() && place.trace_id().is_none());
-    let inner = place.scope(async { Place::current().step("step") });
+    let inner = place.scope(async { TraceContext::current().step("step") });
     assert!(inner.await.0.is_none());
 }
 
 #[tokio::test]
 async fn current_place_is_that_of_the_scope() {
     let (tracer, _exporter) = tracer(1.0);
-    let place = tracer.serve("request", &headers(&[])).place();
-    let current = place.clone().scope(async { Place::current().traceparent() });
+    let place = tracer.serve("request", &headers(&[])).context();
+    let current = place.clone().scope(async { TraceContext::current().traceparent() });
     assert_eq!(current.await, place.traceparent());
-    assert!(Place::current().traceparent().is_none());
+    assert!(TraceContext::current().traceparent().is_none());
 }

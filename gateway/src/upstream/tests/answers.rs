@@ -127,7 +127,7 @@ async fn answer_at_the_size_limit() {
         deadline: Instant::now() + PATIENCE,
         idempotent: false,
         request_id: "request-1".into(),
-        trace: process::traces::Place::default(),
+        trace: process::traces::TraceContext::default(),
     };
     let answer = upstream.call(&path, bytes::Bytes::new(), call()).await.expect("just inside");
     assert_eq!(answer.len(), limit);
