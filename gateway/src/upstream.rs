@@ -4,14 +4,13 @@
 //! name up again and again ([`names`]) and keeps one HTTP/2 connection to each address ([`rotation`]); a
 //! connection is in the rotation only while it is known to be alive ([`dial`]), and a call is made on one of
 //! those ([`connection`]). There is no lazy connection that looks ready when it is dead, which is why tonic's
-//! own channel is not used: h2 speaks below tonic ([`http2`]), and tells when a connection ends.
+//! own channel is not used: hyper connects, and tells when a connection ends.
 //!
 //! Messages are bytes here. What they mean, which rpc there is, and what a failure becomes for the client of
 //! the gateway is decided elsewhere.
 
 mod connection;
 mod dial;
-mod http2;
 pub(crate) mod metrics;
 mod names;
 mod rotation;

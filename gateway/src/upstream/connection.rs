@@ -3,20 +3,20 @@
 //! Tells apart what the core-service answered, what it provably never processed, and what got lost between.
 
 use std::error::Error;
-use std::future::poll_fn;
 use std::iter::successors;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::{Buf as _, BufMut as _, Bytes};
-use h2::RecvStream;
-use h2::client::SendRequest;
-use http::Uri;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
 use process::traces::TRACEPARENT;
 use prost::Message as _;
 use tokio::sync::Notify;
@@ -30,8 +30,6 @@ use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
-
-use super::http2::{Answer, HasStatus};
 
 /// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks, each
 /// of up to 24 KiB.
@@ -73,20 +71,17 @@ enum NoResponse {
     #[error("the connection was given up before the call was sent")]
     GivenUp,
     #[error("the connection takes no more calls")]
-    NotSent(#[source] h2::Error),
+    NotSent(#[source] hyper::Error),
     #[error("no response")]
-    Lost(#[source] h2::Error),
-    /// tonic can't write the message.
-    #[error("no message")]
-    Message(#[from] Status),
+    Lost(#[source] hyper::Error),
 }
 
 /// A connection, and how many calls are on it.
 pub(super) struct Connection {
     address: SocketAddr,
-    /// `None` once given up. The connection ends when the last sender is dropped, so no call holds one while it waits
-    /// for its answer.
-    sender: ArcSwapOption<SendRequest<Bytes>>,
+    /// `None` once given up. No call keeps a clone while it waits for its response: the connection ends when the last
+    /// sender is dropped, and only then is a call reported as not sent that was queued while the connection ended.
+    sender: ArcSwapOption<SendRequest<Body>>,
     /// Cancelled once the connection takes no more calls.
     over: CancellationToken,
     origin: Uri,
@@ -101,7 +96,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         address: SocketAddr,
-        sender: SendRequest<Bytes>,
+        sender: SendRequest<Body>,
         over: CancellationToken,
         origin: Uri,
         authorization: Option<MetadataValue<Ascii>>,
@@ -227,16 +222,21 @@ impl Connection {
     }
 
     async fn send(&self, path: &PathAndQuery, request: Request<Bytes>) -> Result<Bytes, Failure> {
-        // tonic makes a status of anything that goes wrong; it is the peer's own if the peer sent one.
-        let has_status = HasStatus::default();
+        // tonic turns every failure into a status. It is the peer's own only if the peer sent one.
+        let has_status = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: http::Request<Body>| {
-            let has_status = has_status.clone();
+            let has_status = Arc::clone(&has_status);
             async move {
-                let (head, body) = request.into_parts();
-                let message = body.collect().await?.to_bytes();
-                let response = self.send_whole(http::Request::from_parts(head, ()), message).await?;
-                has_status.look_in(response.headers());
-                Ok::<_, NoResponse>(response.map(|stream| Answer::new(stream, has_status)))
+                let response = self.respond(request).await?;
+                note_status(&has_status, response.headers());
+                Ok::<_, NoResponse>(response.map(|body| {
+                    body.map_frame(move |frame| {
+                        if let Some(trailers) = frame.trailers_ref() {
+                            note_status(&has_status, trailers);
+                        }
+                        frame
+                    })
+                }))
             }
         });
         let answered = Grpc::with_origin(service, self.origin.clone())
@@ -245,40 +245,31 @@ impl Connection {
             .await;
         match answered {
             Ok(answer) => Ok(answer.into_inner()),
-            Err(status) if has_status.is_there() => Err(Failure::Answered(status)),
+            Err(status) if has_status.load(Ordering::Relaxed) => Err(Failure::Answered(status)),
             Err(status) if is_not_processed(&status) => Err(Failure::NotProcessed(detail(&status))),
             Err(status) => Err(Failure::Broken(detail(&status))),
         }
     }
 
-    /// Sends the head of a call and, as the one and last frame of its body, the message; waits for the head of the answer.
-    async fn send_whole(
-        &self,
-        head: http::Request<()>,
-        message: Bytes,
-    ) -> Result<http::Response<RecvStream>, NoResponse> {
-        // h2 says so before the connection's task does, and the same call would come back here at once.
-        let not_sent = |error| {
+    /// Sends an HTTP request and waits for the head of its response.
+    async fn respond(&self, request: http::Request<Body>) -> Result<http::Response<Incoming>, NoResponse> {
+        let sent = self.sender.load().as_deref().map(|sender| sender.clone().try_send_request(request));
+        sent.ok_or(NoResponse::GivenUp)?.await.map_err(|failure| {
+            // hyper returns a request that it never took. If the connection ends while the request waits because the
+            // peer allows no more streams, hyper reports a user error instead: its own task is gone.
+            if failure.message().is_none() && !failure.error().is_user() {
+                return NoResponse::Lost(failure.into_error());
+            }
+            // The connection's task may not have noticed yet, and the retry would come back here at once.
             self.over.cancel();
-            NoResponse::NotSent(error)
-        };
-        let mut sender = self.sender.load().as_deref().ok_or(NoResponse::GivenUp)?.clone();
-        let (response, mut stream) = sender.send_request(head, false).map_err(not_sent)?;
-        stream.send_data(message, true).map_err(NoResponse::Lost)?;
-        // The peer may allow no more streams for now: such a call is not sent when the connection ends meanwhile.
-        let mut waits = false;
-        let opened = poll_fn(|cx| {
-            let opened = sender.poll_ready(cx);
-            waits |= opened.is_pending();
-            opened
-        });
-        if let Err(error) = opened.await
-            && waits
-        {
-            return Err(not_sent(error));
-        }
-        drop(sender);
-        response.await.map_err(NoResponse::Lost)
+            NoResponse::NotSent(failure.into_error())
+        })
+    }
+}
+
+fn note_status(has_status: &AtomicBool, headers: &HeaderMap) {
+    if headers.contains_key(Status::GRPC_STATUS) {
+        has_status.store(true, Ordering::Relaxed);
     }
 }
 

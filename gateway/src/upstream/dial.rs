@@ -1,12 +1,16 @@
 //! From an address to a connection that is known to be alive: TCP, TLS, HTTP/2, and one answer.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::Uri;
+use hyper::client::conn::http2;
+use hyper::rt::{Read, Write};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use process::exit::chain;
 use process::settings::CoreToken;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -16,7 +20,6 @@ use url::{Position, Url};
 
 use super::UnfitSettings;
 use super::connection::Connection;
-use super::http2;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, UpstreamTls};
 
@@ -25,6 +28,22 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the core-service may take to show that it is alive, by any answer to a health check.
 pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(2);
+
+/// A connection on which nothing was received for this long is sent a ping, also while it is idle.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
+
+/// A connection that does not answer a ping for this long is closed.
+const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often a connection is polled that nothing wakes. hyper sees a GOAWAY when it is polled, but while calls are in
+/// flight it is woken only by the next call, which would then have to wait for a new connection.
+const GOAWAY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// HTTP/2 flow-control window of a stream, in bytes: all but the largest answers fit in it whole.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// HTTP/2 flow-control window of a connection, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
 
 /// Connects to the core-service at an address; the name in TLS and requests is that of the URL.
 pub(super) struct Dialer {
@@ -78,7 +97,7 @@ pub(super) enum DialError {
     #[error("the peer does not speak HTTP/2 in TLS (ALPN h2)")]
     NoHttp2,
     #[error("no HTTP/2")]
-    Http2(#[source] h2::Error),
+    Http2(#[source] hyper::Error),
     #[error("connected, but there is no answer")]
     Silent,
 }
@@ -125,21 +144,50 @@ impl Dialer {
         tcp.set_nodelay(true).map_err(DialError::Tcp)?;
         let socket = Socket::new(tcp);
         let Some((connector, name)) = &self.tls else {
-            return self.speak_http2(address, socket).await;
+            return self.speak_http2(address, TokioIo::new(socket)).await;
         };
         let tls = connector.connect(name.clone(), socket).await.map_err(DialError::Tls)?;
         if tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2) {
             return Err(DialError::NoHttp2);
         }
-        self.speak_http2(address, tls).await
+        self.speak_http2(address, TokioIo::new(tls)).await
     }
 
     async fn speak_http2<T>(&self, address: SocketAddr, io: T) -> Result<Connection, DialError>
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: Read + Write + Unpin + Send + 'static,
     {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_LIMIT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .handshake(io)
+            .await
+            .map_err(DialError::Http2)?;
         let over = CancellationToken::new();
-        let sender = http2::begin(address, io, over.clone()).await.map_err(DialError::Http2)?;
+        // Cancels the token when it is dropped, so that a panic of the task counts as an end too.
+        let guard = over.clone().drop_guard();
+        tokio::spawn(async move {
+            let _guard = guard;
+            let mut connection = pin!(connection);
+            let ended = loop {
+                if let Ok(ended) = timeout(GOAWAY_INTERVAL, &mut connection).await {
+                    break ended;
+                }
+            };
+            match ended {
+                Err(error) if error.is_timeout() => {
+                    tracing::info!(%address, "the connection to the core-service does not answer pings");
+                }
+                Err(error) => {
+                    tracing::info!(%address, causes = chain(&error), "the connection to the core-service broke");
+                }
+                Ok(()) => {}
+            }
+        });
         Ok(Connection::new(address, sender, over, self.origin.clone(), self.authorization.clone()))
     }
 }

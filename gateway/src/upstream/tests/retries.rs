@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use h2::Reason;
 use proto::athook::CreateSecretResponse;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
+use super::super::connection::Connection;
 use super::relay::Relay;
 use super::scripted::{Scripted, Step};
 use super::server::Server;
@@ -124,6 +126,21 @@ async fn goodbye_with_a_call_in_flight_loses_no_other() {
     for _ in 0..10 {
         call(&upstream, Kind::Procedure, PATIENCE).await.expect("a new connection takes it");
     }
+    assert!(!held.is_finished(), "goodbye does not end what is in flight");
+}
+
+#[tokio::test]
+async fn goodbye_is_noticed_without_another_call() {
+    let ip = loopback();
+    let mut server = Scripted::start(ip, vec![Step::Hold]).await;
+    let (upstream, _dns) = upstream(&[ip], server.port).await;
+    let held = begin_call(&upstream);
+    server.step().await;
+    let old = upstream.rotation.borrow()[0].clone();
+    server.say_goodbye();
+    let mut rotation = upstream.rotation.clone();
+    let replaced = |connections: &Vec<Arc<Connection>>| connections.iter().any(|one| !Arc::ptr_eq(one, &old));
+    timeout(PATIENCE, rotation.wait_for(replaced)).await.expect("replaced in time").unwrap();
     assert!(!held.is_finished(), "goodbye does not end what is in flight");
 }
 
