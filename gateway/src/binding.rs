@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, FieldDescriptor};
 
 use crate::binding::errors::ErrorTable;
 use crate::binding::message::Binder;
@@ -175,14 +175,14 @@ impl Method {
     }
 }
 
-/// A request message: the client's object, and the numbers of the fields that the gateway fills in.
+/// A request message: the client's object, and the fields that the gateway fills in.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) object: ObjectId,
     /// A string: the DID of the verified caller.
-    pub(crate) caller: Option<u32>,
+    pub(crate) caller: Option<FieldDescriptor>,
     /// A field mask: the proto names of the fields that were present.
-    pub(crate) presence: Option<u32>,
+    pub(crate) presence: Option<FieldDescriptor>,
 }
 
 fn bind_method(

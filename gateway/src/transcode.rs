@@ -9,4 +9,3 @@ pub(crate) mod encode;
 mod path;
 #[cfg(test)]
 mod round_trip;
-pub(crate) mod wire;

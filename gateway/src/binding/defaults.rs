@@ -1,42 +1,33 @@
-//! A lexicon's default, as the proto field that will hold it.
+//! The default of a lexicon, as the value of the proto field that carries it.
+
+use prost_reflect::Value;
 
 use super::shape::Shape;
 use crate::lexicon::schema::{Boolean, Integer, Schema, Text};
 use crate::transcode::datetime;
-use crate::transcode::wire::Slot;
 
-/// The field `number` with the default of `schema`, as it is on the wire, if there is one; `Err` says what is wrong with
-/// it, as the end of a sentence.
-pub(super) fn encoded(
-    schema: &Schema,
-    shape: &Shape,
-    number: u32,
-) -> Result<Option<Box<[u8]>>, &'static str> {
-    let mut bytes = Vec::new();
-    let slot = Slot::new(number, &mut bytes);
+/// The default of `schema`, if it has one. `Err` says what is wrong with it, as the end of a sentence.
+pub(super) fn value(schema: &Schema, shape: &Shape) -> Result<Option<Value>, &'static str> {
     match (schema, shape) {
         (Schema::String(text), Shape::Text) => {
-            let Some(default) = string(text)? else { return Ok(None) };
-            slot.delimited(default.as_bytes());
+            Ok(string(text)?.map(|default| Value::String(default.to_owned())))
         }
-        (Schema::String(text), Shape::Datetime) => {
+        (Schema::String(text), Shape::Datetime(timestamp)) => {
             let Some(default) = string(text)? else { return Ok(None) };
-            slot.delimited(&datetime::read(default).ok_or("is no datetime")?);
+            let message = datetime::read(default, timestamp).ok_or("is no datetime")?;
+            Ok(Some(Value::Message(message)))
         }
         (Schema::Integer(integer), Shape::Integer(kind)) => {
-            let Some(default) = number_of(integer)? else { return Ok(None) };
-            slot.integer(*kind, default).map_err(|_| "does not fit the type of the proto field")?;
+            let Some(default) = number(integer)? else { return Ok(None) };
+            let value = kind.value(default).ok_or("does not fit the type of the proto field")?;
+            Ok(Some(value))
         }
-        (Schema::Boolean(Boolean { constant, default }), Shape::Boolean) => {
-            let Some(default) = *default else { return Ok(None) };
-            if constant.is_some_and(|constant| constant != default) {
-                return Err("is not the one value there is");
-            }
-            slot.boolean(default);
-        }
-        _ => return Ok(None),
+        (Schema::Boolean(Boolean { constant, default }), Shape::Boolean) => match (constant, default) {
+            (Some(constant), Some(default)) if constant != default => Err("is not the one value there is"),
+            _ => Ok(default.map(Value::Bool)),
+        },
+        _ => Ok(None),
     }
-    Ok(Some(bytes.into()))
 }
 
 fn string(text: &Text) -> Result<Option<&str>, &'static str> {
@@ -55,7 +46,7 @@ fn string(text: &Text) -> Result<Option<&str>, &'static str> {
     Ok(Some(default))
 }
 
-fn number_of(integer: &Integer) -> Result<Option<i64>, &'static str> {
+fn number(integer: &Integer) -> Result<Option<i64>, &'static str> {
     let Integer { minimum, maximum, values, default } = integer;
     let Some(default) = *default else { return Ok(None) };
     if minimum.is_some_and(|minimum| default < minimum) {

@@ -70,7 +70,7 @@ impl<'a> Binder<'a> {
             };
             let first = slot.is_none();
             filled.push(field.number());
-            *slot = Some(field.number());
+            *slot = Some(field.clone());
             if !(first && fits) || types::in_oneof(&field) {
                 self.refuse(place, &format!("`{}`: {rule}", field.full_name()));
             }
@@ -140,7 +140,7 @@ impl<'a> Binder<'a> {
                 continue;
             };
             let required = required.contains(name);
-            fields.extend(self.field(&place, name, required, schema, &field));
+            fields.extend(self.field(&place, name, required, schema, field));
         }
         for (name, field) in partners {
             self.refuse(
@@ -148,7 +148,7 @@ impl<'a> Binder<'a> {
                 &format!("the lexicon has no such field, but the proto has `{}`", field.full_name()),
             );
         }
-        id.put(&mut self.objects, Object::new(fields));
+        id.put(&mut self.objects, Object::new(message.clone(), fields));
     }
 
     /// The fields of `message` by the names that a lexicon has for them.
@@ -184,9 +184,9 @@ impl<'a> Binder<'a> {
         name: &str,
         required: bool,
         schema: &'a Schema,
-        field: &FieldDescriptor,
+        field: FieldDescriptor,
     ) -> Option<Field> {
-        if types::in_oneof(field) {
+        if types::in_oneof(&field) {
             self.refuse(place, &format!("`{}` is in a oneof", field.full_name()));
             return None;
         }
@@ -194,27 +194,25 @@ impl<'a> Binder<'a> {
         let schema = self.resolve(place, written)?;
         let shape = match schema {
             Schema::Array(items) if field.is_list() => {
-                Shape::List(Box::new(self.value(&format!("{place}[]"), items, field)?))
+                Shape::List(Box::new(self.value(&format!("{place}[]"), items, &field)?))
             }
             _ if matches!(schema, Schema::Array(_)) || field.is_list() || field.is_map() => {
-                return self.mismatch(place, schema, field);
+                return self.mismatch(place, schema, &field);
             }
-            _ => self.value(place, written, field)?,
+            _ => self.value(place, written, &field)?,
         };
-        let presence = field.supports_presence();
-        if !required && !presence && !field.is_list() {
+        if !required && !field.supports_presence() && !field.is_list() {
             let problem = "the lexicon calls it optional, so the proto field must be `optional`";
             self.refuse(place, &format!("{problem}: `{}`", field.full_name()));
         }
-        let default = match defaults::encoded(schema, &shape, field.number()) {
+        let default = match defaults::value(schema, &shape) {
             Ok(default) => default,
             Err(problem) => {
                 self.refuse(place, &format!("its default {problem}"));
                 None
             }
         };
-        let (number, proto_name) = (field.number(), field.name().into());
-        Some(Field { name: name.into(), proto_name, number, required, presence, shape, default })
+        Some(Field { name: name.into(), descriptor: field, required, shape, default })
     }
 
     /// A value that is no list: a field, or an element of one.

@@ -1,9 +1,12 @@
-//! What drives the decoder and the encoder: a lexicon's objects, with what they need to know of the proto fields that
-//! carry them.
+//! What drives the decoder and the encoder: the objects of a lexicon, with the descriptors of the messages and fields
+//! that carry them.
+
+use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
 
 /// A lexicon object and the message that carries it.
 #[derive(Debug)]
 pub(crate) struct Object {
+    pub(crate) descriptor: MessageDescriptor,
     /// In the lexicon's order.
     pub(crate) fields: Vec<Field>,
     /// Indexes into `fields`, ordered by name.
@@ -11,10 +14,10 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    pub(super) fn new(fields: Vec<Field>) -> Self {
+    pub(super) fn new(descriptor: MessageDescriptor, fields: Vec<Field>) -> Self {
         let mut by_name: Vec<usize> = (0..fields.len()).collect();
         by_name.sort_by(|left, right| fields[*left].name.cmp(&fields[*right].name));
-        Self { fields, by_name }
+        Self { descriptor, fields, by_name }
     }
 
     /// The index in `fields` of the field that the lexicon calls `name`.
@@ -48,16 +51,11 @@ impl ObjectId {
 pub(crate) struct Field {
     /// As the lexicon calls it.
     pub(crate) name: Box<str>,
-    /// What the proto calls the field.
-    pub(crate) proto_name: Box<str>,
-    /// The number of the proto field.
-    pub(crate) number: u32,
+    pub(crate) descriptor: FieldDescriptor,
     pub(crate) required: bool,
-    /// Whether the proto field knows absent from zero.
-    pub(crate) presence: bool,
     pub(crate) shape: Shape,
-    /// What an absent field of a request is filled with: the field as it is on the wire.
-    pub(crate) default: Option<Box<[u8]>>,
+    /// The value of the field in a request that does not set it.
+    pub(crate) default: Option<Value>,
 }
 
 /// The type of a value, on both sides.
@@ -67,23 +65,29 @@ pub(crate) enum Shape {
     /// A lexicon integer in one of the proto's integer types.
     Integer(Integer),
     Boolean,
-    /// RFC 3339 text in a `google.protobuf.Timestamp`.
-    Datetime,
+    /// RFC 3339 text in a `google.protobuf.Timestamp`, whose descriptor this is.
+    Datetime(MessageDescriptor),
     Object(ObjectId),
     List(Box<Shape>),
 }
 
-/// The integer types of a proto.
+/// How a message holds an integer in memory. The proto's type says how it is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Integer {
-    Int32,
-    Int64,
-    Uint32,
-    Uint64,
-    Sint32,
-    Sint64,
-    Fixed32,
-    Fixed64,
-    Sfixed32,
-    Sfixed64,
+    I32,
+    I64,
+    U32,
+    U64,
+}
+
+impl Integer {
+    /// `number` as a value of this type; `None` if it is out of range.
+    pub(crate) fn value(self, number: i64) -> Option<Value> {
+        match self {
+            Self::I32 => number.try_into().ok().map(Value::I32),
+            Self::I64 => Some(Value::I64(number)),
+            Self::U32 => number.try_into().ok().map(Value::U32),
+            Self::U64 => number.try_into().ok().map(Value::U64),
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
         (Schema::String(_), Kind::String) => Some(Shape::Text),
         (Schema::String(text), Kind::Message(message)) => {
             let datetime = text.format.as_deref() == Some("datetime") && is_timestamp(message);
-            datetime.then_some(Shape::Datetime)
+            datetime.then(|| Shape::Datetime(message.clone()))
         }
         (Schema::Integer(_), kind) => integer(kind).map(Shape::Integer),
         (Schema::Boolean(_), Kind::Bool) => Some(Shape::Boolean),
@@ -54,16 +54,10 @@ fn is_timestamp(message: &MessageDescriptor) -> bool {
 
 fn integer(kind: &Kind) -> Option<Integer> {
     match kind {
-        Kind::Int32 => Some(Integer::Int32),
-        Kind::Int64 => Some(Integer::Int64),
-        Kind::Uint32 => Some(Integer::Uint32),
-        Kind::Uint64 => Some(Integer::Uint64),
-        Kind::Sint32 => Some(Integer::Sint32),
-        Kind::Sint64 => Some(Integer::Sint64),
-        Kind::Fixed32 => Some(Integer::Fixed32),
-        Kind::Fixed64 => Some(Integer::Fixed64),
-        Kind::Sfixed32 => Some(Integer::Sfixed32),
-        Kind::Sfixed64 => Some(Integer::Sfixed64),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Some(Integer::I32),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Some(Integer::I64),
+        Kind::Uint32 | Kind::Fixed32 => Some(Integer::U32),
+        Kind::Uint64 | Kind::Fixed64 => Some(Integer::U64),
         Kind::Double
         | Kind::Float
         | Kind::Bool

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, SecondsFormat};
-use prost::Message as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::Timestamp;
 use shrike::syntax::Datetime;
 
@@ -11,18 +11,23 @@ use shrike::syntax::Datetime;
 const VALID_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const VALID_NANOS: RangeInclusive<i32> = 0..=999_999_999;
 
-/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into an encoded Timestamp. `None`
-/// for any other text, days that no month has, and what a Timestamp can't hold.
-pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
+/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into a Timestamp, which
+/// `descriptor` describes. `None` for any other text, days that no month has, and what a Timestamp can't hold.
+pub(crate) fn read(text: &str, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
     // shrike knows the grammar, prost the calendar.
     Datetime::parse(text).ok()?;
     let timestamp: Timestamp = text.parse().ok()?;
-    VALID_SECONDS.contains(&timestamp.seconds).then(|| timestamp.encode_to_vec())
+    if !VALID_SECONDS.contains(&timestamp.seconds) {
+        return None;
+    }
+    let mut message = DynamicMessage::new(descriptor.clone());
+    message.transcode_from(&timestamp).ok()?;
+    Some(message)
 }
 
 /// Writes a Timestamp in UTC, milliseconds, `Z`. `None` for one out of its range.
-pub(crate) fn write(timestamp: Timestamp) -> Option<String> {
-    let Timestamp { seconds, nanos } = timestamp;
+pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
+    let Timestamp { seconds, nanos } = message.transcode_to().ok()?;
     if !VALID_SECONDS.contains(&seconds) || !VALID_NANOS.contains(&nanos) {
         return None;
     }
@@ -32,15 +37,21 @@ pub(crate) fn write(timestamp: Timestamp) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-    use prost::Message as _;
-    use prost_types::Timestamp;
+    use prost_reflect::{DescriptorPool, MessageDescriptor};
 
     use super::{read, write};
 
+    static TIMESTAMP: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+        let timestamp = DescriptorPool::global().get_message_by_name("google.protobuf.Timestamp");
+        timestamp.expect("every pool has the well-known types")
+    });
+
     fn normalised(text: &str) -> Option<String> {
-        let timestamp = Timestamp::decode(&*read(text)?).expect("an encoded timestamp");
-        Some(write(timestamp).expect("what was read can be written"))
+        let timestamp = read(text, &TIMESTAMP)?;
+        Some(write(&timestamp).expect("what was read can be written"))
     }
 
     #[test]

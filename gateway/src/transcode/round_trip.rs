@@ -1,5 +1,7 @@
 //! JSON that a lexicon allows comes back as it went in, through a method whose output is its input.
 
+mod integers;
+
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;

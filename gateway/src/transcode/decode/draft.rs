@@ -1,45 +1,58 @@
-//! A message while its fields come in.
+//! A message while its fields are being set.
 
 use bytes::Bytes;
 use prost::Message as _;
-use prost_types::FieldMask;
+use prost_reflect::{DynamicMessage, Value};
 
 use super::DecodeError;
 use crate::binding::Method;
 use crate::binding::shape::Object;
 use crate::transcode::path::Path;
-use crate::transcode::wire::Slot;
+
+/// The number of `google.protobuf.FieldMask.paths`.
+const FIELD_MASK_PATHS: u32 = 1;
 
 /// A message of which some fields were given.
 pub(super) struct Draft<'m> {
     pub(super) object: &'m Object,
-    /// Encoded, in the order in which they were given.
-    message: Vec<u8>,
+    message: DynamicMessage,
     /// Which of the object's fields were given.
     given: Vec<bool>,
 }
 
 impl<'m> Draft<'m> {
     pub(super) fn new(object: &'m Object) -> Self {
-        Self { object, message: Vec::new(), given: vec![false; object.fields.len()] }
+        let message = DynamicMessage::new(object.descriptor.clone());
+        Self { object, message, given: vec![false; object.fields.len()] }
     }
 
     pub(super) fn is_given(&self, index: usize) -> bool {
         self.given[index]
     }
 
-    /// Where the value of the field at `index` goes, or one more element of that list.
-    pub(super) fn give(&mut self, index: usize) -> Slot<'_> {
+    /// Sets the field at `index`.
+    pub(super) fn set(&mut self, index: usize, value: Value) {
         self.given[index] = true;
-        Slot::new(self.object.fields[index].number, &mut self.message)
+        self.message.set_field(&self.object.fields[index].descriptor, value);
     }
 
-    /// Fills in the defaults of absent fields. Afterwards every required field is there.
+    /// Appends an element to the list at `index`.
+    pub(super) fn push(&mut self, index: usize, element: Value) {
+        self.given[index] = true;
+        let list = self.message.get_field_mut(&self.object.fields[index].descriptor);
+        list.as_list_mut().expect("only a repeated field is bound to a list").push(element);
+    }
+
+    /// Sets absent fields to their defaults.
+    ///
+    /// # Errors
+    ///
+    /// A required field without a default is absent.
     pub(super) fn complete(&mut self, path: &Path<'_>) -> Result<(), DecodeError> {
         for (field, given) in self.object.fields.iter().zip(&self.given) {
             match &field.default {
                 _ if *given => {}
-                Some(default) => self.message.extend_from_slice(default),
+                Some(default) => self.message.set_field(&field.descriptor, default.clone()),
                 None if field.required => return Err(DecodeError::at(&path.name(&field.name), "required")),
                 None => {}
             }
@@ -47,22 +60,24 @@ impl<'m> Draft<'m> {
         Ok(())
     }
 
-    /// Puts the message into a field of another.
-    pub(super) fn put(&self, slot: Slot<'_>) {
-        slot.delimited(&self.message);
+    /// The message as the value of a field.
+    pub(super) fn into_value(self) -> Value {
+        Value::Message(self.message)
     }
 
-    /// The encoded message, as the request of `method`: with the fields that the gateway fills in.
+    /// The message encoded as the request of `method`, with the fields that the gateway fills in.
     pub(super) fn into_request(mut self, method: &Method, caller: &str) -> Bytes {
         let request = method.request();
-        if let Some(number) = request.caller {
-            Slot::new(number, &mut self.message).delimited(caller.as_bytes());
+        if let Some(field) = &request.caller {
+            self.message.set_field(field, Value::String(caller.to_owned()));
         }
-        if let Some(number) = request.presence {
-            let fields = self.object.fields.iter().zip(&self.given).filter(|(_, given)| **given);
-            let paths = fields.map(|(field, _)| field.proto_name.to_string()).collect();
-            Slot::new(number, &mut self.message).delimited(&FieldMask { paths }.encode_to_vec());
+        if let Some(field) = &request.presence {
+            let given = self.object.fields.iter().zip(&self.given).filter(|(_, given)| **given);
+            let paths = given.map(|(field, _)| Value::String(field.descriptor.name().to_owned())).collect();
+            let mask = self.message.get_field_mut(field).as_message_mut();
+            let mask = mask.expect("only a FieldMask is bound to the role PRESENCE");
+            mask.set_field_by_number(FIELD_MASK_PATHS, Value::List(paths));
         }
-        self.message.into()
+        self.message.encode_to_vec().into()
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
+use prost_reflect::Value;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
@@ -16,9 +17,9 @@ use super::scan::{self, Flaw, MAX_DEPTH};
 use crate::binding::Method;
 use crate::binding::shape::{Object, ObjectId, Shape};
 use crate::transcode::path::Path;
-use crate::transcode::wire::Slot;
 
 const GIVEN_TWICE: Broken = "given twice";
+const EXPECTED_STRING: Broken = "expected a string";
 
 /// Decodes the JSON object in `body` as the input of `method`.
 pub(super) fn object<'m>(method: &'m Method, body: &[u8], root: &Path<'_>) -> Result<Draft<'m>, DecodeError> {
@@ -119,8 +120,8 @@ impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
             if draft.is_given(index) {
                 return Err(context.refuse(&path, GIVEN_TWICE));
             }
-            let slot = draft.give(index);
-            map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape, slot })?;
+            let value = map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape })?;
+            draft.set(index, value);
         }
         if let Err(refusal) = draft.complete(path) {
             context.refusal.borrow_mut().get_or_insert(refusal);
@@ -160,74 +161,50 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Reads a value, and puts it where it goes.
+#[derive(Clone, Copy)]
 struct ValueSeed<'a, 'm> {
     context: &'a Context<'m>,
     path: &'a Path<'a>,
     shape: &'m Shape,
-    slot: Slot<'a>,
+}
+
+impl ValueSeed<'_, '_> {
+    /// Deserializes a `T`; if something else is there, it breaks the rule `expected`.
+    fn read<'de, T, D>(self, deserializer: D, expected: Broken) -> Result<T, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        T::deserialize(deserializer).inspect_err(|_| self.context.note(self.path, expected))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
-    type Value = ();
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { context, path, shape, slot } = self;
-        match shape {
-            Shape::Text => StringSeed { context, path, slot, read: scalar::text }.deserialize(deserializer),
-            Shape::Datetime => {
-                StringSeed { context, path, slot, read: scalar::datetime }.deserialize(deserializer)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let Self { context, path, shape } = self;
+        let decoded = match shape {
+            Shape::Text => scalar::text(self.read(deserializer, EXPECTED_STRING)?),
+            Shape::Datetime(timestamp) => {
+                let text: String = self.read(deserializer, EXPECTED_STRING)?;
+                scalar::datetime(&text, timestamp)
             }
             Shape::Integer(integer) => {
-                // As it is spelled: a parsed number has forgotten whether it was 1, 1.0 or 1e0.
+                // As it is spelled: once parsed, 1, 1.0 and 1e0 can't be told apart.
                 let spelling = <&RawValue>::deserialize(deserializer)?;
-                let read = scalar::integer(spelling.get(), *integer, slot);
-                read.map_err(|rule| context.refuse(path, rule))
+                scalar::integer(spelling.get(), *integer)
             }
-            Shape::Boolean => {
-                let result = bool::deserialize(deserializer).map(|value| slot.boolean(value));
-                result.inspect_err(|_| context.note(path, scalar::EXPECTED_BOOLEAN))
-            }
+            Shape::Boolean => Ok(Value::Bool(self.read(deserializer, "expected a boolean")?)),
             Shape::Object(id) => {
-                let draft = ObjectSeed { context, path, id: *id }.deserialize(deserializer)?;
-                draft.put(slot);
-                Ok(())
+                Ok(ObjectSeed { context, path, id: *id }.deserialize(deserializer)?.into_value())
             }
             Shape::List(items) => {
-                let result = deserializer.deserialize_seq(ListVisitor { context, path, items, slot });
-                result.inspect_err(|_| context.note(path, "expected an array"))
+                let list = deserializer.deserialize_seq(ListVisitor { context, path, items });
+                Ok(Value::List(list.inspect_err(|_| context.note(path, "expected an array"))?))
             }
-        }
-    }
-}
-
-/// Reads a string, and lets `read` put it where it goes.
-struct StringSeed<'a, 'm> {
-    context: &'a Context<'m>,
-    path: &'a Path<'a>,
-    slot: Slot<'a>,
-    read: fn(&str, Slot<'_>) -> Result<(), Broken>,
-}
-
-impl<'de> DeserializeSeed<'de> for StringSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let (context, path) = (self.context, self.path);
-        deserializer.deserialize_str(self).inspect_err(|_| context.note(path, scalar::EXPECTED_STRING))
-    }
-}
-
-impl Visitor<'_> for StringSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        let Self { context, path, slot, read } = self;
-        read(text, slot).map_err(|rule| context.refuse(path, rule))
+        };
+        decoded.map_err(|rule| context.refuse(path, rule))
     }
 }
 
@@ -235,25 +212,23 @@ struct ListVisitor<'a, 'm> {
     context: &'a Context<'m>,
     path: &'a Path<'a>,
     items: &'m Shape,
-    slot: Slot<'a>,
 }
 
 impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
-    type Value = ();
+    type Value = Vec<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
-        let Self { context, path, items, mut slot } = self;
-        for index in 0.. {
-            let path = path.index(index);
-            let seed = ValueSeed { context, path: &path, shape: items, slot: slot.next() };
-            if sequence.next_element_seed(seed)?.is_none() {
-                break;
-            }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Value>, A::Error> {
+        let Self { context, path, items } = self;
+        let mut list = Vec::new();
+        loop {
+            let path = path.index(list.len());
+            let seed = ValueSeed { context, path: &path, shape: items };
+            let Some(value) = sequence.next_element_seed(seed)? else { return Ok(list) };
+            list.push(value);
         }
-        Ok(())
     }
 }

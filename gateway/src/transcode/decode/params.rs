@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
+use prost_reflect::Value;
 
 use super::DecodeError;
 use super::draft::Draft;
 use super::scalar::{self, Broken};
 use crate::binding::shape::Shape;
 use crate::transcode::path::Path;
-use crate::transcode::wire::Slot;
 
 /// Sets the fields that `query` (`a=1&b=2`, percent-encoded, `+` for a space) gives. A list is given by repeating
 /// its name; unknown names are ignored.
@@ -21,25 +21,21 @@ pub(super) fn read(draft: &mut Draft<'_>, query: &str, root: &Path<'_>) -> Resul
         let field = &draft.object.fields[index];
         let path = root.name(&field.name);
         let refuse = |rule| DecodeError::at(&path, rule);
-        let shape = match &field.shape {
-            Shape::List(items) => items,
+        match &field.shape {
+            Shape::List(items) => draft.push(index, parameter(items, value).map_err(refuse)?),
             _ if draft.is_given(index) => return Err(refuse("given twice")),
-            shape => shape,
-        };
-        parameter(shape, &value, draft.give(index)).map_err(refuse)?;
+            shape => draft.set(index, parameter(shape, value).map_err(refuse)?),
+        }
     }
     Ok(())
 }
 
-fn parameter(shape: &Shape, value: &str, slot: Slot<'_>) -> Result<(), Broken> {
+fn parameter(shape: &Shape, value: String) -> Result<Value, Broken> {
     match shape {
-        Shape::Text => scalar::text(value, slot),
-        Shape::Integer(integer) => scalar::integer(value, *integer, slot),
-        Shape::Boolean => {
-            slot.boolean(value.parse().map_err(|_| "expected true or false")?);
-            Ok(())
-        }
-        Shape::Datetime => scalar::datetime(value, slot),
+        Shape::Text => scalar::text(value),
+        Shape::Integer(integer) => scalar::integer(&value, *integer),
+        Shape::Boolean => value.parse().map(Value::Bool).map_err(|_| "expected true or false"),
+        Shape::Datetime(timestamp) => scalar::datetime(&value, timestamp),
         Shape::Object(_) | Shape::List(_) => Err("can't be given in a query string"),
     }
 }

@@ -5,10 +5,10 @@ mod params;
 
 use std::sync::{Arc, LazyLock};
 
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, Value};
 
 use crate::binding::Method;
-use crate::binding::fixture::{descriptors, method};
+use crate::binding::fixture::method;
 use crate::transcode::decode::json;
 
 const PROTO: &str = r#"
@@ -55,11 +55,9 @@ const LEXICON: &str = r##"{
 
 static PUT: LazyLock<Arc<Method>> = LazyLock::new(|| method(&[("com.example.put", LEXICON)], PROTO));
 
-static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| descriptors(PROTO));
-
 fn decode(body: &[u8]) -> Result<DynamicMessage, String> {
     let request = json(&PUT, body, "did:plc:caller").map_err(|error| error.to_string())?;
-    let descriptor = MESSAGES.get_message_by_name("made.up.Request").expect("a request");
+    let descriptor = PUT.object(PUT.request().object).descriptor.clone();
     Ok(DynamicMessage::decode(descriptor, request).expect("an encoded request"))
 }
 

@@ -4,12 +4,12 @@ use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
 
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, Value};
 use prost_types::Timestamp;
 
 use super::{EncodeError, json};
 use crate::binding::Method;
-use crate::binding::fixture::{descriptors, method};
+use crate::binding::fixture::method;
 
 const PROTO: &str = r#"
     service Things {
@@ -30,11 +30,9 @@ const PROTO: &str = r#"
       repeated Part parts = 12;
       Part part = 13;
     }
-    message Part { google.protobuf.Timestamp at = 1; }
+    message Part { google.protobuf.Timestamp at = 1; Part part = 2; }
     message None {}
     "#;
-
-static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| descriptors(PROTO));
 
 static GET: LazyLock<Arc<Method>> = LazyLock::new(|| {
     method(
@@ -57,7 +55,8 @@ static GET: LazyLock<Arc<Method>> = LazyLock::new(|| {
                 "parts": {"type": "array", "items": {"type": "ref", "ref": "#part"}},
                 "part": {"type": "ref", "ref": "#part"}
             }},
-            "part": {"type": "object", "required": ["at"], "properties": {"at": {"type": "string", "format": "datetime"}}}
+            "part": {"type": "object", "required": ["at"], "properties": {
+                "at": {"type": "string", "format": "datetime"}, "part": {"type": "ref", "ref": "#part"}}}
             }"##,
         )],
         PROTO,
@@ -65,7 +64,8 @@ static GET: LazyLock<Arc<Method>> = LazyLock::new(|| {
 });
 
 fn message(name: &str) -> DynamicMessage {
-    DynamicMessage::new(MESSAGES.get_message_by_name(name).expect("a message"))
+    let descriptors = GET.response().expect("an output").descriptor.parent_pool();
+    DynamicMessage::new(descriptors.get_message_by_name(name).expect("a message"))
 }
 
 /// A `View` with its required fields, all zero or empty.
@@ -213,10 +213,34 @@ fn bytes_that_are_no_message() {
 }
 
 #[test]
+fn messages_that_nest_too_deep() {
+    let nested = |messages: usize| {
+        let innermost = part(&[("at", time(0, 0))]);
+        let part = (2..messages).fold(innermost, |inner, _| part(&[("at", time(0, 0)), ("part", inner)]));
+        let mut view = view();
+        view.set_field_by_name("part", part);
+        encode(&view)
+    };
+    // prost reads 100 levels below the outermost message, and the Timestamp of the innermost part is one of them.
+    assert!(nested(100).is_ok());
+    assert!(matches!(nested(101), Err(EncodeError::Message(_))));
+}
+
+#[test]
 fn unknown_proto_fields_are_ignored() {
-    let mut bytes = view().encode_to_vec();
-    bytes.extend_from_slice(b"\xa2\x06\x03new");
-    assert_eq!(json(&GET, &bytes).expect("fits"), json(&GET, &view().encode_to_vec()).expect("fits"));
+    let view = view().encode_to_vec();
+    for unknown in [
+        &b"\xa0\x06\x01"[..],                        // a varint
+        b"\xa1\x06\x01\x02\x03\x04\x05\x06\x07\x08", // 64 bits
+        b"\xa2\x06\x03new",                          // bytes
+        b"\xa5\x06\x01\x02\x03\x04",                 // 32 bits
+        b"\xa3\x06\x08\x01\xa4\x06",                 // a group
+    ] {
+        let bytes = [unknown, &view, unknown].concat();
+        assert_eq!(json(&GET, &bytes).expect("fits"), json(&GET, &view).expect("fits"), "{unknown:?}");
+    }
+    let unclosed = [b"\xa3\x06\x08\x01\xac\x06", &view[..]].concat();
+    assert!(json(&GET, &unclosed).is_err(), "a group that the end of another one closes");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, Value};
 
 use super::{field, strings};
 use crate::binding::Method;
-use crate::binding::fixture::{descriptors, method};
+use crate::binding::fixture::method;
 use crate::transcode::decode::query;
 
 const PROTO: &str = r#"
@@ -25,8 +25,6 @@ const PROTO: &str = r#"
     }
     message None {}
     "#;
-
-static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| descriptors(PROTO));
 
 static LIST: LazyLock<Arc<Method>> = LazyLock::new(|| {
     method(
@@ -47,7 +45,7 @@ static LIST: LazyLock<Arc<Method>> = LazyLock::new(|| {
 
 fn decode(text: Option<&str>) -> Result<DynamicMessage, String> {
     let request = query(&LIST, text, "did:plc:caller").map_err(|error| error.to_string())?;
-    let descriptor = MESSAGES.get_message_by_name("made.up.Request").expect("a request");
+    let descriptor = LIST.object(LIST.request().object).descriptor.clone();
     Ok(DynamicMessage::decode(descriptor, request).expect("an encoded request"))
 }
 
