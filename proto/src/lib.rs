@@ -6,7 +6,6 @@
 //! The modules below [`athook`] and [`xrpc`] are made by `build.rs` from the files in `proto/athook` and
 //! `proto/xrpc`; their documentation is the comments in those files.
 
-pub mod codec;
 pub mod error;
 
 /// Types and services of `package athook.v1`.

@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::client::Grpc;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckResponse;
@@ -342,10 +342,6 @@ impl Encoder for BytesCodec {
         buffer.put(message);
         Ok(())
     }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        proto::codec::buffers()
-    }
 }
 
 impl Decoder for BytesCodec {
@@ -354,9 +350,5 @@ impl Decoder for BytesCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        proto::codec::buffers()
     }
 }
