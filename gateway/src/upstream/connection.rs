@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::iter::successors;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -205,9 +204,7 @@ impl Connection {
             self.waits_from(now);
         }
         let _counted = Counted::new(&self.in_flight);
-        // Pinned, so that its room is not moved into that of the time limit.
-        let sending = pin!(self.send(path, request));
-        match timeout_at(deadline, sending).await {
+        match timeout_at(deadline, self.send(path, request)).await {
             Ok(answered) => {
                 if matches!(answered, Ok(_) | Err(Failure::Answered(_))) {
                     self.waits_from(Instant::now());
