@@ -183,8 +183,7 @@ impl Connection {
             return Err(Failure::Late);
         }
         let mut request = Request::new(message);
-        // In whole milliseconds, so that most calls send the same text, which HPACK then sends as one number.
-        request.set_timeout(Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX)));
+        request.set_timeout(left);
         let metadata = request.metadata_mut();
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
@@ -192,10 +191,7 @@ impl Connection {
         if let Some(ForRequest { request_id, traceparent }) = sent_for {
             let sent = [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)];
             for (key, value) in sent {
-                let value: Option<MetadataValue<Ascii>> = value.and_then(|value| value.parse().ok());
-                if let Some(mut value) = value {
-                    // It never comes again: HPACK need not remember it.
-                    value.set_sensitive(true);
+                if let Some(value) = value.and_then(|value| value.parse().ok()) {
                     metadata.insert(key, value);
                 }
             }
