@@ -148,7 +148,7 @@ impl<'a> Binder<'a> {
                 &format!("the lexicon has no such field, but the proto has `{}`", field.full_name()),
             );
         }
-        id.put(&mut self.objects, Object::new(message.clone(), fields));
+        id.put(&mut self.objects, Object { descriptor: message.clone(), fields });
     }
 
     /// The fields of `message` by the names that a lexicon has for them.

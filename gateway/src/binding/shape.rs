@@ -9,21 +9,12 @@ pub(crate) struct Object {
     pub(crate) descriptor: MessageDescriptor,
     /// In the lexicon's order.
     pub(crate) fields: Vec<Field>,
-    /// Indexes into `fields`, ordered by name.
-    by_name: Vec<usize>,
 }
 
 impl Object {
-    pub(super) fn new(descriptor: MessageDescriptor, fields: Vec<Field>) -> Self {
-        let mut by_name: Vec<usize> = (0..fields.len()).collect();
-        by_name.sort_by(|left, right| fields[*left].name.cmp(&fields[*right].name));
-        Self { descriptor, fields, by_name }
-    }
-
     /// The index in `fields` of the field that the lexicon calls `name`.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        let found = self.by_name.binary_search_by(|index| (*self.fields[*index].name).cmp(name)).ok()?;
-        Some(self.by_name[found])
+        self.fields.iter().position(|field| *field.name == *name)
     }
 }
 
