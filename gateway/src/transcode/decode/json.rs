@@ -15,7 +15,7 @@ use super::draft::Draft;
 use super::scalar::{self, Broken};
 use super::scan::{self, Flaw, MAX_DEPTH};
 use crate::binding::Method;
-use crate::binding::shape::{Object, ObjectId, Shape};
+use crate::binding::shape::{ObjectId, Shape};
 use crate::transcode::path::Path;
 
 const GIVEN_TWICE: Broken = "given twice";
@@ -104,16 +104,13 @@ impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
         let object = context.method.object(id);
         let mut draft = Draft::new(object);
         let mut unknown = HashSet::new();
-        while let Some(key) = map.next_key_seed(KeySeed { object })? {
-            let index = match key {
-                Key::Known(index) => index,
-                Key::Unknown(name) => {
-                    map.next_value::<IgnoredAny>()?;
-                    if let Some(name) = unknown.replace(name) {
-                        return Err(context.refuse(&path.name(&name), GIVEN_TWICE));
-                    }
-                    continue;
+        while let Some(name) = map.next_key::<String>()? {
+            let Some(index) = object.find(&name) else {
+                map.next_value::<IgnoredAny>()?;
+                if let Some(name) = unknown.replace(name) {
+                    return Err(context.refuse(&path.name(&name), GIVEN_TWICE));
                 }
+                continue;
             };
             let field = &object.fields[index];
             let path = path.name(&field.name);
@@ -128,36 +125,6 @@ impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
             return Err(de::Error::custom("required"));
         }
         Ok(draft)
-    }
-}
-
-/// A key of an object: the index of its field, or the name of none.
-enum Key {
-    Known(usize),
-    Unknown(String),
-}
-
-struct KeySeed<'m> {
-    object: &'m Object,
-}
-
-impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = Key;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = Key;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-        Ok(self.object.find(name).map_or_else(|| Key::Unknown(name.to_owned()), Key::Known))
     }
 }
 
