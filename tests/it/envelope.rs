@@ -25,6 +25,7 @@
 //! `tidy::tests_that_tables_name_exist` sees that they are there.
 
 mod checks;
+mod whole_answers;
 
 use http::Method;
 use serde_json::json;
