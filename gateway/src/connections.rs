@@ -9,16 +9,15 @@
 
 pub(crate) mod metrics;
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::Router;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use process::exit::chain;
@@ -27,6 +26,7 @@ use process::shutdown::{End, Shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
 
 use self::metrics::ConnectionMetrics;
 
@@ -73,17 +73,15 @@ impl Default for Limits {
     }
 }
 
-/// Gives the requests on `listener` to `answer` until `shutdown` drains; then closes what is idle and waits for the rest,
-/// within the drain limit. Dropped: every connection is cut off.
-pub(crate) async fn serve<Answering>(
+/// Serves `router` on `listener` until `shutdown` drains; then closes what is idle and waits for the rest, within the
+/// drain limit. Dropped: every connection is cut off.
+pub(crate) async fn serve(
     listener: TcpListener,
-    answer: impl Fn(Request<Body>) -> Answering + Clone + Send + 'static,
+    router: Router,
     limits: Limits,
     shutdown: Shutdown,
     metrics: ConnectionMetrics,
-) where
-    Answering: Future<Output = Response<Body>> + Send + 'static,
-{
+) {
     let Limits { connections: most, head_time } = limits;
     let builder = Arc::new(builder(head_time));
     let mut connections = JoinSet::new();
@@ -92,8 +90,8 @@ pub(crate) async fn serve<Answering>(
         tokio::select! {
             stream = accept(&listener, &metrics), if connections.len() < most => {
                 metrics.accepted.inc();
-                let (builder, answer, shutdown) = (Arc::clone(&builder), answer.clone(), shutdown.clone());
-                connections.spawn(async move { drive(stream, &builder, answer, head_time, &shutdown).await });
+                let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
+                connections.spawn(async move { drive(stream, &builder, router, head_time, &shutdown).await });
                 if connections.len() == most {
                     metrics.full.inc();
                 }
@@ -156,25 +154,23 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
 }
 
 /// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown` drains.
-async fn drive<Answering>(
+async fn drive(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
-    answer: impl Fn(Request<Body>) -> Answering + Clone + Send + 'static,
+    router: Router,
     head_time: Duration,
     shutdown: &Shutdown,
-) where
-    Answering: Future<Output = Response<Body>> + Send + 'static,
-{
+) {
     let requests = Arc::new(Requests::default());
     let service = {
         let requests = Arc::clone(&requests);
         service_fn(move |request: Request<Incoming>| {
             let counted = Counted::new(Arc::clone(&requests));
-            let answer = answer.clone();
+            let answering = router.clone().oneshot(request);
             // hyper keeps room for one of these with each connection, also while it is idle: in a box it is a pointer.
             Box::pin(async move {
                 let _counted = counted;
-                Ok::<_, Infallible>(answer(request.map(Body::new)).await)
+                answering.await
             })
         })
     };

@@ -15,7 +15,6 @@ pub mod upstream;
 mod xrpc;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Parser as _;
 use egress::client::Egress;
@@ -41,7 +40,6 @@ use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::Xrpc;
 use crate::xrpc::metrics::CallMetrics;
-use crate::xrpc::routes::Gateway;
 
 /// Why a gateway does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -120,13 +118,9 @@ pub async fn serve(
         metrics: calls,
     };
     let teller = Teller { ids: RequestIds::new(), requests, tracer };
-    let gateway = Arc::new(Gateway::new(xrpc, &config, shutdown.clone(), teller));
-    let answer = move |request| {
-        let gateway = Arc::clone(&gateway);
-        async move { gateway.answer(request).await }
-    };
+    let router = xrpc::routes::router(xrpc, &config, shutdown.clone(), teller);
     let limits = connections::Limits::of_this_process();
-    connections::serve(listener, answer, limits, shutdown, connections).await;
+    connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use process::traces::{Span, TraceContext, Tracer};
@@ -66,7 +67,7 @@ impl RequestIds {
     }
 }
 
-/// What is known of a request while it is served.
+/// What is known of a request while it is served; an extension of the request.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) request_id: String,
@@ -174,40 +175,42 @@ pub(crate) struct Teller {
     pub(crate) tracer: Tracer,
 }
 
-impl Teller {
-    /// Gives `request`, which has just come, its id, and counts it.
-    pub(crate) fn arrived(&self, request: &Request) -> Line<'_> {
-        // What it is called will be known later, and is no text of the client's.
-        let span = if UNTRACED.contains(&request.uri().path()) {
-            Span::none()
-        } else {
-            self.tracer.serve(OTHER, request.headers())
-        };
-        let access = Arc::new(Access::new(self.ids.next(), span.context()));
-        self.requests.arrived();
-        if request.method() == Method::OPTIONS {
-            access.is_for(Route::Preflight);
-        }
-        Line { access, teller: self, span, told: false }
+/// Goes around everything that answers: gives each request its id and its answer the `x-request-id`, counts it, and writes
+/// the line.
+pub(crate) async fn tell(
+    State(teller): State<Arc<Teller>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    // What it is called will be known later, and is no text of the client's.
+    let span = if UNTRACED.contains(&request.uri().path()) {
+        Span::none()
+    } else {
+        teller.tracer.serve(OTHER, request.headers())
+    };
+    let access = Arc::new(Access::new(teller.ids.next(), span.context()));
+    teller.requests.arrived();
+    if request.method() == Method::OPTIONS {
+        access.is_for(Route::Preflight);
     }
+    let line = Line { access: Arc::clone(&access), teller, span, told: false };
+    request.extensions_mut().insert(access);
+    let mut response = next.run(request).await;
+    line.answered(&mut response);
+    response
 }
 
 /// Tells of a request when its answer is there, or when it is dropped without one.
-pub(crate) struct Line<'t> {
+struct Line {
     access: Arc<Access>,
-    teller: &'t Teller,
+    teller: Arc<Teller>,
     span: Span,
     told: bool,
 }
 
-impl Line<'_> {
-    /// What is known of the request.
-    pub(crate) fn access(&self) -> &Arc<Access> {
-        &self.access
-    }
-
+impl Line {
     /// Gives the answer its `x-request-id`, counts it, and writes the line.
-    pub(crate) fn answered(mut self, response: &mut Response<Body>) {
+    fn answered(mut self, response: &mut Response<Body>) {
         if let Ok(id) = HeaderValue::try_from(&self.access.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
@@ -217,7 +220,7 @@ impl Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for Line {
     fn drop(&mut self) {
         if !self.told {
             self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));

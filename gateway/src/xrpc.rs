@@ -10,10 +10,12 @@ pub(crate) mod routes;
 
 use std::error::Error as _;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method as Verb, Response, StatusCode};
@@ -54,8 +56,27 @@ pub(crate) struct Xrpc {
     pub(crate) metrics: CallMetrics,
 }
 
+/// Answers a request on a path below [`PREFIX`] that is not the gateway's own.
+pub(crate) async fn serve(
+    State(xrpc): State<Arc<Xrpc>>,
+    Extension(access): Extension<Arc<Access>>,
+    request: Request,
+) -> Response<Body> {
+    xrpc.answer(request, &access).await
+}
+
+/// Answers a request on any path that there is nothing at.
+pub(crate) async fn nothing_here(
+    State(xrpc): State<Arc<Xrpc>>,
+    Extension(access): Extension<Arc<Access>>,
+    request: Request,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    Arriving::new(body, &head.headers).drop_rest(access.arrived + xrpc.deadline).await;
+    XrpcError::new(Wide::NotFound, "nothing is here; methods are below /xrpc/").into_response()
+}
+
 impl Xrpc {
-    /// Answers a request on any path that is not the gateway's own.
     async fn answer(&self, request: Request, access: &Access) -> Response<Body> {
         let deadline = access.arrived + self.deadline;
         let (head, body) = request.into_parts();
@@ -145,11 +166,9 @@ impl Xrpc {
         })
     }
 
-    /// The method that the path names, exactly.
+    /// The method that the path names, exactly: the path as it came, for axum decodes what it hands out of one.
     fn route(&self, head: &http::request::Parts) -> Result<&Method, XrpcError> {
-        let Some(nsid) = head.uri.path().strip_prefix(PREFIX) else {
-            return Err(XrpcError::new(Wide::NotFound, "nothing is here; methods are below /xrpc/"));
-        };
+        let nsid = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
         if let Some(method) = self.methods.get(nsid) {
             return Ok(method);
         }

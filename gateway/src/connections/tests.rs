@@ -2,7 +2,6 @@
 
 use std::future::pending;
 
-use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -13,7 +12,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower::ServiceExt as _;
 
 use super::*;
 
@@ -37,15 +35,11 @@ impl Server {
             .route("/slow", get(slow))
             .route("/hangs", get(pending::<()>))
             .route("/large", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
-        let answer = move |request| {
-            let answering = router.clone().oneshot(request);
-            async move { answering.await.unwrap() }
-        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
         let metrics = ConnectionMetrics::new(&mut Registry::default());
-        let serving = tokio::spawn(serve(listener, answer, limits, shutdown.clone(), metrics));
+        let serving = tokio::spawn(serve(listener, router, limits, shutdown.clone(), metrics));
         Self { address, shutdown, serving }
     }
 

@@ -1,32 +1,31 @@
 //! What is around every request: the log line, CORS, and a panic's answer; and the paths that are no methods: health, the
 //! DID document, Kubernetes' probes. None of these paths is held up by calls, however many there are.
 
-use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, Method as Verb, Response, StatusCode};
-use http_body::Body as _;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method as Verb, Response, StatusCode};
 use process::shutdown::Shutdown;
 use tokio::time::Instant;
-use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{self, AllowHeaders, CorsLayer};
 
 use crate::config::Config;
 use crate::limits;
-use crate::telemetry::{Access, REQUEST_ID, Route, Teller};
+use crate::telemetry::{self, Access, REQUEST_ID, Route, Teller};
 use crate::upstream::Upstream;
 use crate::xrpc::body::Arriving;
 use crate::xrpc::error::{Wide, XrpcError};
-use crate::xrpc::{Xrpc, plain_json};
+use crate::xrpc::{self, Xrpc, plain_json};
 
 /// Whether the core-service and its database answer, for clients.
 pub(crate) const HEALTH: &str = "/xrpc/_health";
@@ -36,8 +35,6 @@ pub(crate) const LIVEZ: &str = "/livez";
 pub(crate) const READYZ: &str = "/readyz";
 /// The DID document of this service.
 const DID_DOCUMENT: &str = "/.well-known/did.json";
-/// All of these.
-const OWN: [&str; 4] = [HEALTH, LIVEZ, READYZ, DID_DOCUMENT];
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// How long health and readiness wait for the core-service.
@@ -49,70 +46,32 @@ struct Own {
     did_document: Option<Bytes>,
 }
 
-/// All that answers requests.
-pub(crate) struct Gateway {
-    xrpc: Xrpc,
-    /// Answers [`OWN`].
-    pub(super) own: Router,
-    cors: CorsLayer,
-    /// What `cors` adds to every answer that is no preflight's.
-    cors_headers: HeaderMap,
-    teller: Teller,
+/// Everything that answers requests: the methods of `xrpc`, the gateway's own paths, and what is around both.
+pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Router {
+    let own = Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
+    let own = Router::new()
+        .route(HEALTH, any(health))
+        .route(DID_DOCUMENT, any(did_json))
+        .route(LIVEZ, any(livez))
+        .route(READYZ, any(readyz))
+        .with_state(own);
+    let methods = Router::new()
+        // `any`, and the verb is checked by the handler: a wrong one is 400 here, and axum would answer 405.
+        .route("/xrpc/{*nsid}", any(xrpc::serve))
+        .route("/xrpc/", any(xrpc::serve))
+        .fallback(xrpc::nothing_here)
+        .with_state(Arc::new(xrpc));
+    layered(own.merge(methods), teller)
 }
 
-impl Gateway {
-    /// The methods of `xrpc`, and the gateway's own paths.
-    pub(crate) fn new(xrpc: Xrpc, config: &Config, shutdown: Shutdown, teller: Teller) -> Self {
-        let own =
-            Arc::new(Own { upstream: xrpc.upstream.clone(), shutdown, did_document: did_document(config) });
-        let own = Router::new()
-            .route(HEALTH, any(health))
-            .route(DID_DOCUMENT, any(did_json))
-            .route(LIVEZ, any(livez))
-            .route(READYZ, any(readyz))
-            .with_state(own);
-        let cors = cors();
-        Self { xrpc, own, cors_headers: added_by(&cors), cors, teller }
-    }
-
-    /// Answers `request`, whatever it is.
-    pub(crate) async fn answer(&self, request: Request) -> Response<Body> {
-        let line = self.teller.arrived(&request);
-        let mut response = if request.method() == Verb::OPTIONS {
-            answer_of(&self.cors, request).await
-        } else {
-            let answering = AssertUnwindSafe(self.answer_within(request, line.access())).catch_unwind();
-            let mut response = answering.await.unwrap_or_else(|_| panicked());
-            let headers = response.headers_mut();
-            headers.reserve(self.cors_headers.len());
-            for (name, value) in &self.cors_headers {
-                headers.append(name, value.clone());
-            }
-            response
-        };
-        line.answered(&mut response);
-        response
-    }
-
-    async fn answer_within(&self, mut request: Request, access: &Arc<Access>) -> Response<Body> {
-        if OWN.contains(&request.uri().path()) {
-            request.extensions_mut().insert(Arc::clone(access));
-            let Ok(response) = self.own.clone().oneshot(request).await;
-            return response;
-        }
-        // Not by the router, which puts a request and what answers it into one box after the other.
-        let is_head = request.method() == Verb::HEAD;
-        let response = self.xrpc.answer(request, access).await;
-        if is_head { without_body(response) } else { response }
-    }
-}
-
-/// The answer to HEAD (RFC 9110, section 9.3.2): `response` with the length of its body and without it.
-fn without_body(mut response: Response<Body>) -> Response<Body> {
-    if let Some(bytes) = response.body().size_hint().exact() {
-        response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
-    }
-    response.map(|_| Body::empty())
+/// `routes` with the log line, CORS and an answer for a panic, the outermost first.
+pub(super) fn layered(routes: Router, teller: Teller) -> Router {
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(Arc::new(teller), telemetry::tell))
+            .layer(cors())
+            .layer(CatchPanicLayer::custom(panicked)),
+    )
 }
 
 fn cors() -> CorsLayer {
@@ -126,20 +85,7 @@ fn cors() -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-/// An empty answer with the headers of `cors`; all there is to say to a preflight.
-async fn answer_of(cors: &CorsLayer, request: Request) -> Response<Body> {
-    let empty = service_fn(|_| async { Ok(Response::new(Body::empty())) });
-    let Ok(response): Result<_, Infallible> = cors.layer(empty).oneshot(request).await;
-    response
-}
-
-/// The headers that `cors` adds to an answer, which are the same each time.
-fn added_by(cors: &CorsLayer) -> HeaderMap {
-    let response = answer_of(cors, Request::default()).now_or_never().expect("there is nothing to wait for");
-    response.into_parts().0.headers
-}
-
-fn panicked() -> Response<Body> {
+fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
     tracing::error!("a request panicked; its place is on standard error");
     XrpcError::fixed(Wide::InternalServerError).into_response()
 }

@@ -1,7 +1,6 @@
 //! What happens when there are too many calls, and to a body that comes slowly.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::any;
@@ -19,6 +18,7 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
 
 use super::*;
 use crate::auth::AuthSettings;
@@ -29,14 +29,14 @@ use crate::telemetry::requests::RequestMetrics;
 use crate::telemetry::{RequestIds, Teller};
 use crate::upstream::UpstreamSettings;
 use crate::upstream::metrics::UpstreamMetrics;
-use crate::xrpc::routes::Gateway;
+use crate::xrpc::routes::{layered, router};
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";
 const SERVICE: &str = "did:web:localhost%3A8080";
 
 /// A gateway with so many places, whose PLC directory takes connections and never answers.
-async fn gateway(places: usize) -> (Arc<Gateway>, TcpListener) {
+async fn gateway(places: usize) -> (Router, TcpListener) {
     let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
     let registry = &mut Registry::default();
@@ -75,7 +75,7 @@ async fn gateway(places: usize) -> (Arc<Gateway>, TcpListener) {
         metrics: CallMetrics::new(registry),
     };
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
-    (Arc::new(Gateway::new(xrpc, &config, shutdown, teller)), directory)
+    (router(xrpc, &config, shutdown, teller), directory)
 }
 
 /// A token that is looked into as far as the signature, for which the key must be looked up.
@@ -95,17 +95,14 @@ fn call(token: Option<&str>, body: Body) -> Request {
     request.body(body).unwrap()
 }
 
-async fn answer(gateway: &Gateway, request: Request) -> Response<Body> {
-    timeout(Duration::from_secs(20), gateway.answer(request)).await.expect("in time")
+async fn answer(gateway: &Router, request: Request) -> Response<Body> {
+    timeout(Duration::from_secs(20), gateway.clone().oneshot(request)).await.expect("in time").unwrap()
 }
 
 #[tokio::test]
 async fn call_without_a_place_is_refused_at_once() {
     let (gateway, directory) = gateway(1).await;
-    let first = tokio::spawn({
-        let gateway = Arc::clone(&gateway);
-        async move { gateway.answer(call(Some(&token()), Body::empty())).await }
-    });
+    let first = tokio::spawn(gateway.clone().oneshot(call(Some(&token()), Body::empty())));
     let _asked = directory.accept().await.unwrap();
 
     let started = Instant::now();
@@ -134,9 +131,9 @@ async fn request_that_panics_is_answered() {
     async fn panics() -> StatusCode {
         panic!("as this test wants it")
     }
-    let (gateway, _directory) = gateway(1).await;
-    let mut gateway = Arc::into_inner(gateway).unwrap();
-    gateway.own = Router::new().route("/livez", any(panics));
+    let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
+    let teller = Teller { ids: RequestIds::new(), requests, tracer: Tracer::off() };
+    let gateway = layered(Router::new().route("/livez", any(panics)), teller);
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status().as_u16(), 500);
