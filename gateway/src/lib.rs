@@ -34,8 +34,8 @@ use crate::config::{Config, RawArgs};
 use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
+use crate::telemetry::Teller;
 use crate::telemetry::requests::RequestMetrics;
-use crate::telemetry::{RequestIds, Teller};
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::Xrpc;
@@ -117,7 +117,7 @@ pub async fn serve(
         places: Semaphore::new(xrpc::MAX_CALLS),
         metrics: calls,
     };
-    let teller = Teller { ids: RequestIds::new(), requests, tracer };
+    let teller = Teller { requests, tracer };
     let router = xrpc::routes::router(xrpc, &config, shutdown.clone(), teller);
     let limits = connections::Limits::of_this_process();
     connections::serve(listener, router, limits, shutdown, connections).await;

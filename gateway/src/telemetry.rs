@@ -13,17 +13,15 @@
 pub(crate) mod requests;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use process::traces::{Span, TraceContext, Tracer};
-use ring::rand::SecureRandom as _;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::requests::RequestMetrics;
 use crate::xrpc::routes::{HEALTH, LIVEZ, READYZ};
@@ -40,31 +38,10 @@ const OTHER: &str = "other";
 /// Probes come every few seconds and say nothing of their own.
 const UNTRACED: [&str; 3] = [HEALTH, LIVEZ, READYZ];
 
-/// Makes request ids: random for the process, counted for the request.
-pub(crate) struct RequestIds {
-    prefix: [u8; 8],
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    /// Ids with a prefix from the operating system's generator.
-    pub(crate) fn new() -> Self {
-        let mut prefix = [0; 8];
-        if let Err(error) = ring::rand::SystemRandom::new().fill(&mut prefix) {
-            tracing::warn!(%error, "request ids of this process share their prefix with others");
-        }
-        Self { prefix, next: AtomicU64::new(1) }
-    }
-
-    /// The next id: 24 or more hexadecimal digits, unique in practice over processes.
-    pub(crate) fn next(&self) -> String {
-        let count = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let mut id = HEXLOWER.encode(&self.prefix);
-        // The first four billion have the same length.
-        let unused = count.iter().take(4).take_while(|byte| **byte == 0).count();
-        HEXLOWER.encode_append(&count[unused..], &mut id);
-        id
-    }
+/// A new request id. A client's own `x-request-id` is never used: it could name another request or fill the log.
+#[expect(clippy::disallowed_methods, reason = "only the log shows the id, and nothing depends on it")]
+fn new_request_id() -> String {
+    Uuid::new_v4().to_string()
 }
 
 /// What is known of a request while it is served; an extension of the request.
@@ -170,7 +147,6 @@ impl Access {
 
 /// What requests are told of with.
 pub(crate) struct Teller {
-    pub(crate) ids: RequestIds,
     pub(crate) requests: RequestMetrics,
     pub(crate) tracer: Tracer,
 }
@@ -188,7 +164,7 @@ pub(crate) async fn tell(
     } else {
         teller.tracer.serve(OTHER, request.headers())
     };
-    let access = Arc::new(Access::new(teller.ids.next(), span.context()));
+    let access = Arc::new(Access::new(new_request_id(), span.context()));
     teller.requests.arrived();
     if request.method() == Method::OPTIONS {
         access.is_for(Route::Preflight);
@@ -225,20 +201,5 @@ impl Drop for Line {
         if !self.told {
             self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{AtomicU64, Ordering, RequestIds};
-
-    #[test]
-    fn request_ids_count_on_in_24_digits_and_then_more() {
-        let ids = RequestIds { prefix: [0xab; 8], next: AtomicU64::new(1) };
-        assert_eq!(ids.next(), "abababababababab00000001");
-        assert_eq!(ids.next(), "abababababababab00000002");
-        ids.next.store(u64::from(u32::MAX), Ordering::Relaxed);
-        assert_eq!(ids.next(), "ababababababababffffffff");
-        assert_eq!(ids.next(), "abababababababab0100000000");
     }
 }

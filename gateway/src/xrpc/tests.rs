@@ -19,14 +19,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::*;
 use crate::auth::AuthSettings;
 use crate::auth::tests::{egress, metrics};
 use crate::binding::fixture::methods;
 use crate::config::RawArgs;
+use crate::telemetry::Teller;
 use crate::telemetry::requests::RequestMetrics;
-use crate::telemetry::{RequestIds, Teller};
 use crate::upstream::UpstreamSettings;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::xrpc::routes::{layered, router};
@@ -55,11 +56,7 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         metrics: UpstreamMetrics::new(registry, std::iter::empty()),
     };
     let methods = methods(&[(NSID, document)], proto);
-    let teller = Teller {
-        ids: RequestIds::new(),
-        requests: RequestMetrics::new(registry, &methods),
-        tracer: Tracer::off(),
-    };
+    let teller = Teller { requests: RequestMetrics::new(registry, &methods), tracer: Tracer::off() };
     let xrpc = Xrpc {
         methods,
         authenticator: Authenticator::new(
@@ -132,7 +129,7 @@ async fn request_that_panics_is_answered() {
         panic!("as this test wants it")
     }
     let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
-    let teller = Teller { ids: RequestIds::new(), requests, tracer: Tracer::off() };
+    let teller = Teller { requests, tracer: Tracer::off() };
     let gateway = layered(Router::new().route("/livez", any(panics)), teller);
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
@@ -142,6 +139,23 @@ async fn request_that_panics_is_answered() {
     }
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap()["error"], "InternalServerError");
+}
+
+#[tokio::test]
+async fn request_id_is_a_new_uuid_whatever_the_client_sends() {
+    let (gateway, _directory) = gateway(1).await;
+    let sent = Uuid::nil();
+    let mut seen = vec![sent];
+    for path in ["/livez", "/xrpc/com.example.no", "/nothing"] {
+        let request =
+            Request::get(path).header("x-request-id", sent.to_string()).body(Body::empty()).unwrap();
+        let answer = answer(&gateway, request).await;
+        let ids: Vec<_> = answer.headers().get_all("x-request-id").iter().collect();
+        assert_eq!(ids.len(), 1, "{path}");
+        let id: Uuid = ids[0].to_str().unwrap().parse().unwrap();
+        assert!(!seen.contains(&id), "{path}: {id}");
+        seen.push(id);
+    }
 }
 
 #[tokio::test]
