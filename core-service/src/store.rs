@@ -3,7 +3,6 @@
 //! Owns every query, the connections, sealing on the way in and opening on the way out. The database decides
 //! uniqueness and limits, in the transaction that writes ([`batch`]); writes share commits ([`writer`]).
 
-mod all_new;
 pub(crate) mod batch;
 pub(crate) mod database;
 mod existing;

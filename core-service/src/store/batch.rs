@@ -57,8 +57,8 @@ type Counts<'a> = BTreeMap<&'a str, Count>;
 pub(super) struct Inserts {
     /// Adds to the counts, and gives the sums.
     add: Insert<account::Entity>,
-    pub(super) secrets: Insert<secret::Entity>,
-    pub(super) webhooks: Insert<webhook::Entity>,
+    secrets: Insert<secret::Entity>,
+    webhooks: Insert<webhook::Entity>,
 }
 
 impl Inserts {
@@ -84,7 +84,7 @@ impl Inserts {
 }
 
 /// The count that an account has, with what an insert adds to it.
-pub(super) fn sum(column: account::Column) -> Expr {
+fn sum(column: account::Column) -> Expr {
     Expr::col((account::Entity, column)).add(Expr::col((Alias::new("excluded"), column)))
 }
 

@@ -67,11 +67,7 @@ impl<Entity: EntityTrait> Insert<Entity> {
     }
 
     /// The statements that insert `rows`, in their order.
-    pub(super) fn statements<Row>(
-        &self,
-        backend: DbBackend,
-        rows: Vec<Row>,
-    ) -> impl Iterator<Item = Statement>
+    fn statements<Row>(&self, backend: DbBackend, rows: Vec<Row>) -> impl Iterator<Item = Statement>
     where
         Row: ActiveModelTrait<Entity = Entity>,
     {

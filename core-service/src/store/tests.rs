@@ -18,7 +18,6 @@ use crate::domain::secret::SigningToken;
 use crate::domain::webhook::WebhookConfig;
 use crate::domain::webhook_url::{Schemes, WebhookUrl};
 
-mod all_new;
 mod batches;
 mod paging;
 mod secrets;

@@ -9,12 +9,10 @@ use std::sync::Arc;
 
 use process::traces::TraceContext;
 use prometheus_client::registry::Registry;
-use sea_orm::DbBackend;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::all_new::AllNew;
 use super::batch::{self, Inserts, Limits, Row};
 use super::database::Database;
 use super::fault::Fault;
@@ -55,15 +53,12 @@ impl Writer {
         let mut queues = Vec::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
         let inserts = Arc::new(Inserts::new());
-        let sqlite = database.writing.get_database_backend() == DbBackend::Sqlite;
-        let all_new = sqlite.then(|| Arc::new(AllNew::new(limits, Arc::clone(&inserts))));
         for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
             let batches = Batches {
                 database: database.clone(),
                 inserts: Arc::clone(&inserts),
-                all_new: all_new.clone(),
                 limits,
                 metrics: Arc::clone(&metrics),
             };
@@ -153,8 +148,6 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
 struct Batches {
     database: Database,
     inserts: Arc<Inserts>,
-    /// Of SQLite.
-    all_new: Option<Arc<AllNew>>,
     limits: Limits,
     metrics: Arc<WriterMetrics>,
 }
@@ -196,11 +189,6 @@ impl Batches {
         let places: Vec<&TraceContext> = writes.iter().map(|write| &write.trace).collect();
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
-            if let Some(all_new) = &self.all_new
-                && all_new.write(&self.database.writing, &rows).await?
-            {
-                return Ok(vec![Outcome::Written; rows.len()]);
-            }
             let transaction = transaction::begin(&self.database.writing).await?;
             let outcomes = batch::write(&transaction, &self.inserts, self.limits, &rows).await?;
             transaction::commit(transaction).await?;
