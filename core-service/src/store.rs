@@ -8,7 +8,6 @@ pub(crate) mod database;
 mod existing;
 mod fault;
 mod index_key;
-mod insert;
 mod metrics;
 pub(crate) mod purge;
 pub(crate) mod reseal;

@@ -13,7 +13,6 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::insert::Insert;
 use super::settle::{Candidate, Outcome, Settled, settle};
 use super::table::{account, secret, webhook};
 
@@ -52,36 +51,8 @@ struct Count {
 /// By DID, in the order in which accounts are locked.
 type Counts<'a> = BTreeMap<&'a str, Count>;
 
-/// The inserts of batches.
-#[derive(Debug)]
-pub(super) struct Inserts {
-    /// Adds to the counts, and gives the sums.
-    add: Insert<account::Entity>,
-    secrets: Insert<secret::Entity>,
-    webhooks: Insert<webhook::Entity>,
-}
-
-impl Inserts {
-    pub(super) fn new() -> Self {
-        let add = OnConflict::column(account::Column::Did)
-            .value(account::Column::Secrets, sum(account::Column::Secrets))
-            .value(account::Column::Webhooks, sum(account::Column::Webhooks))
-            .to_owned();
-        let new_name =
-            OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
-        let new_url = OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash])
-            .do_nothing()
-            .to_owned();
-        Self {
-            add: Insert::new(
-                add,
-                [account::Column::Did, account::Column::Secrets, account::Column::Webhooks],
-            ),
-            secrets: Insert::new(new_name, []),
-            webhooks: Insert::new(new_url, []),
-        }
-    }
-}
+/// Rows of one INSERT; more rows take more statements. So there are few different texts, and a connection keeps them prepared.
+const STATEMENT_ROWS: usize = 32;
 
 /// The count that an account has, with what an insert adds to it.
 fn sum(column: account::Column) -> Expr {
@@ -91,7 +62,6 @@ fn sum(column: account::Column) -> Expr {
 /// Writes `rows` in `transaction`; an outcome for each row, in their order.
 pub(super) async fn write(
     transaction: &DatabaseTransaction,
-    inserts: &Inserts,
     limits: Limits,
     rows: &[&Row],
 ) -> Result<Vec<Outcome>, DbErr> {
@@ -111,11 +81,11 @@ pub(super) async fn write(
         }
     }
 
-    let before = lock_accounts(transaction, &inserts.add, &asked).await?;
+    let before = lock_accounts(transaction, &asked).await?;
     let room = |owner: &str| limits.secrets.saturating_sub(before[owner].secrets);
-    let secrets = insert_secrets(transaction, &inserts.secrets, &secrets, room).await?;
+    let secrets = insert_secrets(transaction, &secrets, room).await?;
     let room = |owner: &str| limits.webhooks.saturating_sub(before[owner].webhooks);
-    let webhooks = insert_webhooks(transaction, &inserts.webhooks, &webhooks, room).await?;
+    let webhooks = insert_webhooks(transaction, &webhooks, room).await?;
 
     // `lock_accounts` counted every row as one that stays.
     let stay = |settled: &Settled, owner| settled.stay.get(owner).copied().unwrap_or(0);
@@ -139,15 +109,20 @@ pub(super) async fn write(
 /// counts, and gives the counts as they were before.
 async fn lock_accounts<'a>(
     transaction: &DatabaseTransaction,
-    add: &Insert<account::Entity>,
     asked: &Counts<'a>,
 ) -> Result<Counts<'a>, DbErr> {
-    let rows = asked.iter().map(|(owner, count)| account_row(owner, *count).into()).collect();
+    let add = OnConflict::column(account::Column::Did)
+        .value(account::Column::Secrets, sum(account::Column::Secrets))
+        .value(account::Column::Webhooks, sum(account::Column::Webhooks))
+        .to_owned();
+    let mut rows = asked.iter().map(|(owner, count)| account::ActiveModel::from(account_row(owner, *count)));
     let mut sums: BTreeMap<String, Count> = BTreeMap::new();
-    for sum in add.returning::<account::ActiveModel>(transaction, rows).await? {
-        let (did, secrets, webhooks): (String, i32, i32) =
-            (sum.try_get_by_index(0)?, sum.try_get_by_index(1)?, sum.try_get_by_index(2)?);
-        sums.insert(did, Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() });
+    while rows.len() > 0 {
+        let insert =
+            account::Entity::insert_many(rows.by_ref().take(STATEMENT_ROWS)).on_conflict(add.clone());
+        for account::Model { did, secrets, webhooks } in insert.exec_with_returning(transaction).await? {
+            sums.insert(did, Count { secrets: secrets.cast_unsigned(), webhooks: webhooks.cast_unsigned() });
+        }
     }
     let mut before = Counts::new();
     for (owner, asked) in asked {
@@ -190,7 +165,6 @@ fn account_row(owner: &str, count: Count) -> account::Model {
 
 async fn insert_secrets<'a>(
     transaction: &DatabaseTransaction,
-    insert: &Insert<secret::Entity>,
     rows: &[(usize, &'a secret::Model)],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr> {
@@ -199,12 +173,12 @@ async fn insert_secrets<'a>(
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: row.name.as_bytes() })
         .collect();
     let models: Vec<secret::ActiveModel> = rows.iter().map(|(_, row)| (*row).clone().into()).collect();
-    insert_settled(transaction, insert, models, secret::Column::Id, &candidates, room).await
+    let same = OnConflict::columns([secret::Column::OwnerDid, secret::Column::Name]).do_nothing().to_owned();
+    insert_settled(transaction, models, same, secret::Column::Id, &candidates, room).await
 }
 
 async fn insert_webhooks<'a>(
     transaction: &DatabaseTransaction,
-    insert: &Insert<webhook::Entity>,
     rows: &[(usize, &'a webhook::Model)],
     room: impl Fn(&str) -> u32,
 ) -> Result<Settled<'a>, DbErr> {
@@ -219,19 +193,21 @@ async fn insert_webhooks<'a>(
         .map(|(at, row)| Candidate { at: *at, id: row.id, owner: &row.owner_did, key: &row.url_hash })
         .collect();
     let models: Vec<webhook::ActiveModel> = rows.iter().map(|(_, row)| (*row).clone().into()).collect();
+    let same =
+        OnConflict::columns([webhook::Column::OwnerDid, webhook::Column::UrlHash]).do_nothing().to_owned();
     let mut settled =
-        insert_settled(transaction, insert, models, webhook::Column::Id, &candidates, room).await?;
+        insert_settled(transaction, models, same, webhook::Column::Id, &candidates, room).await?;
     let unknown = unknown.into_iter().map(|(at, _)| (at, Outcome::UnknownSecret));
     settled.outcomes.extend(unknown);
     Ok(settled)
 }
 
-/// Inserts those of `models`, which are the `candidates`, that do not exist, and takes those out again that are beyond
+/// Inserts those of `models`, which are the `candidates`, that are not there by the key of `same`, and takes those out again that are beyond
 /// the limit.
 async fn insert_settled<'a, Row>(
     transaction: &DatabaseTransaction,
-    insert: &Insert<Row::Entity>,
     models: Vec<Row>,
+    same: OnConflict,
     id: <Row::Entity as EntityTrait>::Column,
     candidates: &[Candidate<'a>],
     room: impl Fn(&str) -> u32,
@@ -239,10 +215,15 @@ async fn insert_settled<'a, Row>(
 where
     Row: ActiveModelTrait,
 {
-    let written = insert.counting(transaction, models).await?;
+    let mut models = models.into_iter();
+    let mut written = 0;
+    while models.len() > 0 {
+        let insert = Row::Entity::insert_many(models.by_ref().take(STATEMENT_ROWS)).on_conflict(same.clone());
+        written += insert.exec_without_returning(transaction).await?;
+    }
     let mut inserted: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
     // Nearly always all are new. To have the insert name each that was written costs more than to ask now and then.
-    if written < candidates.len() {
+    if written < candidates.len() as u64 {
         let there = Row::Entity::find().select_only().column(id).filter(id.is_in(inserted));
         inserted = there.into_tuple().all(transaction).await?.into_iter().collect();
     }

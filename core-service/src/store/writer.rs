@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batch::{self, Inserts, Limits, Row};
+use super::batch::{self, Limits, Row};
 use super::database::Database;
 use super::fault::Fault;
 use super::metrics::{self, WriterMetrics};
@@ -52,16 +52,10 @@ impl Writer {
         let tasks = TaskTracker::new();
         let mut queues = Vec::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
-        let inserts = Arc::new(Inserts::new());
         for _ in 0..database.writers {
             let (sender, queue) = mpsc::channel(QUEUE_ROWS);
             queues.push(sender);
-            let batches = Batches {
-                database: database.clone(),
-                inserts: Arc::clone(&inserts),
-                limits,
-                metrics: Arc::clone(&metrics),
-            };
+            let batches = Batches { database: database.clone(), limits, metrics: Arc::clone(&metrics) };
             tasks.spawn(run(queue, batches, closing.clone()));
         }
         let looked_at = queues.clone();
@@ -147,7 +141,6 @@ async fn run(mut queue: mpsc::Receiver<Write>, batches: Batches, closing: Cancel
 #[derive(Debug, Clone)]
 struct Batches {
     database: Database,
-    inserts: Arc<Inserts>,
     limits: Limits,
     metrics: Arc<WriterMetrics>,
 }
@@ -190,7 +183,7 @@ impl Batches {
         self.metrics.batch_rows.observe(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
         let written = self.database.write_batch(&places, || async {
             let transaction = transaction::begin(&self.database.writing).await?;
-            let outcomes = batch::write(&transaction, &self.inserts, self.limits, &rows).await?;
+            let outcomes = batch::write(&transaction, self.limits, &rows).await?;
             transaction::commit(transaction).await?;
             Ok(outcomes)
         });
