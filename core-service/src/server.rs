@@ -4,7 +4,6 @@ mod connections;
 mod guard;
 mod health;
 pub(crate) mod metrics;
-mod services;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,16 +19,15 @@ use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
 use tonic::Code;
-use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_reflection::server::Builder as ReflectionBuilder;
 use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::validate_request::ValidateRequestHeaderLayer;
 
 use self::connections::{MAX_CONNECTIONS, accepted};
 use self::guard::Guard;
 use self::metrics::{ServerMetrics, Watched};
-use self::services::Services;
 use crate::config::Tls;
 use crate::rpc::Rpcs;
 use crate::store::Store;
@@ -111,11 +109,6 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let reflection_v1alpha = reflection().build_v1alpha().map_err(ServerError::Reflection)?;
     let (health, watching) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
-    let others = Routes::new(health.clone())
-        .add_service(accounts)
-        .add_service(reflection_v1)
-        .add_service(reflection_v1alpha);
-
     let mut server = limited();
     if let Some(tls) = tls {
         server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
@@ -124,8 +117,14 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     let main = server
         .layer(layer_fn(move |inner| Watched::new(inner, Arc::clone(&counted), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
+        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens)))
+        .add_service(health.clone())
+        .add_service(secrets)
+        .add_service(webhooks)
+        .add_service(accounts)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(
-            Services { guard: Guard::new(tokens), secrets, webhooks, others },
             accepted(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone()),
             shutdown.draining(),
         );

@@ -20,12 +20,11 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use proto::error::{CODES, place};
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 use tower::Service;
 
 /// The service and the method of a call of anything else.
 const OTHER: &str = "other";
-/// The health service. Every gateway asks it every few seconds.
-pub(super) const HEALTH: &str = "grpc.health.v1.Health";
 
 /// The rpcs of a server, and its connections.
 pub(crate) struct ServerMetrics {
