@@ -1,6 +1,7 @@
-//! The allocator of every athook process: mimalloc, in the place of the C library's `malloc` too (its feature `override`),
-//! which SQLite calls. A request is many small allocations, freed where others were made; what it saves over the system's
-//! allocator is measured by `cargo bench --bench load`.
+//! The global allocator of every athook process: mimalloc, for all memory that Rust code allocates.
+//!
+//! A request makes many small allocations and frees them elsewhere; mimalloc does that faster than the C library's
+//! `malloc` (measured with `cargo bench --bench load`). C code, such as SQLite, keeps using `malloc`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
