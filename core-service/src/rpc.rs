@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use process::clock::Clock;
 use prost::Message;
+use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
@@ -38,7 +39,6 @@ use crate::error::{Error, log_fault};
 use crate::probe::Prober;
 use crate::randomness::Randomness;
 use crate::request_id::RequestId;
-use crate::server::MAX_ANSWER_BYTES;
 use crate::store::Store;
 
 /// Bytes of an id that are random; the rest is its time.

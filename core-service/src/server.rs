@@ -14,6 +14,7 @@ use process::settings::CoreToken;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
 use prometheus_client::metrics::gauge::Gauge;
+use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
@@ -34,8 +35,6 @@ use crate::store::Store;
 
 /// The largest message that is read, in bytes. The gateway takes 64 KiB of JSON.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
-/// The largest answer, in bytes: more than a page of 100 webhooks, each of up to 24 KiB, can have.
-pub(crate) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long a call may take that brings no `grpc-timeout` of its own.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Calls that one connection may have in flight.

@@ -21,5 +21,8 @@ pub mod xrpc {
     tonic::include_proto!("xrpc.v1");
 }
 
+/// The largest message of a response, in bytes. The longest is a page of 100 webhooks, of up to 24 KiB each.
+pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
 /// The encoded `google.protobuf.FileDescriptorSet` of every file, imports, options and comments included.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -6,17 +6,13 @@ use std::time::Duration;
 
 use process::shutdown::Shutdown;
 use prometheus_client::metrics::gauge::Gauge;
-use proto::athook::account_service_server::AccountServiceServer;
-use proto::athook::secret_service_server::SecretServiceServer;
-use proto::athook::webhook_service_server::WebhookServiceServer;
+use proto::athook::{account_service_server, secret_service_server, webhook_service_server};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, health_reporter};
 
-use crate::rpc::Rpcs;
 use crate::store::Store;
 use process::exit::chain;
 
@@ -27,9 +23,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The names that have the status of the whole server: itself, and each service.
 const NAMES: [&str; 4] = [
     "",
-    <SecretServiceServer<Rpcs> as NamedService>::NAME,
-    <WebhookServiceServer<Rpcs> as NamedService>::NAME,
-    <AccountServiceServer<Rpcs> as NamedService>::NAME,
+    secret_service_server::SERVICE_NAME,
+    webhook_service_server::SERVICE_NAME,
+    account_service_server::SERVICE_NAME,
 ];
 /// The name whose status depends on nothing but this process, for liveness probes: serving until `shutdown` drains.
 const LIVENESS: &str = "liveness";

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use process::traces::TRACEPARENT;
 use prost::Message as _;
+use proto::MAX_ANSWER_BYTES;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -29,10 +30,6 @@ use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
-
-/// A larger message is no answer, in bytes. The largest that the core-service gives is a page of 100 webhooks, each
-/// of up to 24 KiB.
-pub(super) const MAX_ANSWER_BYTES: u32 = 4 * 1024 * 1024;
 
 /// The standard health check.
 const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -233,7 +230,7 @@ impl Connection {
             }
         });
         let answered = Grpc::with_origin(service, self.origin.clone())
-            .max_decoding_message_size(MAX_ANSWER_BYTES as usize)
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
             .unary(request, path.clone(), BytesCodec)
             .await;
         match answered {

@@ -117,7 +117,7 @@ async fn caller_that_goes_away_ends_the_call() {
 
 #[tokio::test]
 async fn answer_at_the_size_limit() {
-    let limit = super::super::connection::MAX_ANSWER_BYTES as usize;
+    let limit = proto::MAX_ANSWER_BYTES;
     let ip = loopback();
     let script = vec![Step::Bytes(limit), Step::Bytes(limit + 1)];
     let mut server = Scripted::start(ip, script).await;
