@@ -5,18 +5,16 @@
 
 pub(crate) mod batch;
 pub(crate) mod database;
-mod existing;
 mod fault;
 mod index_key;
 mod metrics;
+pub(crate) mod operator;
 pub(crate) mod purge;
-pub(crate) mod reseal;
 mod row;
 mod secrets;
 mod settle;
 mod table;
 mod transaction;
-pub(crate) mod transfer;
 mod webhooks;
 mod writer;
 

@@ -12,8 +12,8 @@ use process::settings::{Problems, given};
 use super::install_logs;
 use crate::config::{RawDatabase, check_database};
 use crate::store::database::DatabaseUrl;
-use crate::store::transfer::export::export;
-use crate::store::transfer::line::Totals;
+use crate::store::operator::transfer::export::export;
+use crate::store::operator::transfer::line::Totals;
 
 /// Who may read an export: its owner. It has everybody's DIDs in it, and what was sealed.
 const MODE: u32 = 0o600;

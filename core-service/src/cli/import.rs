@@ -9,8 +9,8 @@ use process::settings::{Problems, given};
 
 use super::install_logs;
 use crate::config::{RawDatabase, check_database};
-use crate::store::transfer::import::import;
-use crate::store::transfer::line::Totals;
+use crate::store::operator::transfer::import::import;
+use crate::store::operator::transfer::line::Totals;
 
 #[derive(clap::Args)]
 pub(super) struct RawImport {

@@ -15,7 +15,7 @@ use crate::config::{RawDatabase, check_database, seal_keys};
 use crate::randomness::Randomness;
 use crate::seal::SealKeys;
 use crate::store::database::DatabaseUrl;
-use crate::store::reseal::{Cursor, Reseal, Tally};
+use crate::store::operator::reseal::{Cursor, Reseal, Tally};
 
 /// Between two batches that wrote: SQLite has one writer at a time, and the services want their turn.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Qu
 
 use super::Store;
 use super::database::{Database, DatabaseUrl};
-use super::existing::{self, ExistingError};
+use super::operator::existing::{self, ExistingError};
 use super::table::{account, secret, webhook};
 use super::transaction::{Failure, begin, commit, lock_account};
 use crate::domain::did::Did;

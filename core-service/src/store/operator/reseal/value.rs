@@ -8,8 +8,8 @@ use crate::domain::did::Did;
 use crate::domain::secret::SecretName;
 use crate::seal::Purpose;
 use crate::store::database::Database;
-use crate::store::existing::page;
 use crate::store::index_key;
+use crate::store::operator::existing::page;
 use crate::store::table::{index_key as index_key_table, secret, webhook};
 
 /// A table with sealed values, in the order in which they are gone through.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, Totals, VERSION};
 use crate::store::database::DatabaseUrl;
-use crate::store::existing::{self, ExistingError, page, snapshot};
+use crate::store::operator::existing::{self, ExistingError, page, snapshot};
 use crate::store::table::{account, index_key, secret, webhook};
 
 /// An export that failed. What was written has no end line, and no import takes it.

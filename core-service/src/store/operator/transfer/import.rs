@@ -11,7 +11,7 @@ use sea_orm::{
 use super::line::{FORMAT, Header, Line, LineError, Lines, Totals, VERSION, Wrong};
 use super::{PROGRESS_ROWS, row};
 use crate::store::database::DatabaseUrl;
-use crate::store::existing::{ExistingError, lift_limits, require_same};
+use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::transaction::begin;
 use crate::store::{OpenError, connect_and_migrate};

@@ -11,7 +11,7 @@ use sea_orm::{
 
 use migrations::Standing;
 
-use super::database::{Database, DatabaseUrl};
+use crate::store::database::{Database, DatabaseUrl};
 
 /// Rows of a page. A webhook is at most 25 kB.
 pub(super) const PAGE_ROWS: u64 = 250;
@@ -41,7 +41,7 @@ pub(crate) enum ExistingError {
 ///
 /// There is none, it can't be used, or its schema is not the one of this release: a command that did not know
 /// of a column would leave it out.
-pub(super) async fn open(url: &DatabaseUrl) -> Result<Database, ExistingError> {
+pub(in crate::store) async fn open(url: &DatabaseUrl) -> Result<Database, ExistingError> {
     if url.sqlite_file().is_some_and(|file| !file.exists()) {
         return Err(ExistingError::Missing { url: url.clone() });
     }

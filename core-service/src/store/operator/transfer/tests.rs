@@ -12,7 +12,7 @@ use super::line::{LineError, Totals, Wrong};
 use crate::domain::secret::NewSecret;
 use crate::store::Store;
 use crate::store::database::DatabaseUrl;
-use crate::store::existing::{self, ExistingError};
+use crate::store::operator::existing::{self, ExistingError};
 use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::tests::{LIMITS, new_secret, new_webhook, open, opened};
 

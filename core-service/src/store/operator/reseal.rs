@@ -13,13 +13,13 @@ use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, Qu
 use uuid::Uuid;
 
 use self::value::{Found, Swap, Table, replace_index_key};
-use super::database::{Database, DatabaseUrl};
 use super::existing::{self, ExistingError, snapshot};
-use super::index_key;
-use super::table::{index_key as index_key_table, secret, webhook};
-use super::transaction::{Failure, begin, commit};
 use crate::randomness::{NoRandomness, Randomness};
 use crate::seal::{OpenError, Purpose, SealKeys};
+use crate::store::database::{Database, DatabaseUrl};
+use crate::store::index_key;
+use crate::store::table::{index_key as index_key_table, secret, webhook};
+use crate::store::transaction::{Failure, begin, commit};
 
 /// A database whose sealed values move to the first key.
 pub(crate) struct Reseal {
