@@ -2,10 +2,10 @@
 //!
 //! Owns the format ([`mod@line`]), [`export`] and [`import`]. Opens and seals nothing: what is sealed crosses as it is.
 
+mod check;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod line;
-mod row;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _, PaginatorTrait as _};
-use uuid::Uuid;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, Value};
 
 use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, Totals, VERSION};
@@ -53,39 +52,17 @@ async fn export_all(snapshot: &impl ConnectionTrait, target: &mut impl Write) ->
 
     let mut written = Totals::default();
     for row in index_key::Entity::find().all(snapshot).await? {
-        writing.row(&Line::IndexKey(row.into()))?;
+        writing.row(&Line::IndexKey(row))?;
         written.index_keys += 1;
     }
-    let mut after: Option<String> = None;
-    loop {
-        let rows = page::<account::Entity, _>(snapshot, account::Column::Did, after).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.did.clone());
-        for row in rows {
-            writing.row(&Line::Account(row.into()))?;
-            written.accounts += 1;
-        }
-    }
-    let mut after: Option<Uuid> = None;
-    loop {
-        let rows = page::<secret::Entity, _>(snapshot, secret::Column::Id, after).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.id);
-        for row in rows {
-            writing.row(&Line::Secret(row.into()))?;
-            written.secrets += 1;
-        }
-    }
-    let mut after: Option<Uuid> = None;
-    loop {
-        let rows = page::<webhook::Entity, _>(snapshot, webhook::Column::Id, after).await?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.id);
-        for row in rows {
-            writing.row(&Line::Webhook(Box::new(row.into())))?;
-            written.webhooks += 1;
-        }
-    }
+    let key = account::Column::Did;
+    written.accounts =
+        writing.table::<account::Entity, _>(snapshot, key, |row| row.did.clone(), Line::Account).await?;
+    written.secrets =
+        writing.table::<secret::Entity, _>(snapshot, secret::Column::Id, |row| row.id, Line::Secret).await?;
+    let line = |row| Line::Webhook(Box::new(row));
+    written.webhooks =
+        writing.table::<webhook::Entity, _>(snapshot, webhook::Column::Id, |row| row.id, line).await?;
     writing.line(&Line::End(written))?;
     writing.target.flush()?;
     Ok(written)
@@ -99,6 +76,31 @@ struct Writing<'a, Target> {
 }
 
 impl<Target: Write> Writing<'_, Target> {
+    /// Writes all rows of a table, page by page in the order of `key`. Returns how many they were.
+    async fn table<E, Key>(
+        &mut self,
+        snapshot: &impl ConnectionTrait,
+        key: E::Column,
+        key_of: impl Fn(&E::Model) -> Key,
+        line: impl Fn(E::Model) -> Line,
+    ) -> Result<u64, ExportError>
+    where
+        E: EntityTrait,
+        Key: Into<Value>,
+    {
+        let mut written = 0;
+        let mut after = None;
+        loop {
+            let rows = page::<E, _>(snapshot, key, after).await?;
+            let Some(last) = rows.last() else { return Ok(written) };
+            after = Some(key_of(last));
+            for row in rows {
+                self.row(&line(row))?;
+                written += 1;
+            }
+        }
+    }
+
     fn row(&mut self, row: &Line) -> std::io::Result<()> {
         self.line(row)?;
         self.rows += 1;

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::line::{FORMAT, Header, Line, LineError, Lines, Totals, VERSION, Wrong};
-use super::{PROGRESS_ROWS, row};
+use super::{PROGRESS_ROWS, check};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::table::{account, index_key, secret, webhook};
@@ -170,20 +170,24 @@ fn check_end(lines: &mut Lines<impl BufRead>, told: Totals, counted: Totals) -> 
 impl Waiting {
     fn add(&mut self, line: Line, totals: &mut Totals) -> Result<(), Wrong> {
         match line {
-            Line::IndexKey(line) => {
-                self.index_keys.push(row::index_key(line)?);
+            Line::IndexKey(row) => {
+                check::index_key(&row)?;
+                self.index_keys.push(row);
                 totals.index_keys += 1;
             }
-            Line::Account(line) => {
-                self.accounts.push(row::account(line)?);
+            Line::Account(row) => {
+                check::account(&row)?;
+                self.accounts.push(row);
                 totals.accounts += 1;
             }
-            Line::Secret(line) => {
-                self.secrets.push(row::secret(line)?);
+            Line::Secret(row) => {
+                check::secret(&row)?;
+                self.secrets.push(row);
                 totals.secrets += 1;
             }
-            Line::Webhook(line) => {
-                self.webhooks.push(row::webhook(*line)?);
+            Line::Webhook(row) => {
+                check::webhook(&row)?;
+                self.webhooks.push(*row);
                 totals.webhooks += 1;
             }
             Line::Header(_) | Line::End(_) => return Err(Wrong::Order),

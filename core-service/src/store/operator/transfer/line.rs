@@ -14,14 +14,11 @@
 
 use std::io::{BufRead, Read as _};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
-use uuid::Uuid;
 
 use crate::domain::rule::BrokenField;
+use crate::store::table::{account, index_key, secret, webhook};
 
 /// What a header says first.
 pub(super) const FORMAT: &str = "athook-export";
@@ -35,10 +32,10 @@ const MAX_LINE_BYTES: u64 = 1024 * 1024;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
     Header(Header),
-    IndexKey(IndexKey),
-    Account(Account),
-    Secret(Secret),
-    Webhook(Box<Webhook>),
+    IndexKey(index_key::Model),
+    Account(account::Model),
+    Secret(secret::Model),
+    Webhook(Box<webhook::Model>),
     End(Totals),
 }
 
@@ -49,67 +46,6 @@ pub(super) struct Header {
     pub(super) version: u32,
     /// The release that wrote it.
     pub(super) athook: String,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IndexKey {
-    pub(super) id: i32,
-    pub(super) sealed_key: Blob,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Account {
-    pub(super) did: String,
-    pub(super) secrets: i32,
-    pub(super) webhooks: i32,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Secret {
-    pub(super) id: Uuid,
-    pub(super) owner_did: String,
-    pub(super) name: String,
-    pub(super) sealed_token: Blob,
-    pub(super) created_at_ms: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_rotated_at_ms: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) previous_sealed_token: Option<Blob>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) previous_until_ms: Option<i64>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Webhook {
-    pub(super) id: Uuid,
-    pub(super) owner_did: String,
-    pub(super) sealed_url: Blob,
-    pub(super) url_hash: Blob,
-    pub(super) events: String,
-    pub(super) active: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) prefix: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) suffix: Option<String>,
-    pub(super) rewrite: String,
-    pub(super) mute_words: String,
-    pub(super) streamplace_format: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) secret_name: Option<String>,
-    pub(super) created_at_ms: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) updated_at_ms: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) last_triggered_at_ms: Option<i64>,
-    pub(super) error_count: i32,
 }
 
 /// How many rows of each table there are.
@@ -127,23 +63,6 @@ impl Totals {
     pub(crate) fn rows(self) -> u64 {
         let Self { index_keys, accounts, secrets, webhooks } = self;
         index_keys + accounts + secrets + webhooks
-    }
-}
-
-/// Bytes, as standard base64.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Blob(pub(super) Vec<u8>);
-
-impl Serialize for Blob {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Blob {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        STANDARD.decode(text).map(Self).map_err(|_| D::Error::custom("not standard base64"))
     }
 }
 

@@ -10,7 +10,6 @@ use super::export::export;
 use super::import::{ImportError, import};
 use super::line::{LineError, Totals, Wrong};
 use crate::domain::secret::NewSecret;
-use crate::store::Store;
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{self, ExistingError};
 use crate::store::table::{account, index_key, secret, webhook};
@@ -51,22 +50,21 @@ impl Target {
     }
 }
 
-async fn exported(store: &(TempDir, Store)) -> Vec<String> {
-    let url = format!("sqlite://{}", store.0.path().join("test.db").display()).parse().unwrap();
+async fn exported(url: &DatabaseUrl) -> Vec<String> {
     let mut text = Vec::new();
-    export(&url, &mut text).await.unwrap();
+    export(url, &mut text).await.unwrap();
     String::from_utf8(text).unwrap().split_inclusive('\n').map(str::to_owned).collect()
 }
 
 /// An export: header, index key, account, two secrets, a webhook that names one of them, end.
 async fn lines() -> Vec<String> {
-    let store = opened().await;
+    let (folder, store) = opened().await;
     for (id, name) in [(1, "n"), (2, "m")] {
         let new = NewSecret { id: Uuid::from_u128(id), ..new_secret("a", name) };
-        store.1.create_secret(&new).await.unwrap();
+        store.create_secret(&new).await.unwrap();
     }
-    store.1.create_webhook(&new_webhook("a", "https://example.com/", Some("n"))).await.unwrap();
-    let lines = exported(&store).await;
+    store.create_webhook(&new_webhook("a", "https://example.com/", Some("n"))).await.unwrap();
+    let lines = exported(&Target(folder).url()).await;
     assert_eq!(lines.len(), 7);
     lines
 }
@@ -85,8 +83,7 @@ async fn comes_back_as_it_was() {
     let target = Target::new();
     let totals = target.import(&lines).await.unwrap();
     assert_eq!(totals, Totals { index_keys: 1, accounts: 1, secrets: 2, webhooks: 1 });
-    let store = open(target.0.path(), LIMITS).await;
-    assert_eq!(exported(&(target.0, store)).await, lines);
+    assert_eq!(exported(&target.url()).await, lines);
 }
 
 #[tokio::test]
