@@ -167,11 +167,10 @@ async fn drive(
         service_fn(move |request: Request<Incoming>| {
             let counted = Counted::new(Arc::clone(&requests));
             let answering = router.clone().oneshot(request);
-            // hyper keeps room for one of these with each connection, also while it is idle: in a box it is a pointer.
-            Box::pin(async move {
+            async move {
                 let _counted = counted;
                 answering.await
-            })
+            }
         })
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

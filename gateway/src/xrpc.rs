@@ -9,7 +9,6 @@ pub(crate) mod metrics;
 pub(crate) mod routes;
 
 use std::error::Error as _;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +114,7 @@ impl Xrpc {
         };
 
         let authenticating = access.trace.step("authenticate");
-        let authenticated = pin!(self.authenticator.authenticate(&head.headers, method.nsid()));
+        let authenticated = self.authenticator.authenticate(&head.headers, method.nsid());
         let caller = match tokio::time::timeout_at(deadline, authenticated).await {
             Ok(caller) => caller.map_err(|error| refusal(error, &access.request_id))?,
             Err(_) => {
