@@ -2,15 +2,14 @@
 //!
 //! Owns the form of a token and every rule on its claims. Pure: who the issuer is and which key it has is `identity`'s.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::did::Did;
 use super::refusal::Refusal;
@@ -95,7 +94,7 @@ impl<'a> Token<'a> {
         };
         header.absent_or("typ", "JWT", Refusal::WrongType)?;
         header.absent_or("kid", "#atproto", Refusal::WrongKeyId)?;
-        if header.get("crit").is_some() {
+        if header.0.contains_key("crit") {
             return Err(Refusal::CriticalExtension);
         }
 
@@ -147,164 +146,63 @@ fn jose_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Refusal> {
     })
 }
 
-/// The names of members that a rule asks for, or that nearly every token has.
-const NAMES: [&str; 11] = ["alg", "typ", "kid", "crit", "iss", "aud", "lxm", "exp", "nbf", "iat", "jti"];
+/// A JSON object in which no member is named twice: two readers could take different ones.
+struct Members(Map<String, Value>);
 
-/// The members of a JSON object, none of them named twice: two readers could take different ones.
-#[derive(Default)]
-struct Members<'a> {
-    /// In the order of [`NAMES`].
-    values: [Option<Member<'a>>; NAMES.len()],
-    /// The names of all others.
-    others: BTreeSet<Cow<'a, str>>,
-}
-
-/// The name of a member; without escapes it stays where it was read.
-struct Name<'a>(Cow<'a, str>);
-
-/// The value of a member, as far as any rule asks.
-enum Member<'a> {
-    Text(Cow<'a, str>),
-    Integer(i64),
-    Other,
-}
-
-/// What the error of serde_json says of a name that comes twice.
+/// What serde_json's error says of a name that comes twice.
 const DUPLICATE: &str = "duplicate member";
 
-impl<'a> Members<'a> {
-    fn parse(json: &'a [u8], otherwise: Refusal) -> Result<Self, Refusal> {
+impl Members {
+    fn parse(json: &[u8], otherwise: Refusal) -> Result<Self, Refusal> {
         serde_json::from_slice(json).map_err(|error| {
             if error.to_string().starts_with(DUPLICATE) { Refusal::Duplicate } else { otherwise }
         })
     }
 
-    /// Whether the name is new.
-    fn insert(&mut self, Name(name): Name<'a>, value: Member<'a>) -> bool {
-        match NAMES.iter().position(|one| *one == name) {
-            Some(at) => self.values[at].replace(value).is_none(),
-            None => self.others.insert(name),
-        }
-    }
-
-    fn get(&self, name: &'static str) -> Option<&Member<'a>> {
-        let at = NAMES.iter().position(|one| *one == name);
-        debug_assert!(at.is_some(), "a rule asks for {name}, which is kept by no place");
-        self.values[at?].as_ref()
-    }
-
     fn text(&self, name: &'static str) -> Result<&str, Refusal> {
-        match self.get(name) {
-            None => Err(Refusal::Missing(name)),
-            Some(Member::Text(text)) => Ok(text),
-            Some(_) => Err(Refusal::NotText(name)),
-        }
+        let value = self.0.get(name).ok_or(Refusal::Missing(name))?;
+        value.as_str().ok_or(Refusal::NotText(name))
     }
 
     fn integer(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Member::Integer(integer)) => Ok(Some(*integer)),
-            Some(_) => Err(Refusal::NotInteger(name)),
-        }
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        // What is above i64 is as far ahead as i64::MAX.
+        let integer = value.as_i64().or(value.is_u64().then_some(i64::MAX));
+        integer.map(Some).ok_or(Refusal::NotInteger(name))
     }
 
-    fn absent_or(&self, name: &'static str, expected: &str, otherwise: Refusal) -> Result<(), Refusal> {
-        match self.get(name) {
-            None => Ok(()),
-            Some(Member::Text(text)) if text == expected => Ok(()),
-            Some(_) => Err(otherwise),
+    fn absent_or(&self, name: &str, expected: &str, otherwise: Refusal) -> Result<(), Refusal> {
+        match self.0.get(name) {
+            Some(value) if value != expected => Err(otherwise),
+            Some(_) | None => Ok(()),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+/// By hand, since neither a derive nor a map of serde_json's refuses a name that comes twice.
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
+            type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Members::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
                 while let Some((name, value)) = map.next_entry()? {
-                    if !members.insert(name, value) {
+                    if members.insert(name, value).is_some() {
                         return Err(A::Error::custom(DUPLICATE));
                     }
                 }
-                Ok(members)
+                Ok(Members(members))
             }
         }
 
         deserializer.deserialize_map(Object)
-    }
-}
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Member::deserialize(deserializer)? {
-            Member::Text(name) => Ok(Self(name)),
-            Member::Integer(_) | Member::Other => Err(D::Error::custom("a name is a string")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Member<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Anything;
-
-        impl<'de> Visitor<'de> for Anything {
-            type Value = Member<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Member<'de>, E> {
-                Ok(Member::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Member<'de>, E> {
-                Ok(Member::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_i64<E>(self, integer: i64) -> Result<Member<'de>, E> {
-                Ok(Member::Integer(integer))
-            }
-
-            fn visit_u64<E>(self, integer: u64) -> Result<Member<'de>, E> {
-                // What is above i64 is as far ahead as i64::MAX.
-                Ok(Member::Integer(i64::try_from(integer).unwrap_or(i64::MAX)))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Member<'de>, E> {
-                Ok(Member::Other)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Member<'de>, E> {
-                Ok(Member::Other)
-            }
-
-            fn visit_unit<E>(self) -> Result<Member<'de>, E> {
-                Ok(Member::Other)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Member<'de>, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Member::Other)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member<'de>, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Member::Other)
-            }
-        }
-
-        deserializer.deserialize_any(Anything)
     }
 }
 

@@ -94,7 +94,9 @@ fn other_claims_may_be_anything() {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{other}}}"#));
         assert!(Token::parse(&token).is_ok(), "{other}");
     }
-    for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud800""#, r#"{"a"}"#] {
+    // serde_json reads 127 levels.
+    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+    for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud800""#, r#"{"a"}"#, &deep] {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{broken}}}"#));
         assert_eq!(refusal(&token), Refusal::ClaimsNotJson, "{broken}");
     }
