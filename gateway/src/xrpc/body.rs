@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
 use crate::xrpc::error::{Wide, XrpcError};
@@ -39,7 +39,6 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
 /// A body that a client is sending.
 pub(crate) struct Arriving {
     body: Body,
-    announced: Option<u64>,
     /// The client waits for `100 Continue`, which hyper sends when the body is first asked for.
     waits: bool,
 }
@@ -47,44 +46,27 @@ pub(crate) struct Arriving {
 impl Arriving {
     /// The body of a request with these headers.
     pub(crate) fn new(body: Body, headers: &HeaderMap) -> Self {
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
         let waits =
             headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        Self { body, announced, waits }
+        Self { body, waits }
     }
 
     /// Reads the whole body, [`MAX_BODY_BYTES`] at most.
     pub(crate) async fn read(&mut self, deadline: Instant) -> Result<Bytes, XrpcError> {
-        let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
-        if self.announced.is_some_and(|bytes| bytes > limit) {
+        // The length that the client announced, if it did.
+        if self.body.size_hint().lower() > MAX_BODY_BYTES as u64 {
             return Err(too_large());
         }
         self.waits = false;
-        match tokio::time::timeout_at(deadline, self.read_all()).await {
-            Ok(bytes) => bytes,
+        let reading = Limited::new(&mut self.body, MAX_BODY_BYTES).collect();
+        match tokio::time::timeout_at(deadline, reading).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(XrpcError::new(Wide::InvalidRequest, "the body broke off")),
             Err(_) => {
                 Err(XrpcError::new(Wide::InvalidRequest, "the body did not arrive within the deadline"))
             }
         }
-    }
-
-    async fn read_all(&mut self) -> Result<Bytes, XrpcError> {
-        let mut whole = BytesMut::new();
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|_| XrpcError::new(Wide::InvalidRequest, "the body broke off"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if whole.is_empty() && self.body.is_end_stream() && data.len() <= MAX_BODY_BYTES {
-                return Ok(data);
-            }
-            if whole.len() + data.len() > MAX_BODY_BYTES {
-                return Err(too_large());
-            }
-            whole.extend_from_slice(&data);
-        }
-        Ok(whole.freeze())
     }
 
     /// Reads and drops what the client still sends, within limits.
