@@ -8,6 +8,7 @@ mod concealment;
 mod contract;
 mod core_grpc;
 mod core_token;
+mod docs;
 mod envelope;
 mod faults;
 mod foreign_service;
