@@ -1,18 +1,26 @@
-//! The one way to the core-service: addresses, balancing, deadline, retry. The only gRPC client code.
+//! The gRPC client for the core-service: discovery, load balancing, deadlines and retries.
 //!
-//! A name can stand for many addresses, and every one of them can go at any time. A background task looks the
-//! name up again and again ([`names`]) and keeps one HTTP/2 connection to each address ([`rotation`]); a
-//! connection is in the rotation only while it is known to be alive ([`dial`]), and a call is made on one of
-//! those ([`connection`]). There is no lazy connection that looks ready when it is dead, which is why tonic's
-//! own channel is not used: hyper connects, and tells when a connection ends.
+//! The host of `--core-url` can stand for many addresses, each of which can disappear at any time. A
+//! background task looks the host up every few seconds ([`addresses`]) and keeps one HTTP/2 connection to
+//! each address ([`rotation`]). A new connection joins the rotation once it has answered a health check
+//! ([`dial`]). It leaves when it ends, when it does not answer a ping, or when a call on it misses its
+//! deadline and a health check then fails too. A look-up that fails changes nothing. An address that is gone
+//! gets no new calls, and those in flight finish.
 //!
-//! Messages are bytes here. What they mean, which rpc there is, and what a failure becomes for the client of
-//! the gateway is decided elsewhere.
+//! A call goes to the open connection with the fewest calls in flight ([`connection`]). It is retried on
+//! another connection if the core-service provably did not process it. A query is also retried once when its
+//! response broke off or was UNAVAILABLE.
+//!
+//! tonic's own channel is not used: it connects lazily and looks ready when its connection is dead. Here
+//! hyper connects and reports when a connection ends, and tonic only frames messages.
+//!
+//! Messages are bytes. What they mean, which rpcs exist, and what a client sees of a failure is decided
+//! elsewhere.
 
+mod addresses;
 mod connection;
 mod dial;
 pub(crate) mod metrics;
-mod names;
 mod rotation;
 mod socket;
 #[cfg(test)]
@@ -38,33 +46,32 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 use url::Url;
 
-use connection::{Connection, Failure, ForRequest};
+use addresses::AddressSource;
+use connection::{CallMetadata, Connection, Failure};
 use dial::Dialer;
 use metrics::{Resent, UpstreamMetrics};
-use names::Names;
 use tls::UpstreamTls;
 
-/// How long a call waits for a connection when there is none, at most.
+/// The longest time that a call waits for a connection when none is open.
 const CONNECTION_WAIT: Duration = Duration::from_secs(1);
 
-/// How often one call is sent, at most: calls that were not processed are sent again, and a query once more
-/// than that.
+/// How many times one call is sent at most, the first time included.
 const MAX_TRIES: usize = 5;
 
-/// Where the core-service is, and how to speak to it.
+/// Where the core-service is and how to connect to it.
 pub(crate) struct UpstreamSettings {
     /// `--core-url`: `http` or `https`, a host, no path.
     pub(crate) url: Url,
     /// The shared token, sent with every call.
     pub(crate) token: Option<CoreToken>,
-    /// TLS; needed for `https` and refused for `http`.
+    /// Required for `https`, refused for `http`.
     pub(crate) tls: Option<UpstreamTls>,
-    /// Looks up the host of the URL.
+    /// Resolves the host of the URL.
     pub(crate) resolver: Resolver,
     pub(crate) metrics: UpstreamMetrics,
 }
 
-/// Settings with which the core-service can't be spoken to.
+/// Why there can be no connection with these settings.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnfitSettings {
     #[error("the URL of the core-service is http:// or https:// with a host, and no path, query or user")]
@@ -81,24 +88,25 @@ pub(crate) enum UnfitSettings {
     Tls(#[from] rustls::Error),
 }
 
-/// What does not fit in the URL of the core-service; `has_authorities`: with certificate authorities for it.
+/// Everything that is wrong with the URL of the core-service, given whether `--core-ca` names certificate
+/// authorities.
 pub(crate) fn unfit(url: &Url, has_authorities: bool) -> Vec<UnfitSettings> {
     dial::unfit(url, has_authorities)
 }
 
-/// One call, beside its path and message.
+/// The settings of one call.
 pub(crate) struct Call {
-    /// When the caller needs an answer; sent along as `grpc-timeout`.
+    /// When the response must be there. The time that is left is sent as `grpc-timeout`.
     pub(crate) deadline: Instant,
-    /// Whether sending it twice is harmless: a query.
+    /// Whether it is harmless to process the call twice, as it is for a query.
     pub(crate) idempotent: bool,
-    /// Sent along as metadata `x-request-id`.
+    /// Sent as the metadata `x-request-id`.
     pub(crate) request_id: String,
-    /// Where the call belongs in a trace; if it does, its span is sent along as metadata `traceparent`.
+    /// The trace that the call belongs to, if any. Its span is sent as the metadata `traceparent`.
     pub(crate) trace: TraceContext,
 }
 
-/// Why the core-service gave no answer: the source of a status that is not its own.
+/// Why there is no response: the source of a status that the gateway made, for the log.
 #[derive(Debug, thiserror::Error)]
 enum NoAnswer {
     #[error("no connection to the core-service")]
@@ -111,75 +119,79 @@ enum NoAnswer {
     Broken { address: SocketAddr, detail: String },
 }
 
-/// The core-service, as the gateway sees it. Clones are the same one.
+/// The client. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Upstream {
     rotation: watch::Receiver<Vec<Arc<Connection>>>,
-    /// Where to begin looking for the least busy connection, so that ties are broken by turns.
-    turn: Arc<AtomicUsize>,
-    /// Told when a call finds no connection.
-    wanted: Arc<Notify>,
+    /// Where the search for the least busy connection starts: it moves on with each call, so that connections
+    /// that are equally busy take turns.
+    search_start: Arc<AtomicUsize>,
+    /// Notified by a call that finds no open connection, so that the next DNS look-up happens early.
+    lookup_wanted: Arc<Notify>,
     metrics: Arc<UpstreamMetrics>,
-    /// Stops with the last clone.
-    _keeper: Arc<AbortOnDropHandle<()>>,
+    /// Stopped when the last clone is dropped.
+    _rotation_task: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Upstream {
-    /// Begins to look for the core-service, in the background, until the last clone is dropped.
+    /// Starts to connect to the core-service, in a task that runs until the last clone is dropped.
     ///
-    /// Returns at once, also when the core-service is not there: the gateway may be the first to start. Must be
+    /// Returns at once, even if the core-service can't be reached: the gateway may start first. Must be
     /// called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// The URL does not fit, or not with what is given for TLS.
+    /// The URL is invalid, or TLS is configured for `http` or not configured for `https`.
     pub(crate) fn start(settings: UpstreamSettings) -> Result<Self, UnfitSettings> {
         let UpstreamSettings { url, token, tls, resolver, metrics } = settings;
         let metrics = Arc::new(metrics);
         let dialer = Dialer::new(&url, token.as_ref(), tls)?;
-        let names = Names::of(&url, resolver).ok_or(UnfitSettings::Url)?;
+        let addresses = AddressSource::new(&url, resolver).ok_or(UnfitSettings::Url)?;
         let (sender, rotation) = watch::channel(Vec::new());
-        let wanted = Arc::default();
-        let keeping = rotation::keep(names, dialer, sender, Arc::clone(&wanted), Arc::clone(&metrics));
-        let keeper = tokio::spawn(keeping);
+        let lookup_wanted = Arc::default();
+        let task = tokio::spawn(rotation::maintain(
+            addresses,
+            dialer,
+            sender,
+            Arc::clone(&lookup_wanted),
+            Arc::clone(&metrics),
+        ));
         Ok(Self {
             rotation,
-            turn: Arc::default(),
-            wanted,
+            search_start: Arc::default(),
+            lookup_wanted,
             metrics,
-            _keeper: Arc::new(AbortOnDropHandle::new(keeper)),
+            _rotation_task: Arc::new(AbortOnDropHandle::new(task)),
         })
     }
 
-    /// Sends `message` to the rpc at `path` (`/package.Service/Method`) and returns the answer's message.
-    ///
-    /// Sent again, on another connection if there is one, when the core-service provably did not process it; an
-    /// idempotent call also once when it ended in UNAVAILABLE.
+    /// Sends `message` to the rpc at `path` (`/package.Service/Method`) and returns the response message.
     ///
     /// # Errors
     ///
-    /// The status that the core-service gave. Without an answer from it: a bare UNAVAILABLE, and a bare
-    /// DEADLINE_EXCEEDED once the deadline has passed; its source, for the log, says what happened.
+    /// The status that the core-service sent. If it sent none, a status without details: DEADLINE_EXCEEDED
+    /// when the deadline has passed, else UNAVAILABLE. The source of that status says what happened, for the
+    /// log.
     pub(crate) async fn call(
         &self,
         path: &PathAndQuery,
         message: Bytes,
         call: Call,
     ) -> Result<Bytes, Status> {
-        let calling = self.metrics.calling(path);
+        let timer = self.metrics.start_call(path);
         let mut span = call.trace.call(path.as_str().trim_start_matches('/'));
-        let answer = self.call_until_answered(path, message, call, span.context().traceparent()).await;
-        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        calling.answered(code);
+        let response = self.call_with_retries(path, message, call, span.context().traceparent()).await;
+        let code = response.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        timer.finish(code);
         span.note("rpc.system", "grpc");
         span.note("rpc.grpc.status_code", i64::from(i32::from(code)));
         if code != Code::Ok {
             span.fail();
         }
-        answer
+        response
     }
 
-    async fn call_until_answered(
+    async fn call_with_retries(
         &self,
         path: &PathAndQuery,
         message: Bytes,
@@ -188,23 +200,24 @@ impl Upstream {
     ) -> Result<Bytes, Status> {
         let Resent { not_processed, broken, unavailable } = &self.metrics.resent;
         let Call { deadline, idempotent, request_id, trace: _ } = call;
-        let sent_for = ForRequest { request_id: &request_id, traceparent: traceparent.as_deref() };
+        let metadata = CallMetadata { request_id: &request_id, traceparent: traceparent.as_deref() };
+        // Whether a call that may have been processed can be sent again.
         let mut may_repeat = idempotent;
         let mut tried = None;
-        let mut again: Option<&Counter> = None;
-        let mut last = NoAnswer::NoConnection;
+        let mut retry_reason: Option<&Counter> = None;
+        let mut last_failure = NoAnswer::NoConnection;
         for _ in 0..MAX_TRIES {
             let Some(connection) = self.connection(tried.as_ref(), deadline).await else {
-                return Err(unreachable_status(last));
+                return Err(unreachable_status(last_failure));
             };
             let address = connection.address();
-            if let Some(why) = again {
-                why.inc();
+            if let Some(resent) = retry_reason {
+                resent.inc();
                 tracing::debug!(request_id, %address, "a call is sent again");
             }
-            let sent = connection.unary(path, message.clone(), deadline, Some(sent_for));
-            again = match sent.await {
-                Ok(answer) => return Ok(answer),
+            let sent = connection.unary(path, message.clone(), deadline, Some(metadata));
+            retry_reason = match sent.await {
+                Ok(response) => return Ok(response),
                 Err(Failure::Late) => {
                     let mut status = Status::deadline_exceeded("the deadline has passed");
                     status.set_source(Arc::new(NoAnswer::Late { address }));
@@ -218,13 +231,13 @@ impl Upstream {
                     Some(unavailable)
                 }
                 Err(Failure::NotProcessed(detail)) => {
-                    last = NoAnswer::NotTaken { address, detail };
+                    last_failure = NoAnswer::NotTaken { address, detail };
                     Some(not_processed)
                 }
                 Err(Failure::Broken(detail)) => {
-                    last = NoAnswer::Broken { address, detail };
+                    last_failure = NoAnswer::Broken { address, detail };
                     if !may_repeat {
-                        return Err(unreachable_status(last));
+                        return Err(unreachable_status(last_failure));
                     }
                     may_repeat = false;
                     Some(broken)
@@ -232,11 +245,11 @@ impl Upstream {
             };
             tried = Some(connection);
         }
-        Err(unreachable_status(last))
+        Err(unreachable_status(last_failure))
     }
 
-    /// Whether a connected core-service says by `deadline` that it is SERVING (standard health service, service
-    /// name empty). One is enough: during a rolling restart there is always one that is on its way out.
+    /// Whether any connected core-service reports SERVING by `deadline` (standard health service, service
+    /// name empty). One is enough: during a rolling restart some are always shutting down.
     pub(crate) async fn healthy(&self, deadline: Instant) -> bool {
         if self.connection(None, deadline).await.is_none() {
             return false;
@@ -252,7 +265,8 @@ impl Upstream {
         false
     }
 
-    /// A connection to call on, another than `tried` if there is one. `None`: there was none for a while.
+    /// The least busy connection, but `tried` only if there is no other. `None` if none opens within
+    /// [`CONNECTION_WAIT`] or before `deadline`.
     async fn connection(
         &self,
         tried: Option<&Arc<Connection>>,
@@ -265,29 +279,30 @@ impl Upstream {
             if let Some(connection) = self.least_busy(tried, now) {
                 return Some(connection);
             }
-            self.wanted.notify_one();
+            self.lookup_wanted.notify_one();
             timeout_at(until, rotation.changed()).await.ok()?.ok()?;
         }
     }
 
     fn least_busy(&self, tried: Option<&Arc<Connection>>, now: Instant) -> Option<Arc<Connection>> {
         let rotation = self.rotation.borrow();
-        let (before, after) =
-            rotation.split_at(self.turn.fetch_add(1, Ordering::Relaxed) % rotation.len().max(1));
-        after
+        let start = self.search_start.fetch_add(1, Ordering::Relaxed) % rotation.len().max(1);
+        rotation
             .iter()
-            .chain(before)
+            .cycle()
+            .skip(start)
+            .take(rotation.len())
             .filter(|one| one.is_open())
             .min_by_key(|one| {
-                let is_tried = tried.is_some_and(|tried| Arc::ptr_eq(tried, one));
-                (is_tried, one.is_stalled(now), one.in_flight())
+                let was_tried = tried.is_some_and(|tried| Arc::ptr_eq(tried, one));
+                (was_tried, one.is_stalled(now), one.in_flight())
             })
             .cloned()
     }
 }
 
-fn unreachable_status(why: NoAnswer) -> Status {
+fn unreachable_status(cause: NoAnswer) -> Status {
     let mut status = Status::unavailable("the core-service can't be reached");
-    status.set_source(Arc::new(why));
+    status.set_source(Arc::new(cause));
     status
 }

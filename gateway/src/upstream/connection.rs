@@ -1,6 +1,7 @@
-//! One HTTP/2 connection to the core-service, and a call on it.
+//! One HTTP/2 connection to the core-service, and calls on it.
 //!
-//! Tells apart what the core-service answered, what it provably never processed, and what got lost between.
+//! A failed call is one of three things: a status that the core-service sent; a call that it provably never
+//! processed, which is safe to retry; or a response that broke off, after which nobody knows.
 
 use std::error::Error;
 use std::iter::successors;
@@ -31,33 +32,33 @@ use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
 
-/// The standard health check.
+/// The standard gRPC health check.
 const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
 
-/// A connection on which calls have waited for this long, while none was answered, is called only for want of another.
+/// A connection with calls in flight and no response for this long gets calls only if there is no other.
 pub(super) const STALL: Duration = Duration::from_secs(1);
 
-/// Metadata that says which request of a client a call belongs to.
+/// Metadata with the id of the client's request that the call belongs to.
 const REQUEST_ID: &str = "x-request-id";
 
-/// What a call comes from, sent along.
+/// Metadata of a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ForRequest<'a> {
+pub(super) struct CallMetadata<'a> {
     pub(super) request_id: &'a str,
-    /// The span of the call, when it is traced.
+    /// The span of the call, if it is traced.
     pub(super) traceparent: Option<&'a str>,
 }
 
-/// Why a call has no good answer.
+/// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The core-service said so itself.
+    /// The core-service responded with this status.
     Answered(Status),
-    /// The core-service provably did not begin to process the call.
+    /// The core-service provably did not start to process the call.
     NotProcessed(String),
-    /// There is no whole answer. The call may have been processed.
+    /// The response is missing or incomplete. The call may have been processed.
     Broken(String),
-    /// There was no answer by the deadline. The call may have been processed.
+    /// There was no response by the deadline. The call may have been processed.
     Late,
 }
 
@@ -65,48 +66,50 @@ pub(super) enum Failure {
 #[derive(Debug, thiserror::Error)]
 enum NoResponse {
     #[error("the connection was given up before the call was sent")]
-    GivenUp,
+    Closed,
     #[error("the connection takes no more calls")]
     NotSent(#[source] hyper::Error),
     #[error("no response")]
     Lost(#[source] hyper::Error),
 }
 
-/// A connection, and how many calls are on it.
+/// A connection and the state of its calls.
 pub(super) struct Connection {
     address: SocketAddr,
-    /// `None` once given up. No call keeps a clone while it waits for its response: the connection ends when the last
-    /// sender is dropped, and only then is a call reported as not sent that was queued while the connection ended.
+    /// `None` once closed. No call keeps a clone while it waits for its response: the connection ends when the
+    /// last sender is dropped, and a call that was queued while the connection ended fails only then.
     sender: ArcSwapOption<SendRequest<Body>>,
-    /// Cancelled once the connection takes no more calls.
-    over: CancellationToken,
+    /// Cancelled when the connection takes no more calls.
+    ended: CancellationToken,
     origin: Uri,
     authorization: Option<MetadataValue<Ascii>>,
     in_flight: AtomicUsize,
     opened: Instant,
-    /// Since when calls wait and none is answered, in milliseconds since `opened`.
-    unanswered_since_ms: AtomicU64,
-    suspicion: Notify,
+    /// When the last response arrived, or the first call was sent on the idle connection; in milliseconds
+    /// since `opened`.
+    last_response_ms: AtomicU64,
+    /// Notified when a call misses its deadline.
+    deadline_missed: Notify,
 }
 
 impl Connection {
     pub(super) fn new(
         address: SocketAddr,
         sender: SendRequest<Body>,
-        over: CancellationToken,
+        ended: CancellationToken,
         origin: Uri,
         authorization: Option<MetadataValue<Ascii>>,
     ) -> Self {
         Self {
             address,
             sender: ArcSwapOption::from_pointee(sender),
-            over,
+            ended,
             origin,
             authorization,
             in_flight: AtomicUsize::new(0),
             opened: Instant::now(),
-            unanswered_since_ms: AtomicU64::new(0),
-            suspicion: Notify::new(),
+            last_response_ms: AtomicU64::new(0),
+            deadline_missed: Notify::new(),
         }
     }
 
@@ -114,65 +117,67 @@ impl Connection {
         self.address
     }
 
-    /// Calls that wait for an answer.
+    /// How many calls wait for a response.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether calls wait here at `now`, and none was answered for [`STALL`]: the peer may be cut off, and keepalive not
-    /// have noticed yet. A burst of calls would otherwise reach it as soon as all the others are as busy.
+    /// Whether calls are in flight and there was no response for [`STALL`]. The peer may be cut off, which
+    /// pings detect only later. A burst of calls would otherwise spread to it once the others are equally
+    /// busy.
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
-        let since = self.opened + Duration::from_millis(self.unanswered_since_ms.load(Ordering::Relaxed));
-        self.in_flight() > 0 && now.saturating_duration_since(since) > STALL
+        let last_response =
+            self.opened + Duration::from_millis(self.last_response_ms.load(Ordering::Relaxed));
+        self.in_flight() > 0 && now.saturating_duration_since(last_response) > STALL
     }
 
-    fn waits_from(&self, now: Instant) {
-        let since_ms = now.saturating_duration_since(self.opened).as_millis();
-        self.unanswered_since_ms.store(since_ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn set_last_response(&self, now: Instant) {
+        let ms = now.saturating_duration_since(self.opened).as_millis();
+        self.last_response_ms.store(ms.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether calls can be made. It may be over by the time one is made.
+    /// Whether it takes calls. It may end before the next call is sent.
     pub(super) fn is_open(&self) -> bool {
-        !self.over.is_cancelled()
+        !self.ended.is_cancelled()
     }
 
-    /// Takes no more calls. Those in flight go on, and then the connection ends.
-    pub(super) fn give_up(&self) {
+    /// Takes no more calls. Those in flight finish, and then the connection ends.
+    pub(super) fn close(&self) {
         self.sender.store(None);
-        self.over.cancel();
+        self.ended.cancel();
     }
 
     /// Waits until it takes no more calls.
     pub(super) async fn ended(&self) {
-        self.over.cancelled().await;
+        self.ended.cancelled().await;
     }
 
-    /// Waits until a call has met its deadline on this connection.
-    pub(super) async fn suspected(&self) {
-        self.suspicion.notified().await;
+    /// Waits until a call misses its deadline on this connection.
+    pub(super) async fn deadline_missed(&self) {
+        self.deadline_missed.notified().await;
     }
 
-    /// Whether the peer answers anything at all by `deadline`.
-    pub(super) async fn answers(&self, deadline: Instant) -> bool {
+    /// Whether the peer responds to a health check by `deadline`, in whatever way.
+    pub(super) async fn is_alive(&self, deadline: Instant) -> bool {
         matches!(self.is_serving(deadline).await, Ok(_) | Err(Failure::Answered(_)))
     }
 
-    /// Whether the peer says that it is SERVING.
+    /// Whether the peer reports SERVING.
     pub(super) async fn is_serving(&self, deadline: Instant) -> Result<bool, Failure> {
         // A HealthCheckRequest with an empty service name is an empty message.
-        let answer = self.unary(&HEALTH_CHECK, Bytes::new(), deadline, None).await?;
-        let answer =
-            HealthCheckResponse::decode(answer).map_err(|error| Failure::Broken(error.to_string()))?;
-        Ok(answer.status() == ServingStatus::Serving)
+        let response = self.unary(&HEALTH_CHECK, Bytes::new(), deadline, None).await?;
+        let response =
+            HealthCheckResponse::decode(response).map_err(|error| Failure::Broken(error.to_string()))?;
+        Ok(response.status() == ServingStatus::Serving)
     }
 
-    /// Sends one message and waits for one, until `deadline`.
+    /// Sends a message and waits for the response message until `deadline`.
     pub(super) async fn unary(
         &self,
         path: &PathAndQuery,
         message: Bytes,
         deadline: Instant,
-        sent_for: Option<ForRequest<'_>>,
+        call_metadata: Option<CallMetadata<'_>>,
     ) -> Result<Bytes, Failure> {
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
@@ -185,39 +190,38 @@ impl Connection {
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
         }
-        if let Some(ForRequest { request_id, traceparent }) = sent_for {
-            let sent = [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)];
-            for (key, value) in sent {
+        if let Some(CallMetadata { request_id, traceparent }) = call_metadata {
+            for (key, value) in [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)] {
                 if let Some(value) = value.and_then(|value| value.parse().ok()) {
                     metadata.insert(key, value);
                 }
             }
         }
         if self.in_flight() == 0 {
-            self.waits_from(now);
+            self.set_last_response(now);
         }
-        let _counted = Counted::new(&self.in_flight);
+        let _in_flight = InFlight::new(&self.in_flight);
         match timeout_at(deadline, self.send(path, request)).await {
-            Ok(answered) => {
-                if matches!(answered, Ok(_) | Err(Failure::Answered(_))) {
-                    self.waits_from(Instant::now());
+            Ok(result) => {
+                if matches!(result, Ok(_) | Err(Failure::Answered(_))) {
+                    self.set_last_response(Instant::now());
                 }
-                answered
+                result
             }
             Err(_elapsed) => {
-                self.suspicion.notify_one();
+                self.deadline_missed.notify_one();
                 Err(Failure::Late)
             }
         }
     }
 
     async fn send(&self, path: &PathAndQuery, request: Request<Bytes>) -> Result<Bytes, Failure> {
-        // tonic turns every failure into a status. It is the peer's own only if the peer sent one.
+        // tonic turns every failure into a status. This says whether the peer sent one itself.
         let has_status = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: http::Request<Body>| {
             let has_status = Arc::clone(&has_status);
             async move {
-                let response = self.respond(request).await?;
+                let response = self.send_http(request).await?;
                 note_status(&has_status, response.headers());
                 Ok::<_, NoResponse>(response.map(|body| {
                     body.map_frame(move |frame| {
@@ -229,12 +233,12 @@ impl Connection {
                 }))
             }
         });
-        let answered = Grpc::with_origin(service, self.origin.clone())
+        let result = Grpc::with_origin(service, self.origin.clone())
             .max_decoding_message_size(MAX_ANSWER_BYTES)
             .unary(request, path.clone(), BytesCodec)
             .await;
-        match answered {
-            Ok(answer) => Ok(answer.into_inner()),
+        match result {
+            Ok(response) => Ok(response.into_inner()),
             Err(status) if has_status.load(Ordering::Relaxed) => Err(Failure::Answered(status)),
             Err(status) if is_not_processed(&status) => Err(Failure::NotProcessed(detail(&status))),
             Err(status) => Err(Failure::Broken(detail(&status))),
@@ -242,16 +246,16 @@ impl Connection {
     }
 
     /// Sends an HTTP request and waits for the head of its response.
-    async fn respond(&self, request: http::Request<Body>) -> Result<http::Response<Incoming>, NoResponse> {
+    async fn send_http(&self, request: http::Request<Body>) -> Result<http::Response<Incoming>, NoResponse> {
         let sent = self.sender.load().as_deref().map(|sender| sender.clone().try_send_request(request));
-        sent.ok_or(NoResponse::GivenUp)?.await.map_err(|failure| {
-            // hyper returns a request that it never took. If the connection ends while the request waits because the
-            // peer allows no more streams, hyper reports a user error instead: its own task is gone.
+        sent.ok_or(NoResponse::Closed)?.await.map_err(|failure| {
+            // hyper hands a request back that it never sent. If the connection ends while the request waits
+            // for the peer to allow another stream, hyper reports a user error instead.
             if failure.message().is_none() && !failure.error().is_user() {
                 return NoResponse::Lost(failure.into_error());
             }
-            // The connection's task may not have noticed yet, and the retry would come back here at once.
-            self.over.cancel();
+            // The connection's task may not have noticed the end yet, and the retry would come back here.
+            self.ended.cancel();
             NoResponse::NotSent(failure.into_error())
         })
     }
@@ -263,11 +267,11 @@ fn note_status(has_status: &AtomicBool, headers: &HeaderMap) {
     }
 }
 
-/// Whether the core-service can't have processed the call (RFC 9113, sections 6.8 and 8.7).
+/// Whether the core-service provably did not process the call (RFC 9113, sections 6.8 and 8.7).
 fn is_not_processed(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|error| {
-        let never_sent = matches!(error.downcast_ref(), Some(NoResponse::GivenUp | NoResponse::NotSent(_)));
-        // The peer refused the stream, or said goodbye to all streams from an earlier one on.
+        let never_sent = matches!(error.downcast_ref(), Some(NoResponse::Closed | NoResponse::NotSent(_)));
+        // The peer refused the stream, or its GOAWAY names an earlier one as the last that it processes.
         let refused = error.downcast_ref().is_some_and(|error: &h2::Error| {
             let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
             error.is_remote() && (refused || error.is_go_away())
@@ -276,13 +280,10 @@ fn is_not_processed(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// What happened, for the log: the causes, or tonic's own words.
+/// What happened, for the log: the chain of causes, or tonic's message if there is none.
 fn detail(status: &Status) -> String {
-    let told: Vec<_> = causes(status).skip(1).map(ToString::to_string).collect();
-    if told.is_empty() {
-        return status.message().to_owned();
-    }
-    told.join(": ")
+    let causes: Vec<_> = causes(status).skip(1).map(ToString::to_string).collect();
+    if causes.is_empty() { status.message().to_owned() } else { causes.join(": ") }
 }
 
 /// The error and its sources.
@@ -290,23 +291,23 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     successors(Some(error), |&error| error.source())
 }
 
-/// Counts a call from here to its drop.
-struct Counted<'a>(&'a AtomicUsize);
+/// Counts a call as in flight until it is dropped.
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl<'a> Counted<'a> {
+impl<'a> InFlight<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Messages as they are on the wire.
+/// Passes encoded messages through.
 struct BytesCodec;
 
 impl Codec for BytesCodec {

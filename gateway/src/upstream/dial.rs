@@ -1,4 +1,4 @@
-//! From an address to a connection that is known to be alive: TCP, TLS, HTTP/2, and one answer.
+//! Connects to an address: TCP, TLS, HTTP/2, and a health check that proves that the peer is alive.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,50 +23,50 @@ use super::connection::Connection;
 use super::socket::Socket;
 use super::tls::{ALPN_HTTP2, UpstreamTls};
 
-/// How long TCP, TLS and the HTTP/2 preface may take together.
+/// The longest time for TCP, TLS and the HTTP/2 preface together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long the core-service may take to show that it is alive, by any answer to a health check.
+/// The longest time for the response to a health check that proves that a peer is alive.
 pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(2);
 
-/// A connection on which nothing was received for this long is sent a ping, also while it is idle.
+/// A ping is sent when nothing was received for this long, also on an idle connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
 
-/// A connection that does not answer a ping for this long is closed.
+/// A connection is closed when a ping is not answered for this long.
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often a connection is polled that nothing wakes. hyper sees a GOAWAY when it is polled, but while calls are in
-/// flight it is woken only by the next call, which would then have to wait for a new connection.
+/// How often a connection is polled that nothing wakes. hyper notices a GOAWAY only when it is polled, and
+/// while calls are in flight only the next call wakes it. That call would have to wait for a new connection.
 const GOAWAY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// HTTP/2 flow-control window of a stream, in bytes: all but the largest answers fit in it whole.
+/// HTTP/2 flow-control window of a stream, in bytes. All but the largest responses fit.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// HTTP/2 flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
 
-/// Connects to the core-service at an address; the name in TLS and requests is that of the URL.
+/// Connects to the core-service at any of its addresses. TLS and requests use the host of the URL.
 pub(super) struct Dialer {
     origin: Uri,
     authorization: Option<MetadataValue<Ascii>>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-/// What does not fit in the URL of the core-service, with certificate authorities for it or without.
+/// Everything that is wrong with the URL, given whether certificate authorities are configured.
 pub(super) fn unfit(url: &Url, has_authorities: bool) -> Vec<UnfitSettings> {
-    let mut found = Vec::new();
+    let mut problems = Vec::new();
     if origin(url).is_none() || server_name(url).is_none() {
-        found.push(UnfitSettings::Url);
+        problems.push(UnfitSettings::Url);
     }
     match url.scheme() {
-        "https" if !has_authorities => found.push(UnfitSettings::NoAuthority),
-        "http" if has_authorities => found.push(UnfitSettings::TlsWithoutHttps),
+        "https" if !has_authorities => problems.push(UnfitSettings::NoAuthority),
+        "http" if has_authorities => problems.push(UnfitSettings::TlsWithoutHttps),
         _ => {}
     }
-    found
+    problems
 }
 
-/// `None`: not http or https, or with more than a scheme, a host and a port.
+/// The URL as a request needs it. `None` if it is not http or https, or has more than scheme, host and port.
 fn origin(url: &Url) -> Option<Uri> {
     let only_origin = matches!(url.scheme(), "http" | "https")
         && matches!(&url[Position::BeforePath..], "" | "/")
@@ -79,13 +79,13 @@ fn origin(url: &Url) -> Option<Uri> {
     Uri::builder().scheme(url.scheme()).authority(authority).path_and_query("/").build().ok()
 }
 
-/// The name that a certificate must have.
+/// The name that the certificate must be issued for. `None` if the URL has no host that can be one.
 fn server_name(url: &Url) -> Option<ServerName<'static>> {
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).ok()
 }
 
-/// Why there is no connection to an address.
+/// Why an address can't be connected to.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("connecting takes too long")]
@@ -105,7 +105,7 @@ pub(super) enum DialError {
 impl Dialer {
     /// # Errors
     ///
-    /// What [`unfit`] says.
+    /// The first problem that [`unfit`] finds.
     pub(super) fn new(
         url: &Url,
         token: Option<&CoreToken>,
@@ -128,12 +128,12 @@ impl Dialer {
         Ok(Self { origin, authorization, tls })
     }
 
-    /// A connection to `address` that has answered once.
+    /// Opens a connection to `address` and waits until it has answered a health check.
     pub(super) async fn dial(&self, address: SocketAddr) -> Result<Connection, DialError> {
         let connecting = timeout(CONNECT_LIMIT, self.connect(address));
         let connection = connecting.await.map_err(|_| DialError::Late)??;
-        // A kernel accepts connections for a process that hangs, and HTTP/2 lets a client go first.
-        if !connection.answers(Instant::now() + PROOF_LIMIT).await {
+        // The kernel accepts connections for a process that hangs, and in HTTP/2 the client speaks first.
+        if !connection.is_alive(Instant::now() + PROOF_LIMIT).await {
             return Err(DialError::Silent);
         }
         Ok(connection)
@@ -167,18 +167,18 @@ impl Dialer {
             .handshake(io)
             .await
             .map_err(DialError::Http2)?;
-        let over = CancellationToken::new();
-        // Cancels the token when it is dropped, so that a panic of the task counts as an end too.
-        let guard = over.clone().drop_guard();
+        let ended = CancellationToken::new();
+        // Cancels the token also when the task panics.
+        let guard = ended.clone().drop_guard();
         tokio::spawn(async move {
             let _guard = guard;
             let mut connection = pin!(connection);
-            let ended = loop {
-                if let Ok(ended) = timeout(GOAWAY_INTERVAL, &mut connection).await {
-                    break ended;
+            let result = loop {
+                if let Ok(result) = timeout(GOAWAY_INTERVAL, &mut connection).await {
+                    break result;
                 }
             };
-            match ended {
+            match result {
                 Err(error) if error.is_timeout() => {
                     tracing::info!(%address, "the connection to the core-service does not answer pings");
                 }
@@ -188,6 +188,6 @@ impl Dialer {
                 Ok(()) => {}
             }
         });
-        Ok(Connection::new(address, sender, over, self.origin.clone(), self.authorization.clone()))
+        Ok(Connection::new(address, sender, ended, self.origin.clone(), self.authorization.clone()))
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of the way to the core-service: calls, connections, and what goes wrong with them.
+//! Metrics of the client for the core-service: calls, retries, connections and look-ups.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use proto::error::{CODES, place};
 use tokio::time::Instant;
 use tonic::Code;
 
-/// The work of an upstream.
+/// The metrics of one [`Upstream`](super::Upstream).
 pub(crate) struct UpstreamMetrics {
     rpcs: HashMap<PathAndQuery, Rpc>,
     pub(super) resent: Resent,
@@ -27,24 +27,24 @@ struct Rpc {
     codes: [Counter; CODES.len()],
 }
 
-/// Calls that were sent again, by why.
+/// Calls that were sent again, by reason.
 pub(crate) struct Resent {
-    /// It was provably not processed.
+    /// The call was provably not processed.
     pub(super) not_processed: Counter,
-    /// A query whose answer broke off.
+    /// The response to a query broke off.
     pub(super) broken: Counter,
-    /// A query that was answered UNAVAILABLE.
+    /// The response to a query was UNAVAILABLE.
     pub(super) unavailable: Counter,
 }
 
-/// Connections that left the rotation, by why.
+/// Connections that left the rotation, by reason.
 pub(crate) struct Ejected {
     pub(super) ended: Counter,
     pub(super) silent: Counter,
 }
 
 impl UpstreamMetrics {
-    /// Registers what is counted, with the series of the rpcs at `paths` (`/package.Service/Method`).
+    /// Registers the metrics, with a series for each of the rpcs at `paths` (`/package.Service/Method`).
     pub(crate) fn new<'a>(registry: &mut Registry, paths: impl Iterator<Item = &'a PathAndQuery>) -> Self {
         let count = counters_by(
             registry,
@@ -99,29 +99,29 @@ impl UpstreamMetrics {
         }
     }
 
-    /// The rpc at `path` is being called.
-    pub(super) fn calling(&self, path: &PathAndQuery) -> Calling<'_> {
-        Calling { rpc: self.rpcs.get(path), begun: Instant::now(), code: Code::Cancelled }
+    /// Starts to time a call of the rpc at `path`.
+    pub(super) fn start_call(&self, path: &PathAndQuery) -> CallTimer<'_> {
+        CallTimer { rpc: self.rpcs.get(path), started: Instant::now(), code: Code::Cancelled }
     }
 }
 
-/// A call, which is counted when it is dropped: as CANCELLED, unless it was answered.
-pub(crate) struct Calling<'a> {
+/// Counts and times a call when it is dropped: as CANCELLED, unless it finished before.
+pub(crate) struct CallTimer<'a> {
     rpc: Option<&'a Rpc>,
-    begun: Instant,
+    started: Instant,
     code: Code,
 }
 
-impl Calling<'_> {
-    pub(super) fn answered(mut self, code: Code) {
+impl CallTimer<'_> {
+    pub(super) fn finish(mut self, code: Code) {
         self.code = code;
     }
 }
 
-impl Drop for Calling<'_> {
+impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
         if let Some(Rpc { seconds, codes }) = self.rpc {
-            seconds.observe(self.begun.elapsed().as_secs_f64());
+            seconds.observe(self.started.elapsed().as_secs_f64());
             codes[place(self.code)].inc();
         }
     }

@@ -1,6 +1,6 @@
-//! Which connections calls may be made on: one to each address, as long as it is alive.
+//! The rotation: the connections that calls are made on, one to each address, as long as they are alive.
 //!
-//! Owns the look-up rounds, connecting, ejecting and reconnecting. Knows no call.
+//! Owns the regular look-ups, and connecting, ejecting and reconnecting. Makes no calls but health checks.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,78 +13,78 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::addresses::AddressSource;
 use super::connection::Connection;
 use super::dial::{Dialer, PROOF_LIMIT};
 use super::metrics::UpstreamMetrics;
-use super::names::Names;
 
-/// Pause between two look-ups of the core-service's name.
+/// Pause between two DNS look-ups of the core-service.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The same after one that failed.
+/// Pause after a look-up that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The shortest pause after one that did not, when a call waits for a connection.
+/// The shortest pause after a look-up that succeeded, when a call finds no open connection.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Pause before connecting again; doubles with each failure.
+/// Pause before reconnecting; doubles with each failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The longest pause before connecting again.
+/// The longest pause before reconnecting.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// The connections in the rotation.
 pub(super) type Rotation = watch::Sender<Vec<Arc<Connection>>>;
 
-/// Keeps the rotation up to date until it is dropped, and every connection with it.
+/// Keeps the rotation up to date. Dropping the future closes every connection.
 ///
-/// A look-up that fails leaves the addresses as they are. The next one comes sooner when a connection is `wanted`: the
-/// last ones may have ended because their core-services were replaced by others since.
-pub(super) async fn keep(
-    names: Names,
+/// A look-up that fails changes nothing. `lookup_wanted` brings the next one forward: the connections may
+/// have ended because the core-services behind them were replaced.
+pub(super) async fn maintain(
+    addresses: AddressSource,
     dialer: Dialer,
     rotation: Rotation,
-    wanted: Arc<Notify>,
+    lookup_wanted: Arc<Notify>,
     metrics: Arc<UpstreamMetrics>,
 ) {
     let dialer = Arc::new(dialer);
     let rotation = Arc::new(rotation);
-    let mut kept: HashMap<SocketAddr, AbortOnDropHandle<()>> = HashMap::new();
+    let mut tasks: HashMap<SocketAddr, AbortOnDropHandle<()>> = HashMap::new();
     loop {
-        let Some(addresses) = names.look_up().await else {
+        let Some(current) = addresses.look_up().await else {
             metrics.lookups_failed.inc();
             sleep(RETRY_INTERVAL).await;
             continue;
         };
-        kept.retain(|address, _| addresses.contains(address));
-        for address in addresses {
-            kept.entry(address).or_insert_with(|| {
-                let keeping =
-                    keep_one(address, Arc::clone(&dialer), Arc::clone(&rotation), Arc::clone(&metrics));
-                AbortOnDropHandle::new(tokio::spawn(keeping))
+        tasks.retain(|address, _| current.contains(address));
+        for address in current {
+            tasks.entry(address).or_insert_with(|| {
+                let task =
+                    stay_connected(address, Arc::clone(&dialer), Arc::clone(&rotation), Arc::clone(&metrics));
+                AbortOnDropHandle::new(tokio::spawn(task))
             });
         }
         sleep(SHORTEST_INTERVAL).await;
-        let _elapsed = timeout(LOOKUP_INTERVAL - SHORTEST_INTERVAL, wanted.notified()).await;
+        let _elapsed = timeout(LOOKUP_INTERVAL - SHORTEST_INTERVAL, lookup_wanted.notified()).await;
     }
 }
 
-/// Keeps `address` connected and in the rotation. Dropped: out of the rotation; calls in flight go on.
-async fn keep_one(
+/// Keeps a connection to `address` in the rotation. Dropping the future takes it out; calls in flight finish.
+async fn stay_connected(
     address: SocketAddr,
     dialer: Arc<Dialer>,
     rotation: Arc<Rotation>,
     metrics: Arc<UpstreamMetrics>,
 ) {
     let mut backoff = FIRST_BACKOFF;
-    let mut told = false;
+    let mut failure_logged = false;
     loop {
         match dialer.dial(address).await {
             Ok(connection) => {
-                (backoff, told) = (FIRST_BACKOFF, false);
+                (backoff, failure_logged) = (FIRST_BACKOFF, false);
                 tracing::info!(%address, "connected to the core-service");
-                let place = Place::take(connection, &rotation, &metrics.connections);
-                let (lost, count) = match until_lost(&place.connection).await {
+                let member = Member::join(connection, &rotation, &metrics.connections);
+                let (lost, count) = match until_lost(&member.connection).await {
                     Lost::Ended => ("the connection ended", &metrics.ejected.ended),
                     Lost::Silent => ("it does not answer", &metrics.ejected.silent),
                 };
@@ -93,9 +93,9 @@ async fn keep_one(
             }
             Err(error) => {
                 metrics.dials_failed.inc();
-                if !told {
+                if !failure_logged {
                     tracing::warn!(%address, causes = chain(&error), "the core-service can't be connected to; trying on");
-                    told = true;
+                    failure_logged = true;
                 }
             }
         }
@@ -110,13 +110,13 @@ enum Lost {
     Silent,
 }
 
-/// Waits until the connection ends, or a call found no answer and a health check doesn't either.
+/// Waits until the connection ends, or until a call misses its deadline and a health check then fails too.
 async fn until_lost(connection: &Connection) -> Lost {
     loop {
         tokio::select! {
             () = connection.ended() => return Lost::Ended,
-            () = connection.suspected() => {
-                if !connection.answers(Instant::now() + PROOF_LIMIT).await {
+            () = connection.deadline_missed() => {
+                if !connection.is_alive(Instant::now() + PROOF_LIMIT).await {
                     return Lost::Silent;
                 }
             }
@@ -124,15 +124,15 @@ async fn until_lost(connection: &Connection) -> Lost {
     }
 }
 
-/// A connection's place in the rotation, given up when dropped.
-struct Place<'a> {
+/// A connection in the rotation. Dropping it takes the connection out and closes it.
+struct Member<'a> {
     connection: Arc<Connection>,
     rotation: &'a Rotation,
     count: &'a Gauge,
 }
 
-impl<'a> Place<'a> {
-    fn take(connection: Connection, rotation: &'a Rotation, count: &'a Gauge) -> Self {
+impl<'a> Member<'a> {
+    fn join(connection: Connection, rotation: &'a Rotation, count: &'a Gauge) -> Self {
         count.inc();
         let connection = Arc::new(connection);
         rotation.send_modify(|connections| connections.push(Arc::clone(&connection)));
@@ -140,11 +140,11 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Member<'_> {
     fn drop(&mut self) {
         self.count.dec();
         self.rotation
             .send_modify(|connections| connections.retain(|one| !Arc::ptr_eq(one, &self.connection)));
-        self.connection.give_up();
+        self.connection.close();
     }
 }

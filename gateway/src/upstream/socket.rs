@@ -1,8 +1,9 @@
-//! A TCP stream that is read to its end although writing has failed.
+//! A TCP stream that is read to its end even after a write has failed.
 //!
-//! A core-service that stops says in its last GOAWAY which calls it will not process, and closes. What the
-//! gateway sends in that moment is answered by a TCP reset. An HTTP/2 client that gives up at the failed write
-//! never reads the GOAWAY, and can't tell a call that was not processed from one that may have been.
+//! A core-service that shuts down sends a GOAWAY that names the last call that it processes, and closes the
+//! connection. If the gateway writes at that moment, the kernel of the peer answers with a TCP reset. An
+//! HTTP/2 client that gives up when the write fails never reads the GOAWAY, and can't tell whether a call was
+//! processed.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -11,24 +12,25 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Once writing has failed, what is written is dropped. The end comes from reading, or by keepalive.
+/// After the first failed write, all writes are discarded and succeed. Reading reports the end of the
+/// connection, or pings that are not answered do.
 pub(super) struct Socket {
     tcp: TcpStream,
-    broken: bool,
+    write_failed: bool,
 }
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, broken: false }
+        Self { tcp, write_failed: false }
     }
 
-    /// `written`, or all of `length` once writing has failed.
-    fn written(&mut self, written: Result<usize>, length: usize) -> Result<usize> {
+    /// Turns a failed write into the discarded write of `length` bytes.
+    fn discard_if_failed(&mut self, written: Result<usize>, length: usize) -> Result<usize> {
         match written {
             Ok(written) => Ok(written),
             Err(error) => {
                 tracing::debug!(%error, "the core-service takes no more");
-                self.broken = true;
+                self.write_failed = true;
                 Ok(length)
             }
         }
@@ -47,11 +49,11 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        if self.broken {
+        if self.write_failed {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes));
-        Poll::Ready(self.written(written, bytes.len()))
+        Poll::Ready(self.discard_if_failed(written, bytes.len()))
     }
 
     fn poll_write_vectored(
@@ -60,11 +62,11 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.broken {
+        if self.write_failed {
             return Poll::Ready(Ok(length));
         }
         let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, slices));
-        Poll::Ready(self.written(written, length))
+        Poll::Ready(self.discard_if_failed(written, length))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -76,7 +78,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.broken {
+        if self.write_failed {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.tcp).poll_shutdown(cx)
@@ -103,14 +105,14 @@ mod tests {
         peer.write_all(b"last words").await.unwrap();
         // Closed with bytes unread: the kernel resets the connection.
         drop(peer);
-        while !socket.broken {
-            socket.write_all(b"more").await.expect("a failed write is not told");
+        while !socket.write_failed {
+            socket.write_all(b"more").await.expect("a failed write is not reported");
         }
-        socket.write_all(b"still more").await.expect("nor is any after it");
-        socket.shutdown().await.expect("nor the shutdown");
-        let mut heard = [0; 10];
-        socket.read_exact(&mut heard).await.expect("it can be read");
-        assert_eq!(&heard, b"last words");
-        assert_eq!(socket.read(&mut heard).await.unwrap_or(0), 0, "then it ends");
+        socket.write_all(b"still more").await.expect("nor is any write after it");
+        socket.shutdown().await.expect("nor is the shutdown");
+        let mut read = [0; 10];
+        socket.read_exact(&mut read).await.expect("it can be read");
+        assert_eq!(&read, b"last words");
+        assert_eq!(socket.read(&mut read).await.unwrap_or(0), 0, "then it ends");
     }
 }

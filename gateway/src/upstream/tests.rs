@@ -1,4 +1,4 @@
-//! Against real servers on loopback addresses, each of which can be killed, cut off or restarted.
+//! Tests against real servers on loopback addresses that can be killed, cut off and restarted.
 
 mod addresses;
 mod answers;
@@ -32,7 +32,7 @@ use dns::Dns;
 /// The rpc that the tests call.
 const PATH: PathAndQuery = PathAndQuery::from_static("/athook.v1.SecretService/CreateSecret");
 
-/// Nothing that a test waits for takes longer.
+/// The longest time that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A loopback address that no other test uses.
@@ -56,16 +56,16 @@ fn metrics() -> UpstreamMetrics {
 
 /// Waits until exactly the connections to `ips` are in the rotation.
 async fn in_rotation(upstream: &Upstream, ips: &[IpAddr]) {
-    let wanted = |connections: &Vec<Arc<Connection>>| {
+    let expected = |connections: &Vec<Arc<Connection>>| {
         connections.len() == ips.len()
             && connections.iter().all(|one| one.is_open() && ips.contains(&one.address().ip()))
     };
     let mut rotation = upstream.rotation.clone();
-    let waited = timeout(PATIENCE, rotation.wait_for(wanted)).await;
-    waited.expect("the rotation is as wanted in time").expect("the upstream is alive");
+    let waited = timeout(PATIENCE, rotation.wait_for(expected)).await;
+    waited.expect("the rotation changes in time").expect("the upstream is alive");
 }
 
-/// Calls that must not be sent twice, and calls that may.
+/// Whether a call may be processed twice.
 #[derive(Clone, Copy)]
 enum Kind {
     Procedure,

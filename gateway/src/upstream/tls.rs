@@ -1,4 +1,4 @@
-//! TLS to the core-service: who may vouch for it, and what the gateway shows of itself.
+//! TLS to the core-service: the trusted certificate authorities and the gateway's own certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use super::UnfitSettings;
 /// The ALPN name of HTTP/2.
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 
-/// How TLS to the core-service is spoken. Clones share it.
+/// The TLS configuration for connections to the core-service. Clones share it.
 #[derive(Clone)]
 pub struct UpstreamTls(Arc<ClientConfig>);
 
 impl UpstreamTls {
-    /// From PEM texts: the authorities that may vouch for the core-service (no others may); for mutual TLS the gateway's
-    /// own certificate chain and its key.
+    /// Reads PEM: the only certificate authorities that are trusted, and for mutual TLS the gateway's own
+    /// certificate chain and private key.
     ///
     /// # Errors
     ///
-    /// A text is no PEM, or not of that kind; the key is not that of the certificate.
+    /// A text is no PEM or has no section of the right kind, or the key does not belong to the certificate.
     pub(crate) fn from_pem(authorities: &str, identity: Option<(&str, &str)>) -> Result<Self, UnfitSettings> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates("certificate authority", authorities)? {

@@ -1,4 +1,4 @@
-//! Which addresses are called, and how the calls spread over them.
+//! Which addresses are called, and how calls spread over them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,9 +32,9 @@ async fn calls_spread_evenly() {
 #[tokio::test]
 async fn busy_one_is_spared() {
     let (slow, fast) = (loopback(), loopback());
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let slow_server = Server::handling(slow, 0, move |_| {
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
         Box::pin(std::future::pending())
     })
     .await;
@@ -43,7 +43,7 @@ async fn busy_one_is_spared() {
         let upstream = upstream.clone();
         async move { call(&upstream, Kind::Procedure, PATIENCE).await }
     });
-    told.recv().await.unwrap();
+    receiver.recv().await.unwrap();
     let fast_server = Server::start(fast, slow_server.port()).await;
     dns.set(&[slow, fast]);
     in_rotation(&upstream, &[slow, fast]).await;
@@ -60,11 +60,11 @@ async fn busy_one_is_spared() {
 async fn vanished_address_finishes_what_is_in_flight() {
     let (old, new) = (loopback(), loopback());
     let release = Arc::new(Notify::new());
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let old_server = Server::handling(old, 0, {
         let release = Arc::clone(&release);
         move |_| {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             let release = Arc::clone(&release);
             Box::pin(async move {
                 release.notified().await;
@@ -79,7 +79,7 @@ async fn vanished_address_finishes_what_is_in_flight() {
         let upstream = upstream.clone();
         async move { call(&upstream, Kind::Procedure, PATIENCE).await }
     });
-    told.recv().await.unwrap();
+    receiver.recv().await.unwrap();
     dns.set(&[new]);
     in_rotation(&upstream, &[new]).await;
     for _ in 0..5 {
@@ -94,7 +94,7 @@ async fn vanished_address_finishes_what_is_in_flight() {
 
 #[tokio::test]
 async fn localhost_needs_no_look_up() {
-    // The port is the kernel's choice for 127.0.0.1, where others choose too: it stays bound all the time.
+    // Other programs use 127.0.0.1 too, so that the port must stay bound all the time.
     let ip = std::net::Ipv4Addr::LOCALHOST.into();
     let server = Server::start(ip, 0).await;
     let upstream = Upstream::start(UpstreamSettings {

@@ -1,4 +1,4 @@
-//! What goes in, what comes back, and when.
+//! What a call sends, what it returns, and when.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::{Kind, PATIENCE, call, in_rotation, loopback, metrics, upstream};
 
 #[tokio::test]
 async fn token_request_id_and_deadline_arrive() {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let ip = loopback();
     let server = Server::with(ip, 0, move |request: Request<_>| {
-        tell.send(request.metadata().clone()).unwrap();
+        sender.send(request.metadata().clone()).unwrap();
         Ok(())
     })
     .await;
@@ -34,7 +34,7 @@ async fn token_request_id_and_deadline_arrive() {
     })
     .unwrap();
     call(&upstream, Kind::Procedure, Duration::from_secs(8)).await.unwrap();
-    let metadata = told.recv().await.unwrap();
+    let metadata = receiver.recv().await.unwrap();
     assert_eq!(metadata.get("authorization").unwrap(), "Bearer a-token-of-24-characters");
     assert_eq!(metadata.get("x-request-id").unwrap(), "request-1");
     let left = metadata.get("grpc-timeout").unwrap().to_str().unwrap();
@@ -70,7 +70,7 @@ async fn hanging_rpc_ends_at_the_deadline() {
         let started = Instant::now();
         let failure = call(&upstream, kind, limit).await.unwrap_err();
         let took = started.elapsed();
-        // The core-service knows the deadline too, and may be the one that says so.
+        // The core-service knows the deadline too, and may be the one that ends the call.
         assert!(matches!(failure.code(), Code::DeadlineExceeded | Code::Cancelled), "{failure}");
         assert!(limit <= took + Duration::from_millis(10) && took < limit * 3, "{took:?}");
     }
@@ -91,13 +91,13 @@ async fn deadline_that_has_passed_is_not_sent() {
 
 #[tokio::test]
 async fn caller_that_goes_away_ends_the_call() {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let ended = CancellationToken::new();
     let ip = loopback();
     let server = Server::handling(ip, 0, {
         let ended = ended.clone();
         move |_| {
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             let working = ended.clone().drop_guard();
             Box::pin(async move {
                 let _working = working;
@@ -108,7 +108,7 @@ async fn caller_that_goes_away_ends_the_call() {
     .await;
     let (upstream, _dns) = upstream(&[ip], server.port()).await;
     let calling = tokio::spawn(async move { call(&upstream, Kind::Procedure, PATIENCE).await });
-    told.recv().await.unwrap();
+    receiver.recv().await.unwrap();
     assert!(!ended.is_cancelled());
     calling.abort();
     timeout(PATIENCE, ended.cancelled()).await.expect("the core-service stops working on it");

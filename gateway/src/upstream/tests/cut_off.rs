@@ -1,4 +1,4 @@
-//! A core-service that can't be reached though nobody says so: packets are dropped, not refused.
+//! A core-service that is cut off: packets are dropped, and no connection is refused or closed.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,11 +17,12 @@ use super::retries::assert_bare;
 use super::server::Server;
 use super::{Kind, PATIENCE, call, in_rotation, loopback, upstream};
 
-/// A core-service that is cut off is out of the rotation within this time, and back within it once healed.
+/// The longest time until a core-service that is cut off leaves the rotation, and until it is back once
+/// healed.
 const PROMISE: Duration = Duration::from_secs(10);
 
 /// Two core-services in the rotation, the one at `near` behind a relay that can be cut.
-struct Two {
+struct TwoServers {
     near: IpAddr,
     other: IpAddr,
     relay: Relay,
@@ -30,7 +31,7 @@ struct Two {
     _dns: Dns,
 }
 
-impl Two {
+impl TwoServers {
     async fn start() -> Self {
         let (near, far, other) = (loopback(), loopback(), loopback());
         let far_server = Server::start(far, 0).await;
@@ -64,7 +65,7 @@ async fn cut_off_while_idle() {
 
 #[tokio::test]
 async fn cut_off_costs_a_deadline_each_at_most() {
-    let Two { near, other, relay, upstream, servers, _dns } = Two::start().await;
+    let TwoServers { near, other, relay, upstream, servers, _dns } = TwoServers::start().await;
     relay.cut();
     let cut = Instant::now();
     let deadline = Duration::from_millis(500);
@@ -80,7 +81,7 @@ async fn cut_off_costs_a_deadline_each_at_most() {
         }
         assert!(began.elapsed() < deadline * 3, "{:?}", began.elapsed());
     }
-    // The first late call has a health check follow it: sooner than by keepalive.
+    // A health check follows the first call that misses its deadline, before pings would notice.
     assert!(late >= 1 && cut.elapsed() < PROMISE / 2, "{late} late, out after {:?}", cut.elapsed());
     for _ in 0..10 {
         call(&upstream, Kind::Procedure, PATIENCE).await.expect("the other one takes all");
@@ -94,10 +95,10 @@ async fn cut_off_costs_a_deadline_each_at_most() {
 
 #[tokio::test]
 async fn burst_passes_by_a_connection_without_answers() {
-    let Two { near: _, other, relay, upstream, servers, _dns } = Two::start().await;
+    let TwoServers { near: _, other, relay, upstream, servers, _dns } = TwoServers::start().await;
     relay.cut();
     let cut = Instant::now();
-    // One for each of the two, as they take turns, and so one that waits.
+    // The two take turns, so that one of these calls waits.
     let waiting = [0; 2].map(|_| {
         let upstream = upstream.clone();
         tokio::spawn(async move { call(&upstream, Kind::Procedure, PATIENCE).await })
@@ -127,6 +128,6 @@ async fn peer_that_accepts_and_says_nothing_is_not_called() {
     let failure = call(&upstream, Kind::Procedure, PATIENCE).await.unwrap_err();
     assert_bare(&failure, Code::Unavailable);
     assert!(began.elapsed() < CONNECTION_WAIT * 3, "no call was made: {:?}", began.elapsed());
-    // It is given up, and tried again.
+    // The connection is closed, and another one is tried.
     silent.accept().await.unwrap();
 }

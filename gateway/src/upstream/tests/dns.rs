@@ -1,4 +1,4 @@
-//! A DNS server, over UDP on loopback, that knows the addresses of one name or fails.
+//! A DNS server on a loopback UDP port that returns the addresses of one name, or fails.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-type Knowledge = Result<Vec<IpAddr>, ResponseCode>;
+type Records = Result<Vec<IpAddr>, ResponseCode>;
 
-/// Answers every question alike, until it is dropped.
+/// Gives the same answer to every question.
 pub(super) struct Dns {
     address: SocketAddr,
-    knowledge: watch::Sender<Knowledge>,
+    records: watch::Sender<Records>,
     failed: mpsc::UnboundedReceiver<()>,
     _serving: JoinSet<()>,
 }
@@ -26,48 +26,48 @@ impl Dns {
     pub(super) async fn start(ips: &[IpAddr]) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
-        let (knowledge, known) = watch::channel(Ok(ips.to_vec()));
-        let (tell, failed) = mpsc::unbounded_channel();
+        let (records, current) = watch::channel(Ok(ips.to_vec()));
+        let (sender, failed) = mpsc::unbounded_channel();
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut buffer = [0; 1500];
             loop {
                 let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
                 let query = Message::from_vec(&buffer[..length]).unwrap();
-                let known = known.borrow().clone();
-                let reply = answer(&query, &known).to_vec().unwrap();
+                let current = current.borrow().clone();
+                let reply = answer(&query, &current).to_vec().unwrap();
                 socket.send_to(&reply, peer).await.unwrap();
-                if known.is_err() {
+                if current.is_err() {
                     // The test may be over.
-                    let _ = tell.send(());
+                    let _ = sender.send(());
                 }
             }
         });
-        Self { address, knowledge, failed, _serving: serving }
+        Self { address, records, failed, _serving: serving }
     }
 
     pub(super) fn resolver(&self) -> Resolver {
         Resolver::new(&[self.address]).unwrap()
     }
 
-    /// The addresses of the name from now on.
+    /// Changes the addresses.
     pub(super) fn set(&self, ips: &[IpAddr]) {
-        let _ = self.knowledge.send_replace(Ok(ips.to_vec()));
+        let _ = self.records.send_replace(Ok(ips.to_vec()));
     }
 
-    /// Fails from now on; returns when it has.
+    /// Fails from now on. Returns after the first query that failed.
     pub(super) async fn fail(&mut self, code: ResponseCode) {
-        let _ = self.knowledge.send_replace(Err(code));
+        let _ = self.records.send_replace(Err(code));
         timeout(PATIENCE, self.failed.recv()).await.expect("it is asked in time").expect("the server lives");
     }
 }
 
-fn answer(query: &Message, known: &Knowledge) -> Message {
+fn answer(query: &Message, current: &Records) -> Message {
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     let question = query.queries[0].clone();
     let (name, kind) = (question.name().clone(), question.query_type());
     answer.add_query(question);
-    match known {
+    match current {
         Err(code) => answer.metadata.response_code = *code,
         Ok(ips) => {
             let of_kind = ips.iter().filter(|ip| ip.is_ipv4() == (kind == RecordType::A));

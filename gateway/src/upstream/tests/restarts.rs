@@ -1,4 +1,4 @@
-//! The core-service comes, goes and comes back.
+//! The core-service stops, is killed, and restarts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -61,9 +61,9 @@ async fn replaced_between_two_look_ups() {
 #[tokio::test]
 async fn killed_with_calls_in_flight() {
     let (first, second) = (loopback(), loopback());
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut receiver) = unbounded_channel();
     let hanging = Server::handling(first, 0, move |_| {
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
         Box::pin(std::future::pending())
     })
     .await;
@@ -73,14 +73,14 @@ async fn killed_with_calls_in_flight() {
     for kind in [Kind::Procedure, Kind::Query] {
         let upstream = upstream.clone();
         calls.push(tokio::spawn(async move { call(&upstream, kind, PATIENCE).await }));
-        told.recv().await.unwrap();
+        receiver.recv().await.unwrap();
     }
     let other = Server::start(second, port).await;
     dns.set(&[first, second]);
     in_rotation(&upstream, &[first, second]).await;
     hanging.kill().await;
     let [procedure, query] = <[_; 2]>::try_from(calls).unwrap();
-    // It may have been processed: its caller has to know.
+    // It may have been processed, so that it is not retried.
     assert_bare(&procedure.await.unwrap().unwrap_err(), Code::Unavailable);
     assert_eq!(query.await.unwrap().unwrap().token, second.to_string());
     in_rotation(&upstream, &[second]).await;
@@ -101,7 +101,7 @@ async fn graceful_restarts_of_the_only_one_lose_nothing() {
     graceful_restarts(&[loopback()], 3).await;
 }
 
-/// Calls without a pause, while one server after the other restarts.
+/// Makes calls without a pause while one server after the other restarts.
 async fn graceful_restarts(ips: &[IpAddr], rounds: usize) {
     const CALLERS: usize = 8;
     let mut servers = vec![Server::start(ips[0], 0).await];
@@ -110,26 +110,26 @@ async fn graceful_restarts(ips: &[IpAddr], rounds: usize) {
         servers.push(Server::start(*ip, port).await);
     }
     let (upstream, _dns) = upstream(ips, port).await;
-    let (tell, mut answers) = watch::channel(0);
-    let tell = Arc::new(tell);
+    let (counter, mut answered) = watch::channel(0);
+    let counter = Arc::new(counter);
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        let (upstream, tell) = (upstream.clone(), Arc::clone(&tell));
+        let (upstream, counter) = (upstream.clone(), Arc::clone(&counter));
         callers.spawn(async move {
-            while tell.receiver_count() > 0 {
+            while counter.receiver_count() > 0 {
                 call(&upstream, Kind::Procedure, PATIENCE).await.expect("no call is lost");
-                tell.send_modify(|answers| *answers += 1);
+                counter.send_modify(|count| *count += 1);
             }
         });
     }
     for round in 0..rounds {
         in_rotation(&upstream, ips).await;
-        let before = *answers.borrow();
-        answers.wait_for(|answers| *answers > before + 2 * CALLERS).await.unwrap();
+        let before = *answered.borrow();
+        answered.wait_for(|count| *count > before + 2 * CALLERS).await.unwrap();
         servers.remove(0).shut_down().await;
         servers.push(Server::start(ips[round % ips.len()], port).await);
     }
-    drop(answers);
+    drop(answered);
     callers.join_all().await;
     servers.into_iter().for_each(Server::leave);
 }

@@ -1,4 +1,4 @@
-//! What is sent again, and what is not.
+//! Which calls are retried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,16 +80,16 @@ async fn other_codes_are_never_sent_again() {
     let ip = loopback();
     let server = Server::with(ip, 0, move |_| {
         let code = Code::from_i32(i32::try_from(counted.fetch_add(1, Ordering::Relaxed)).unwrap() + 1);
-        Err(Status::new(code, "told"))
+        Err(Status::new(code, "a message"))
     })
     .await;
     let (upstream, _dns) = upstream(&[ip], server.port()).await;
     for number in 1..=16 {
-        // Seen as a procedure where it is UNAVAILABLE, which the test above is about.
+        // A query is retried after UNAVAILABLE, which the test above covers.
         let code = Code::from_i32(number);
         let kind = if code == Code::Unavailable { Kind::Procedure } else { Kind::Query };
         let failure = call(&upstream, kind, PATIENCE).await.unwrap_err();
-        assert_eq!((failure.code(), failure.message()), (code, "told"));
+        assert_eq!((failure.code(), failure.message()), (code, "a message"));
     }
     assert_eq!(count.load(Ordering::Relaxed), 16);
     server.leave();
@@ -106,7 +106,7 @@ async fn query_is_sent_again_to_another() {
     good_server.step().await;
     dns.set(&[refusing, good]);
     in_rotation(&upstream, &[refusing, good]).await;
-    // The good one is the busier of the two: each query begins at the other.
+    // The good one is the busier of the two, so that each query tries the other first.
     for _ in 0..10 {
         call(&upstream, Kind::Query, PATIENCE).await.expect("the good one answers");
     }
@@ -116,36 +116,36 @@ async fn query_is_sent_again_to_another() {
 }
 
 #[tokio::test]
-async fn goodbye_with_a_call_in_flight_loses_no_other() {
+async fn goaway_with_a_call_in_flight_loses_no_other() {
     let ip = loopback();
     let mut server = Scripted::start(ip, vec![Step::Hold]).await;
     let (upstream, _dns) = upstream(&[ip], server.port).await;
     let held = begin_call(&upstream);
     server.step().await;
-    server.say_goodbye();
+    server.send_goaway();
     for _ in 0..10 {
         call(&upstream, Kind::Procedure, PATIENCE).await.expect("a new connection takes it");
     }
-    assert!(!held.is_finished(), "goodbye does not end what is in flight");
+    assert!(!held.is_finished(), "a GOAWAY does not end what is in flight");
 }
 
 #[tokio::test]
-async fn goodbye_is_noticed_without_another_call() {
+async fn goaway_is_noticed_without_another_call() {
     let ip = loopback();
     let mut server = Scripted::start(ip, vec![Step::Hold]).await;
     let (upstream, _dns) = upstream(&[ip], server.port).await;
     let held = begin_call(&upstream);
     server.step().await;
     let old = upstream.rotation.borrow()[0].clone();
-    server.say_goodbye();
+    server.send_goaway();
     let mut rotation = upstream.rotation.clone();
     let replaced = |connections: &Vec<Arc<Connection>>| connections.iter().any(|one| !Arc::ptr_eq(one, &old));
     timeout(PATIENCE, rotation.wait_for(replaced)).await.expect("replaced in time").unwrap();
-    assert!(!held.is_finished(), "goodbye does not end what is in flight");
+    assert!(!held.is_finished(), "a GOAWAY does not end what is in flight");
 }
 
 #[tokio::test]
-async fn goodbye_while_a_call_waits_for_a_stream_loses_nothing() {
+async fn goaway_while_a_call_waits_for_a_stream_loses_nothing() {
     let ip = loopback();
     let mut server = Scripted::with_streams(ip, vec![Step::Hold], 1).await;
     let (upstream, _dns) = upstream(&[ip], server.port).await;
@@ -156,21 +156,21 @@ async fn goodbye_while_a_call_waits_for_a_stream_loses_nothing() {
     while connection.in_flight() < 2 {
         tokio::task::yield_now().await;
     }
-    server.say_goodbye();
+    server.send_goaway();
     waiting.await.unwrap().expect("a new connection takes it");
-    assert!(!held.is_finished(), "goodbye does not end what is in flight");
+    assert!(!held.is_finished(), "a GOAWAY does not end what is in flight");
 }
 
 #[tokio::test]
-async fn stream_after_the_last_of_a_goodbye_is_sent_again() {
+async fn stream_after_the_last_of_a_goaway_is_sent_again() {
     let (near, far) = (loopback(), loopback());
     let mut server = Scripted::start(far, vec![Step::Hold, Step::Answer]).await;
     let relay = Relay::start(near, far, server.port).await;
     let (upstream, _dns) = upstream(&[near], relay.port).await;
     let calling = begin_call(&upstream);
     server.step().await;
-    // GOAWAY, NO_ERROR: stream 1, a health check, was the last that was processed.
-    relay.say(vec![0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    // GOAWAY with NO_ERROR: stream 1, a health check, is the last that is processed.
+    relay.inject(vec![0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
     calling.await.unwrap().expect("a new connection takes it");
     assert_eq!(server.taken(), 1, "the second time");
 }
@@ -180,7 +180,7 @@ fn begin_call(upstream: &Upstream) -> JoinHandle<Result<CreateSecretResponse, St
     tokio::spawn(async move { call(&upstream, Kind::Procedure, PATIENCE).await })
 }
 
-/// A failure made here: nothing of the peer's or of the transport in it.
+/// Checks that a failure was made by the gateway and shows nothing of the peer or the transport.
 pub(super) fn assert_bare(failure: &Status, code: Code) {
     assert_eq!(failure.code(), code);
     assert!(failure.details().is_empty() && failure.metadata().is_empty(), "{failure:?}");

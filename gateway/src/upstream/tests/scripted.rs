@@ -1,5 +1,4 @@
-//! A server that speaks HTTP/2 by hand: it is alive by its health checks, and does to each call what the
-//! script says.
+//! An HTTP/2 server that passes health checks and handles each call as a script says.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -17,62 +16,68 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// What happens to a call.
+/// How a call is handled.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    /// An empty message and OK.
+    /// Send an empty message and OK.
     Answer,
-    /// RST_STREAM.
+    /// Send RST_STREAM.
     Reset(Reason),
-    /// Headers, and RST_STREAM in place of the message.
+    /// Send headers, then RST_STREAM in place of the message.
     HalfAnswer,
-    /// A message of this many zero bytes, and OK.
+    /// Send a message of this many zero bytes and OK.
     Bytes(usize),
-    /// OK without a message.
+    /// Send OK without a message.
     NoMessage,
-    /// Nothing, for good.
+    /// Never respond.
     Hold,
 }
 
-/// A health check's answer: SERVING.
+/// The response to a health check: SERVING.
 const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 
 /// A scripted server and the steps it has taken.
 pub(super) struct Scripted {
     pub(super) port: u16,
     taken: UnboundedReceiver<Step>,
-    goodbye: Arc<Notify>,
+    goaway: Arc<Notify>,
     _serving: JoinSet<()>,
 }
 
 type Script = Arc<Mutex<IntoIter<Step>>>;
 
 impl Scripted {
-    /// Takes one step of the script for each call, on whichever connection. Calls after the last are answered.
+    /// Handles the calls on all connections by the steps of `script`, and later ones by [`Step::Answer`].
     pub(super) async fn start(ip: IpAddr, script: Vec<Step>) -> Self {
         Self::with_streams(ip, script, 100).await
     }
 
-    /// Like [`start`](Self::start), with a limit of streams at once on a connection.
+    /// Like [`start`](Self::start), with a limit of concurrent streams on each connection.
     pub(super) async fn with_streams(ip: IpAddr, script: Vec<Step>, streams: u32) -> Self {
         let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (tell, taken) = unbounded_channel();
-        let goodbye = Arc::new(Notify::new());
-        let noted = Arc::clone(&goodbye);
+        let (sender, taken) = unbounded_channel();
+        let goaway = Arc::new(Notify::new());
+        let requested = Arc::clone(&goaway);
         let script = Arc::new(Mutex::new(script.into_iter()));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(tcp, streams, Arc::clone(&script), tell.clone(), Arc::clone(&noted)));
+                connections.spawn(serve(
+                    tcp,
+                    streams,
+                    Arc::clone(&script),
+                    sender.clone(),
+                    Arc::clone(&requested),
+                ));
             }
         });
-        Self { port, taken, goodbye, _serving: serving }
+        Self { port, taken, goaway, _serving: serving }
     }
 
-    /// Waits for the next step that is taken.
+    /// Waits until the next step is taken.
     pub(super) async fn step(&mut self) {
         timeout(PATIENCE, self.taken.recv())
             .await
@@ -80,7 +85,7 @@ impl Scripted {
             .expect("the server lives");
     }
 
-    /// The steps taken since it was last asked.
+    /// How many steps were taken since the last time this or [`step`](Self::step) was called.
     pub(super) fn taken(&mut self) -> usize {
         let mut count = 0;
         while self.taken.try_recv().is_ok() {
@@ -89,9 +94,9 @@ impl Scripted {
         count
     }
 
-    /// Says GOAWAY on the connections there are, gracefully: what is held stays so.
-    pub(super) fn say_goodbye(&self) {
-        self.goodbye.notify_waiters();
+    /// Sends a graceful GOAWAY on all connections. Calls that are held stay open.
+    pub(super) fn send_goaway(&self) {
+        self.goaway.notify_waiters();
     }
 }
 
@@ -99,8 +104,8 @@ async fn serve(
     tcp: TcpStream,
     streams: u32,
     script: Script,
-    tell: UnboundedSender<Step>,
-    goodbye: Arc<Notify>,
+    sender: UnboundedSender<Step>,
+    goaway: Arc<Notify>,
 ) {
     let mut builder = server::Builder::new();
     let mut connection = builder.max_concurrent_streams(streams).handshake(tcp).await.unwrap();
@@ -111,7 +116,7 @@ async fn serve(
                 Some(Ok(call)) => call,
                 Some(Err(_)) | None => return,
             },
-            () = goodbye.notified() => {
+            () = goaway.notified() => {
                 connection.graceful_shutdown();
                 continue;
             }
@@ -133,7 +138,7 @@ async fn serve(
             Step::Hold => held.push((request, respond)),
         }
         // The test may be over.
-        let _ = tell.send(step);
+        let _ = sender.send(step);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A core-service for tests: a tonic server with a runtime of its own, so that it can be killed whole.
+//! A core-service for tests: a tonic server in its own runtime, so that it can be killed at once.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,12 +31,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A server that answers with its address as the token.
+    /// A server that responds with its address as the token.
     pub(super) async fn start(ip: IpAddr, port: u16) -> Self {
         Self::with(ip, port, |_| Ok(())).await
     }
 
-    /// A server that answers like [`start`](Self::start) after what `check` says.
+    /// A server that responds like [`start`](Self::start), unless `check` fails.
     pub(super) async fn with<C>(ip: IpAddr, port: u16, check: C) -> Self
     where
         C: Fn(Request<CreateSecretRequest>) -> Result<(), Status> + Send + Sync + 'static,
@@ -91,25 +91,25 @@ impl Server {
         self.health.set_service_status("", status).await;
     }
 
-    /// Begins a graceful shutdown: no new connections, GOAWAY on the others.
+    /// Starts a graceful shutdown: no new connections, and GOAWAY on the others.
     pub(super) fn begin_shutdown(&self) {
         self.stop.cancel();
     }
 
-    /// Shuts down gracefully: what is in flight finishes.
+    /// Shuts down gracefully: calls in flight finish.
     pub(super) async fn shut_down(self) {
         self.begin_shutdown();
         self.serving.await.unwrap();
         self.runtime.shutdown_background();
     }
 
-    /// Ends it where it stands, every connection with it, and returns when that is done.
+    /// Stops it and cuts every connection. Returns when that is done.
     pub(super) async fn kill(self) {
         let runtime = self.runtime;
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(super::PATIENCE)).await.unwrap();
     }
 
-    /// Lets it run to the end of the test. (A runtime can't be dropped in async code.)
+    /// Leaves it running until the test ends, because a runtime can't be dropped in async code.
     pub(super) fn leave(self) {
         self.runtime.shutdown_background();
     }

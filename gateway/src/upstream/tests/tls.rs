@@ -1,4 +1,4 @@
-//! TLS and mutual TLS by the name in the URL, whatever the address; and settings that do not fit.
+//! TLS and mutual TLS, for the host of the URL and not for an address; and invalid settings.
 
 use std::net::IpAddr;
 

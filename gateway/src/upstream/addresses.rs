@@ -1,4 +1,4 @@
-//! From the host of the core-service's URL to addresses.
+//! Resolves the host of the core-service's URL to addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -6,14 +6,14 @@ use egress::resolver::Resolver;
 use process::exit::chain;
 use url::{Host, Url};
 
-/// The addresses of the core-service, and where they come from.
-pub(super) struct Names {
+/// Where the addresses of the core-service come from.
+pub(super) struct AddressSource {
     source: Source,
     port: u16,
 }
 
 enum Source {
-    /// An IP literal, or `localhost`.
+    /// An IP address, or `localhost`.
     Fixed(Vec<IpAddr>),
     Dns {
         resolver: Resolver,
@@ -21,11 +21,11 @@ enum Source {
     },
 }
 
-impl Names {
-    /// The names of `url`. `None`: it has no host or no port.
+impl AddressSource {
+    /// `None` if `url` has no host or no port.
     ///
-    /// An IP literal stands for itself and `localhost` for both loopback addresses, without a look-up.
-    pub(super) fn of(url: &Url, resolver: Resolver) -> Option<Self> {
+    /// An IP address is taken as it is, and `localhost` is both loopback addresses, without a DNS look-up.
+    pub(super) fn new(url: &Url, resolver: Resolver) -> Option<Self> {
         let source = match url.host()? {
             Host::Ipv4(ip) => Source::Fixed(vec![ip.into()]),
             Host::Ipv6(ip) => Source::Fixed(vec![ip.into()]),
@@ -38,7 +38,7 @@ impl Names {
         Some(Self { source, port })
     }
 
-    /// The addresses as of now. `None`: the look-up failed; the reason is in the log.
+    /// Looks the addresses up. `None` if that failed, which is logged.
     pub(super) async fn look_up(&self) -> Option<Vec<SocketAddr>> {
         let ips = match &self.source {
             Source::Fixed(ips) => ips.clone(),
