@@ -1,10 +1,10 @@
-//! Lexicon documents and rpcs, bound to each other before the first request.
+//! Binds lexicon documents to rpcs at start.
 //!
-//! Owns the question whether the two fit, and its answer: a [`Method`] for each XRPC method, with everything
-//! that serving it takes (verb, gRPC path, shapes, error table), or a [`Drift`] that lists all that does not fit.
-//! Knows no value, no JSON and no HTTP: `transcode` turns values, the XRPC envelope answers.
+//! The result is a [`Method`] for each XRPC method, with everything that is needed to serve it (verb, gRPC
+//! path, shapes, error table), or a [`Drift`] that lists all differences between lexicons and protos. Knows
+//! no values, no JSON and no HTTP: `transcode` converts values, and `xrpc` handles requests.
 //!
-//! A field's partner is found by name: the lexicon's `muteWords` is the proto's `mute_words`.
+//! A lexicon field is bound to the proto field of the same name: `muteWords` to `mute_words`.
 
 mod defaults;
 pub(crate) mod errors;
@@ -31,15 +31,15 @@ use crate::binding::shape::{Object, ObjectId};
 use crate::lexicon::Lexicons;
 use crate::lexicon::schema::{Body, Definition, Document, Object as Properties, Operation, Schema};
 
-/// The one encoding of inputs and outputs that is served.
+/// The only supported encoding of inputs and outputs.
 const JSON: &str = "application/json";
 
-/// Binds every query and procedure in `lexicons` to the rpc in `descriptors` whose option
-/// `(xrpc.v1.method).nsid` names it.
+/// Binds every query and procedure in `lexicons` to the rpc in `descriptors` that has its NSID in the option
+/// `(xrpc.v1.method).nsid`.
 ///
 /// # Errors
 ///
-/// [`Drift`] when anything at all does not fit.
+/// [`Drift`] if there is any difference.
 pub fn bind(lexicons: &Lexicons, descriptors: &DescriptorPool) -> Result<Methods, Drift> {
     let mut problems = Vec::new();
     let mut methods = BTreeMap::new();
@@ -48,7 +48,7 @@ pub fn bind(lexicons: &Lexicons, descriptors: &DescriptorPool) -> Result<Methods
         let (verb, operation) = match document.definitions.get("main") {
             Some(Definition::Query(operation)) => (Verb::Query, operation),
             Some(Definition::Procedure(operation)) => (Verb::Procedure, operation),
-            Some(Definition::Unserved("subscription")) => {
+            Some(Definition::Unsupported("subscription")) => {
                 rpcs.remove(&document.id);
                 problems.push(format!("{}: a subscription is not served", document.id));
                 continue;
@@ -69,14 +69,14 @@ pub fn bind(lexicons: &Lexicons, descriptors: &DescriptorPool) -> Result<Methods
     if problems.is_empty() { Ok(Methods { methods }) } else { Err(Drift { problems }) }
 }
 
-/// Every method that is served.
+/// All methods that the gateway serves.
 #[derive(Debug)]
 pub struct Methods {
     methods: BTreeMap<String, Arc<Method>>,
 }
 
 impl Methods {
-    /// The method that `nsid` names, exactly and case-sensitively.
+    /// The method named `nsid`. The case matters.
     #[must_use]
     pub fn get(&self, nsid: &str) -> Option<&Arc<Method>> {
         self.methods.get(nsid)
@@ -88,7 +88,7 @@ impl Methods {
     }
 }
 
-/// Everything that does not fit between lexicons and descriptors, a line each: NSID, place, problem.
+/// All differences between lexicons and descriptors, one line each: NSID, location, problem.
 #[derive(Debug)]
 pub struct Drift {
     problems: Vec<String>,
@@ -102,12 +102,12 @@ impl fmt::Display for Drift {
 
 impl std::error::Error for Drift {}
 
-/// What a method is called with.
+/// The kind of a method, which decides its HTTP verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// GET, with parameters in the query string.
+    /// GET with parameters in the query string.
     Query,
-    /// POST, with an input in the body.
+    /// POST with an input in the body.
     Procedure,
 }
 
@@ -126,7 +126,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// The name that clients call it by.
+    /// The name of the method.
     #[must_use]
     pub fn nsid(&self) -> &str {
         &self.nsid
@@ -138,50 +138,50 @@ impl Method {
         self.verb
     }
 
-    /// Where the rpc is: `/package.Service/Rpc`.
+    /// The path of the rpc: `/package.Service/Rpc`.
     #[must_use]
     pub fn path(&self) -> &PathAndQuery {
         &self.path
     }
 
-    /// Whether the lexicon declares an input: a call without a body is no call.
+    /// Whether the lexicon declares an input, so that a request needs a body.
     pub(crate) fn requires_input(&self) -> bool {
         self.requires_input
     }
 
-    /// What the rpc is asked with.
+    /// The request message of the rpc.
     pub(crate) fn request(&self) -> &Request {
         &self.request
     }
 
-    /// What the rpc answers with, when the lexicon declares an output.
+    /// The response message of the rpc, if the lexicon declares an output.
     pub(crate) fn response(&self) -> Option<&Object> {
         self.response.map(|id| self.object(id))
     }
 
-    /// One of the objects that this method's shapes refer to.
+    /// An object that a shape of this method refers to.
     pub(crate) fn object(&self, id: ObjectId) -> &Object {
         id.of(&self.objects)
     }
 
-    /// How the rpc's failures are named.
+    /// The XRPC error names of the rpc's failures.
     pub(crate) fn errors(&self) -> &ErrorTable {
         &self.errors
     }
 
-    /// The `google.rpc.ErrorInfo.domain` of the reasons that count, when the proto service names one.
+    /// The `google.rpc.ErrorInfo.domain` whose reasons are understood, if the proto service names one.
     pub(crate) fn error_domain(&self) -> Option<&str> {
         self.error_domain.as_deref()
     }
 }
 
-/// A request message: the client's object, and the fields that the gateway fills in.
+/// A request message: the object that the client sends, and the fields that the gateway fills in.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) object: ObjectId,
     /// A string: the DID of the verified caller.
     pub(crate) caller: Option<FieldDescriptor>,
-    /// A field mask: the proto names of the fields that were present.
+    /// A field mask: the proto names of the fields that the client sent.
     pub(crate) presence: Option<FieldDescriptor>,
 }
 
@@ -203,11 +203,11 @@ fn bind_method(
 
     let mut binder = Binder::new(lexicons, &document.id, role, problems);
     let empty = Properties { required: Vec::new(), nullable: Vec::new(), properties: Vec::new() };
-    let (place, properties) = match verb {
+    let (location, properties) = match verb {
         Verb::Query => ("params", Some(parameters.as_ref().unwrap_or(&empty))),
         Verb::Procedure => {
             if parameters.is_some() {
-                binder.refuse("params", "the parameters of a procedure are not served");
+                binder.report("params", "the parameters of a procedure are not served");
             }
             match input {
                 None => ("input", Some(&empty)),
@@ -215,7 +215,7 @@ fn bind_method(
             }
         }
     };
-    let request = properties.map(|properties| binder.request(place, properties, &request));
+    let request = properties.map(|properties| binder.request(location, properties, &request));
 
     let response = match output {
         Some(body) => body_schema(&mut binder, "output", body)
@@ -223,7 +223,7 @@ fn bind_method(
         None => {
             if response.fields().len() > 0 {
                 let message = response.full_name();
-                binder.refuse("output", &format!("the lexicon has none, but `{message}` has fields"));
+                binder.report("output", &format!("the lexicon has none, but `{message}` has fields"));
             }
             None
         }
@@ -245,21 +245,21 @@ fn bind_method(
     })
 }
 
-/// The object that a body consists of.
-fn body_schema<'a>(binder: &mut Binder<'a>, place: &str, body: &'a Body) -> Option<&'a Properties> {
+/// The object schema of a body.
+fn body_schema<'a>(binder: &mut Binder<'a>, location: &str, body: &'a Body) -> Option<&'a Properties> {
     let Body { encoding, schema } = body;
     if encoding != JSON {
-        binder.refuse(place, &format!("the encoding `{encoding}` is not served"));
+        binder.report(location, &format!("the encoding `{encoding}` is not served"));
         return None;
     }
     let Some(schema) = schema else {
-        binder.refuse(place, "a body without a schema is not served");
+        binder.report(location, "a body without a schema is not served");
         return None;
     };
-    match binder.resolve(place, schema)? {
+    match binder.resolve(location, schema)? {
         Schema::Object(properties) => Some(properties),
         _ => {
-            binder.refuse(place, "a body that is no object is not served");
+            binder.report(location, "a body that is no object is not served");
             None
         }
     }

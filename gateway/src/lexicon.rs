@@ -1,9 +1,9 @@
-//! Lexicon documents: what an XRPC method takes, gives and fails with.
+//! Lexicon documents: the inputs, outputs and errors of XRPC methods.
 //!
-//! Owns reading them, from the binary or from a folder, and refusing what is no lexicon
-//! (<https://atproto.com/specs/lexicon>). The parser knows the whole language; what this gateway does not
-//! serve is kept by its name, and [`crate::binding`] refuses it where a method uses it. Knows no proto, no
-//! HTTP and no value that a client sent.
+//! Reads the documents, embedded or from a folder, and refuses what is no lexicon
+//! (<https://atproto.com/specs/lexicon>). The parser knows the whole language. Types that this gateway does
+//! not support are kept by name, and [`crate::binding`] refuses methods that use them. Knows no proto, no
+//! HTTP and no values.
 
 mod node;
 mod parse;
@@ -18,41 +18,41 @@ use std::path::{Path, PathBuf};
 
 use crate::lexicon::schema::{Definition, Document, Reference};
 
-/// The documents below `gateway/lexicons`: path there, and text.
+/// The documents in `gateway/lexicons`: relative path and text.
 const EMBEDDED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/lexicons.rs"));
 
-/// The longest document that is read from a folder, in bytes. The largest published ones take 60 KiB.
+/// The largest document that is read from a folder, in bytes. The largest published ones have 60 KiB.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 20;
 
 /// How deep folders are searched, in levels.
 const MAX_FOLDER_DEPTH: usize = 16;
 
-/// A set of lexicon documents, each well-formed and with an `id` of its own.
+/// A set of well-formed lexicon documents with unique `id`s.
 ///
-/// References between them are checked by [`crate::binding::bind`], which knows which of them matter.
+/// [`crate::binding::bind`] checks the references between them, as far as methods use them.
 #[derive(Debug)]
 pub struct Lexicons {
     documents: BTreeMap<String, Document>,
 }
 
 impl Lexicons {
-    /// The documents that this gateway was built with.
+    /// The embedded documents.
     ///
     /// # Errors
     ///
-    /// When one is malformed: a fault of the build, found by the tests.
+    /// A document is malformed: a fault of the build that tests find.
     pub fn embedded() -> Result<Self, LexiconErrors> {
         Self::from_texts(EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
     }
 
-    /// Every `*.json` in `folder` and below it.
+    /// All `*.json` files in `folder` and its subfolders, each of up to 1 MiB.
     ///
-    /// Names that begin with a dot are passed over and linked folders not entered, because a mounted Kubernetes
-    /// ConfigMap holds each file a second time in such a folder. A document is at most 1 MiB.
+    /// Names that begin with a dot and symbolic links to folders are skipped, because a mounted Kubernetes
+    /// ConfigMap has a second copy of each file there.
     ///
     /// # Errors
     ///
-    /// All files that can't be read, are no lexicon, or have the `id` of another one.
+    /// All files that can't be read, are no lexicon, or have the same `id` as another file.
     pub fn from_dir(folder: &Path) -> Result<Self, LexiconErrors> {
         let mut problems = Vec::new();
         let mut files = Vec::new();
@@ -76,7 +76,7 @@ impl Lexicons {
         }
     }
 
-    /// Documents from their texts, each with the name that errors call it by.
+    /// Documents from pairs of a name, for error messages, and a text.
     pub(crate) fn from_texts(
         texts: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, LexiconErrors> {
@@ -107,7 +107,7 @@ impl Lexicons {
     }
 }
 
-/// Everything that is wrong with a set of documents, a line each: document, place, problem.
+/// All problems of a set of documents, one line each: document, location, problem.
 #[derive(Debug)]
 pub struct LexiconErrors {
     problems: Vec<String>,

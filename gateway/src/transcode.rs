@@ -1,7 +1,7 @@
-//! Values on their way through: JSON or a query string to a request message, a response message to JSON.
+//! Transcodes JSON or a query string to a request message, and a response message to JSON.
 //!
-//! Driven by the shapes that [`crate::binding`] made; knows no method by name. Decodes shape only: types,
-//! required fields, duplicates, U+0000. Lengths and formats are the core-service's to judge.
+//! Driven by the shapes that [`crate::binding`] makes; no method is known by name. Checks only the shape of a
+//! request: types, required fields, duplicates and U+0000. The core-service checks lengths and formats.
 
 pub(crate) mod datetime;
 pub(crate) mod decode;

@@ -1,4 +1,4 @@
-//! The default of a lexicon, as the value of the proto field that carries it.
+//! Lexicon defaults as values of proto fields.
 
 use prost_reflect::Value;
 

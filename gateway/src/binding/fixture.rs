@@ -1,4 +1,4 @@
-//! Made-up lexicons and protos for tests, compiled on the spot.
+//! Lexicons and protos for tests, compiled from text.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,8 @@ impl FileResolver for MadeUp {
     }
 }
 
-/// Descriptors of `body` in a file of `package made.up` that knows the annotations, timestamps and masks.
+/// Descriptors of a file of `package made.up` with this `body`, which can use annotations, Timestamp and
+/// FieldMask.
 pub(crate) fn descriptors(body: &str) -> DescriptorPool {
     let imports = ["google/protobuf/timestamp", "google/protobuf/field_mask", "xrpc/v1/annotations"]
         .map(|file| format!("import \"{file}.proto\";\n"))
@@ -44,7 +45,7 @@ pub(crate) fn descriptors(body: &str) -> DescriptorPool {
     DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).expect("descriptors decode")
 }
 
-/// Lexicons of the definitions `defs`, each with the document's NSID.
+/// Lexicons from pairs of an NSID and the text of `defs`.
 pub(crate) fn lexicons(documents: &[(&str, &str)]) -> Lexicons {
     let texts = documents.iter().map(|(nsid, defs)| {
         ((*nsid).to_owned(), format!(r#"{{"lexicon": 1, "id": "{nsid}", "defs": {defs}}}"#))
@@ -52,12 +53,12 @@ pub(crate) fn lexicons(documents: &[(&str, &str)]) -> Lexicons {
     Lexicons::from_texts(texts).expect("well-formed lexicons")
 }
 
-/// The methods of lexicons and a proto that fit.
+/// Binds lexicons to a proto.
 pub(crate) fn methods(documents: &[(&str, &str)], proto: &str) -> Methods {
     bind(&lexicons(documents), &descriptors(proto)).unwrap_or_else(|drift| panic!("{drift}"))
 }
 
-/// The only one of [`methods`].
+/// Binds lexicons to a proto and returns the only method.
 pub(crate) fn method(documents: &[(&str, &str)], proto: &str) -> Arc<Method> {
     let methods = methods(documents, proto);
     assert_eq!(methods.iter().len(), 1);

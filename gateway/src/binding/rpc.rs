@@ -1,4 +1,4 @@
-//! What the descriptors say about XRPC: the options of `xrpc/v1/annotations.proto`.
+//! Reads the options of `xrpc/v1/annotations.proto` from the descriptors.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Rpc {
     pub(super) name: String,
     /// `/package.Service/Rpc`.
     pub(super) path: PathAndQuery,
-    /// Whether it takes or gives more than one message.
+    /// Whether the request or the response is a stream.
     pub(super) streaming: bool,
     pub(super) request: MessageDescriptor,
     pub(super) response: MessageDescriptor,
@@ -29,7 +29,7 @@ pub(super) struct Rpc {
 pub(super) struct Roles(Option<ExtensionDescriptor>);
 
 impl Roles {
-    /// The role of `field`; `Err` is the number of one that this gateway does not know.
+    /// The role of `field`. `Err` is the number of a role that this gateway does not know.
     pub(super) fn of(&self, field: &FieldDescriptor) -> Result<xrpc::Role, i32> {
         let Some(extension) = &self.0 else { return Ok(xrpc::Role::Unspecified) };
         let options = field.options();
@@ -38,7 +38,7 @@ impl Roles {
     }
 }
 
-/// Every rpc with the option `(xrpc.v1.method)`, by the NSID that it names.
+/// All rpcs with the option `(xrpc.v1.method)`, by NSID.
 pub(super) fn annotated(pool: &DescriptorPool, problems: &mut Vec<String>) -> BTreeMap<String, Rpc> {
     let mut rpcs: BTreeMap<String, Rpc> = BTreeMap::new();
     let Some(method_option) = pool.get_extension_by_name("xrpc.v1.method") else {

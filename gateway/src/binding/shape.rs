@@ -1,9 +1,8 @@
-//! What drives the decoder and the encoder: the objects of a lexicon, with the descriptors of the messages and fields
-//! that carry them.
+//! Bound objects: they drive the decoder and the encoder, with the descriptors of their messages and fields.
 
 use prost_reflect::{FieldDescriptor, MessageDescriptor, Value};
 
-/// A lexicon object and the message that carries it.
+/// A lexicon object and its message.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) descriptor: MessageDescriptor,
@@ -18,12 +17,12 @@ impl Object {
     }
 }
 
-/// Which of a method's objects. Objects refer to each other, and to themselves, by it.
+/// The id of an object within a method. Objects refer to each other and to themselves by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ObjectId(usize);
 
 impl ObjectId {
-    /// The object that will be the next one in `objects`.
+    /// The id of the object that is pushed to `objects` next.
     pub(super) fn next(objects: &[Option<Object>]) -> Self {
         Self(objects.len())
     }
@@ -37,10 +36,10 @@ impl ObjectId {
     }
 }
 
-/// A lexicon field and the proto field that carries it.
+/// A lexicon field and its proto field.
 #[derive(Debug)]
 pub(crate) struct Field {
-    /// As the lexicon calls it.
+    /// The lexicon's name.
     pub(crate) name: Box<str>,
     pub(crate) descriptor: FieldDescriptor,
     pub(crate) required: bool,
@@ -49,7 +48,7 @@ pub(crate) struct Field {
     pub(crate) default: Option<Value>,
 }
 
-/// The type of a value, on both sides.
+/// The type of a value in the lexicon and in the proto.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Text,

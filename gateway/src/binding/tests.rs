@@ -1,4 +1,4 @@
-//! What fits binds; each kind of drift is told.
+//! Lexicons and protos that can be bound.
 
 mod drift;
 

@@ -1,11 +1,11 @@
-//! Which type of a lexicon goes into which type of a proto, and what the two are called.
+//! Which types of lexicons and protos can be bound to each other, and their names in problems.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::shape::{Integer, Shape};
 use crate::lexicon::schema::Schema;
 
-/// The shape of a scalar, when the proto's type carries the lexicon's.
+/// The shape of a scalar, if the two types can be bound.
 pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
     match (schema, kind) {
         (Schema::String(_), Kind::String) => Some(Shape::Text),
@@ -19,9 +19,9 @@ pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
     }
 }
 
-/// What a lexicon calls a field whose proto name is `name`: `mute_words` is `muteWords`.
+/// The lexicon's name of the proto field `name`: `muteWords` for `mute_words`.
 ///
-/// Not the descriptor's JSON name, which the proto may set to anything.
+/// The descriptor's JSON name is not used, because a proto can set it to anything.
 pub(super) fn lower_camel_case(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut raise = false;
@@ -36,7 +36,7 @@ pub(super) fn lower_camel_case(name: &str) -> String {
     camel
 }
 
-/// Whether `field` shares a oneof with others. proto3's `optional` makes a oneof of its own, which does not count.
+/// Whether `field` is in a oneof. The oneof that the compiler makes for an `optional` field does not count.
 pub(super) fn in_oneof(field: &FieldDescriptor) -> bool {
     field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic())
 }
@@ -68,7 +68,7 @@ fn integer(kind: &Kind) -> Option<Integer> {
     }
 }
 
-/// What a lexicon calls the type: `string (datetime)`.
+/// The type as a lexicon calls it: `string (datetime)`.
 pub(super) fn lexicon_name(schema: &Schema) -> String {
     match schema {
         Schema::Object(_) => "object".to_owned(),
@@ -80,11 +80,11 @@ pub(super) fn lexicon_name(schema: &Schema) -> String {
         Schema::Integer(_) => "integer".to_owned(),
         Schema::Boolean(_) => "boolean".to_owned(),
         Schema::Ref(reference) => reference.to_string(),
-        Schema::Unserved(kind) => (*kind).to_owned(),
+        Schema::Unsupported(kind) => (*kind).to_owned(),
     }
 }
 
-/// What a proto calls the type: `repeated int32`.
+/// The type as a proto calls it: `repeated int32`.
 pub(super) fn proto_name(field: &FieldDescriptor) -> String {
     let kind = match field.kind() {
         Kind::Message(_) if field.is_map() => return "map".to_owned(),

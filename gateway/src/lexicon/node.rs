@@ -1,12 +1,12 @@
-//! JSON as a lexicon document needs it: properties keep their order, a name given twice is refused, and each
-//! value knows its place.
+//! JSON values of a lexicon document: properties keep their order, a name that is given twice is an error,
+//! and each value knows its location.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value. Numbers that are no 64-bit integers have no use in a lexicon.
+/// A JSON value. A lexicon uses only numbers that are 64-bit integers.
 #[derive(Debug)]
 pub(super) enum Json {
     Null,
@@ -20,34 +20,34 @@ pub(super) enum Json {
 
 /// What is wrong with a document, and where.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {problem}")]
+#[error("{location}: {problem}")]
 pub(super) struct Malformed {
-    place: String,
+    location: String,
     problem: String,
 }
 
 impl Malformed {
-    /// `place` as a path in the document: `defs.main.type`.
-    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { place: place.into(), problem: problem.into() }
+    /// `location` is a path in the document: `defs.main.type`.
+    pub(super) fn new(location: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { location: location.into(), problem: problem.into() }
     }
 }
 
-/// A value and where it stands.
+/// A value and its location.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
-    pub(super) place: String,
+    pub(super) location: String,
     json: &'a Json,
 }
 
 impl<'a> Node<'a> {
     /// The whole document.
     pub(super) fn document(json: &'a Json) -> Self {
-        Self { place: "document".to_owned(), json }
+        Self { location: "document".to_owned(), json }
     }
 
     pub(super) fn refuse<T>(&self, problem: impl Into<String>) -> Result<T, Malformed> {
-        Err(Malformed::new(self.place.clone(), problem))
+        Err(Malformed::new(self.location.clone(), problem))
     }
 
     /// The property `name` of an object.
@@ -75,7 +75,7 @@ impl<'a> Node<'a> {
     /// The elements of an array.
     pub(super) fn elements(&self) -> Result<Vec<Node<'a>>, Malformed> {
         let Json::Array(elements) = self.json else { return self.refuse("expected an array") };
-        let node = |(index, json)| Node { place: format!("{}[{index}]", self.place), json };
+        let node = |(index, json)| Node { location: format!("{}[{index}]", self.location), json };
         Ok(elements.iter().enumerate().map(node).collect())
     }
 
@@ -113,7 +113,7 @@ impl<'a> Node<'a> {
         self.elements()?.iter().map(|element| element.string().map(str::to_owned)).collect()
     }
 
-    /// The property `name`, read by `read`.
+    /// The property `name` as `read` reads it.
     pub(super) fn optional_as<T>(
         &self,
         name: &str,
@@ -130,8 +130,9 @@ impl<'a> Node<'a> {
     }
 
     fn below(&self, name: &str, json: &'a Json) -> Node<'a> {
-        let place = if self.place == "document" { name.to_owned() } else { format!("{}.{name}", self.place) };
-        Node { place, json }
+        let location =
+            if self.location == "document" { name.to_owned() } else { format!("{}.{name}", self.location) };
+        Node { location, json }
     }
 }
 

@@ -1,4 +1,4 @@
-//! From text to [`Document`]: the grammar of the lexicon language.
+//! Parses a text into a [`Document`]: the grammar of the lexicon language.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::schema::{
     Body, Boolean, Definition, Document, Integer, Object, Operation, Reference, Schema, Text,
 };
 
-/// The one version of the language.
+/// The version of the language.
 const LANGUAGE: i64 = 1;
 
 /// Reads one document.
@@ -42,7 +42,7 @@ pub(super) fn document(text: &str) -> Result<Document, Malformed> {
 }
 
 struct Parser {
-    /// What a reference without an NSID refers to.
+    /// The document's NSID: what a reference without an NSID refers to.
     document: String,
 }
 
@@ -52,9 +52,9 @@ impl Parser {
         let definition = match kind.string()? {
             "query" => Definition::Query(self.operation(node, false)?),
             "procedure" => Definition::Procedure(self.operation(node, true)?),
-            "subscription" => Definition::Unserved(self.subscription(node)?),
-            "record" => Definition::Unserved(self.record(node)?),
-            "permission-set" => Definition::Unserved(permission_set(node)?),
+            "subscription" => Definition::Unsupported(self.subscription(node)?),
+            "record" => Definition::Unsupported(self.record(node)?),
+            "permission-set" => Definition::Unsupported(permission_set(node)?),
             "ref" | "union" | "unknown" | "params" => {
                 return kind.refuse("this type can't be a definition of its own");
             }
@@ -83,7 +83,7 @@ impl Parser {
         node.optional_as("message", |message| {
             let schema = message.required("schema")?;
             match self.schema(&schema)? {
-                Schema::Ref(_) | Schema::Unserved("union") => Ok(()),
+                Schema::Ref(_) | Schema::Unsupported("union") => Ok(()),
                 _ => schema.refuse("expected a union or a ref"),
             }
         })?;
@@ -103,7 +103,7 @@ impl Parser {
         node.optional_as("description", Node::string)?;
         let encoding = node.required("encoding")?.string()?.to_owned();
         let schema = node.optional_as("schema", |node| match self.schema(node)? {
-            schema @ (Schema::Object(_) | Schema::Ref(_) | Schema::Unserved("union")) => Ok(schema),
+            schema @ (Schema::Object(_) | Schema::Ref(_) | Schema::Unsupported("union")) => Ok(schema),
             _ => node.refuse("expected an object, a ref or a union"),
         })?;
         Ok(Body { encoding, schema })
@@ -118,7 +118,7 @@ impl Parser {
         for (name, schema) in &object.properties {
             let item = if let Schema::Array(item) = schema { item } else { schema };
             let served = matches!(item, Schema::String(_) | Schema::Integer(_) | Schema::Boolean(_));
-            if !served && !matches!(item, Schema::Unserved("unknown")) {
+            if !served && !matches!(item, Schema::Unsupported("unknown")) {
                 return node.refuse(format!(
                     "`{name}` can't be a parameter: expected a string, integer, boolean, unknown or an array of one"
                 ));
@@ -148,21 +148,21 @@ impl Parser {
                     self.reference(&reference)?;
                 }
                 node.optional_as("closed", Node::boolean)?;
-                Schema::Unserved("union")
+                Schema::Unsupported("union")
             }
             "blob" => {
                 node.optional_as("accept", Node::strings)?;
                 node.optional_as("maxSize", Node::count)?;
-                Schema::Unserved("blob")
+                Schema::Unsupported("blob")
             }
             "bytes" => {
                 limits(node, "minLength", "maxLength")?;
-                Schema::Unserved("bytes")
+                Schema::Unsupported("bytes")
             }
-            "unknown" => Schema::Unserved("unknown"),
-            "cid-link" => Schema::Unserved("cid-link"),
-            "token" => Schema::Unserved("token"),
-            "null" => Schema::Unserved("null"),
+            "unknown" => Schema::Unsupported("unknown"),
+            "cid-link" => Schema::Unsupported("cid-link"),
+            "token" => Schema::Unsupported("token"),
+            "null" => Schema::Unsupported("null"),
             _ => return kind.refuse("no type of the lexicon language that can stand here"),
         })
     }
@@ -255,7 +255,7 @@ fn integer(node: &Node<'_>) -> Result<Integer, Malformed> {
     })
 }
 
-/// A lower and an upper limit of a length.
+/// The lower and the upper limit of a length.
 fn limits(node: &Node<'_>, lower: &str, upper: &str) -> Result<(Option<u64>, Option<u64>), Malformed> {
     let low = node.optional_as(lower, Node::count)?;
     let high = node.optional_as(upper, Node::count)?;

@@ -1,7 +1,6 @@
-//! A lexicon document as types: what binding reads.
+//! A lexicon document as types, for binding.
 //!
-//! Rules that only a value can break (lengths, ranges) are kept as far as a default can break them; the values
-//! themselves are the core-service's to judge.
+//! Lengths and ranges are kept only to check defaults. The core-service checks the values of requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +10,18 @@ use std::fmt;
 pub(crate) struct Document {
     /// Its NSID.
     pub(crate) id: String,
-    /// By name; what the document is about is `main`.
+    /// By name. The definition that the document's NSID stands for is `main`.
     pub(crate) definitions: BTreeMap<String, Definition>,
 }
 
-/// What a name in `defs` stands for.
+/// A definition in `defs`.
 #[derive(Debug)]
 pub(crate) enum Definition {
     Query(Operation),
     Procedure(Operation),
     Schema(Schema),
-    /// Known to the language, not to this gateway, by its type: `record`, `subscription` …
-    Unserved(&'static str),
+    /// A type that the gateway does not support: `record`, `subscription` …
+    Unsupported(&'static str),
 }
 
 /// A query or a procedure.
@@ -32,7 +31,7 @@ pub(crate) struct Operation {
     /// Procedures only.
     pub(crate) input: Option<Body>,
     pub(crate) output: Option<Body>,
-    /// The error names that it declares.
+    /// The names of the declared errors.
     pub(crate) errors: Vec<String>,
 }
 
@@ -53,8 +52,8 @@ pub(crate) enum Schema {
     Integer(Integer),
     Boolean(Boolean),
     Ref(Reference),
-    /// Known to the language, not to this gateway, by its type: `union`, `blob` …
-    Unserved(&'static str),
+    /// A type that the gateway does not support: `union`, `blob` …
+    Unsupported(&'static str),
 }
 
 /// An object, or the parameters of a query.
@@ -74,7 +73,7 @@ pub(crate) struct Text {
     pub(crate) min_length: Option<u64>,
     /// In UTF-8 bytes.
     pub(crate) max_length: Option<u64>,
-    /// The only values there are, when the document says so by `enum` or `const`.
+    /// The allowed values, if `enum` or `const` lists them.
     pub(crate) values: Option<Vec<String>>,
     pub(crate) default: Option<String>,
 }
@@ -83,14 +82,14 @@ pub(crate) struct Text {
 pub(crate) struct Integer {
     pub(crate) minimum: Option<i64>,
     pub(crate) maximum: Option<i64>,
-    /// The only values there are, when the document says so by `enum` or `const`.
+    /// The allowed values, if `enum` or `const` lists them.
     pub(crate) values: Option<Vec<i64>>,
     pub(crate) default: Option<i64>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Boolean {
-    /// The only value there is.
+    /// The only allowed value.
     pub(crate) constant: Option<bool>,
     pub(crate) default: Option<bool>,
 }
@@ -100,7 +99,7 @@ pub(crate) struct Boolean {
 pub(crate) struct Reference {
     /// The NSID of the document.
     pub(crate) document: String,
-    /// `main`, or what stands behind the `#`.
+    /// The text after the `#`, or `main`.
     pub(crate) definition: String,
 }
 

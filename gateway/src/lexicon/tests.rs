@@ -1,4 +1,4 @@
-//! Documents that are lexicons, and documents that are not.
+//! Valid and invalid documents.
 
 mod any_json;
 
@@ -63,7 +63,7 @@ fn every_type_of_the_language_is_known() {
     }
 }
 
-/// The interop vectors of the network.
+/// The interop test vectors of AT Protocol.
 #[test]
 fn ids_are_nsids() {
     let parsed = |id: &str| {

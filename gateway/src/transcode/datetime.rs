@@ -1,4 +1,4 @@
-//! RFC 3339 text and `google.protobuf.Timestamp`.
+//! Converts between RFC 3339 text and `google.protobuf.Timestamp`.
 
 use std::ops::RangeInclusive;
 
@@ -7,14 +7,15 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::Timestamp;
 use shrike::syntax::Datetime;
 
-/// What a Timestamp may hold: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+/// The range of a Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 const VALID_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const VALID_NANOS: RangeInclusive<i32> = 0..=999_999_999;
 
-/// Reads the text of a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into a Timestamp, which
-/// `descriptor` describes. `None` for any other text, days that no month has, and what a Timestamp can't hold.
+/// Parses a lexicon datetime (<https://atproto.com/specs/lexicon#datetime>) into a Timestamp, whose
+/// descriptor is `descriptor`. `None` if the text is no datetime, the date does not exist, or a Timestamp
+/// can't hold it.
 pub(crate) fn read(text: &str, descriptor: &MessageDescriptor) -> Option<DynamicMessage> {
-    // shrike knows the grammar, prost the calendar.
+    // shrike checks the grammar, and prost parses the date.
     Datetime::parse(text).ok()?;
     let timestamp: Timestamp = text.parse().ok()?;
     if !VALID_SECONDS.contains(&timestamp.seconds) {
@@ -25,7 +26,7 @@ pub(crate) fn read(text: &str, descriptor: &MessageDescriptor) -> Option<Dynamic
     Some(message)
 }
 
-/// Writes a Timestamp in UTC, milliseconds, `Z`. `None` for one out of its range.
+/// Formats a Timestamp in UTC with milliseconds and `Z`. `None` if it is out of range.
 pub(crate) fn write(message: &DynamicMessage) -> Option<String> {
     let Timestamp { seconds, nanos } = message.transcode_to().ok()?;
     if !VALID_SECONDS.contains(&seconds) || !VALID_NANOS.contains(&nanos) {
@@ -70,7 +71,7 @@ mod tests {
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
             ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
             ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
-            // Interop vectors of the network. One of them is refused below: year 0, where no Timestamp reaches.
+            // The interop test vectors of AT Protocol, except the one below with the year 0.
             ("1985-04-12T23:20:50.1235678912345Z", "1985-04-12T23:20:50.123Z"),
             ("1985-04-12T23:20:50.123456789012Z", "1985-04-12T23:20:50.123Z"),
             ("1985-04-12T23:20:50.0Z", "1985-04-12T23:20:50.000Z"),
@@ -110,7 +111,8 @@ mod tests {
             "+1985-04-12T23:20:50Z",
             "1985-04-12T23:20:50Z ",
             "١٩٨٥-04-12T23:20:50Z",
-            // Interop vectors of the network; the first is one that others take.
+            // The interop test vectors of AT Protocol. The first is a valid datetime that no Timestamp can
+            // hold.
             "0000-01-01T00:00:00.000Z",
             "0000-01-01T00:00:00+01:00",
             "1985-04-12T23:20:50.123z",

@@ -1,9 +1,8 @@
-//! What a client sent, as the encoded request message of the rpc.
+//! Decodes what a client sent into the request message of the rpc.
 //!
-//! One pass over the JSON, driven by the bound shapes, without a tree in between. Unknown fields are ignored but
-//! must be well-formed; `null` is a wrong type; a key given twice in an object that is decoded is refused, and so
-//! is U+0000 in a string. Text in error messages comes from the lexicon or says what was expected: values are
-//! never repeated.
+//! JSON is deserialized straight into the message, driven by the bound shapes. Unknown fields are ignored but
+//! must be well-formed, and `null` is a wrong type. A key that is given twice in a decoded object is an
+//! error, and so is U+0000 in a string. Error messages have the path of the value and never the value itself.
 
 mod draft;
 mod json;
@@ -19,7 +18,7 @@ use crate::binding::Method;
 use crate::transcode::decode::draft::Draft;
 use crate::transcode::path::Path;
 
-/// Why an input or a query string is no request of the method: always the client's fault, in words for the client.
+/// Why an input or a query string is invalid, as a message for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct DecodeError(String);
@@ -34,9 +33,10 @@ impl DecodeError {
     }
 }
 
-/// The request for a procedure: the JSON object in `body`, the defaults of the lexicon, the `caller`'s DID.
+/// The encoded request of a procedure: the JSON object in `body`, the lexicon's defaults and the `caller`'s
+/// DID.
 ///
-/// A method that takes no input takes an empty body, or any JSON object.
+/// For a method without input, the body is empty or any JSON object.
 pub(crate) fn json(method: &Method, body: &[u8], caller: &str) -> Result<Bytes, DecodeError> {
     let root = Path::root("input");
     if body.is_empty() && !method.requires_input() {
@@ -48,7 +48,8 @@ pub(crate) fn json(method: &Method, body: &[u8], caller: &str) -> Result<Bytes, 
     Ok(draft.into_request(method, caller))
 }
 
-/// The request for a query: its parameters, percent-encoded, the defaults of the lexicon, the `caller`'s DID.
+/// The encoded request of a query: its percent-encoded parameters, the lexicon's defaults and the `caller`'s
+/// DID.
 pub(crate) fn query(method: &Method, query: Option<&str>, caller: &str) -> Result<Bytes, DecodeError> {
     let root = Path::root("params");
     let mut draft = Draft::new(method.object(method.request().object));

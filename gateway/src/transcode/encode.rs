@@ -1,8 +1,9 @@
-//! A response message of an rpc, as the JSON that the lexicon promises.
+//! Serializes the response message of an rpc as the JSON that the lexicon promises, driven by the bound
+//! shapes.
 //!
-//! The bound shapes drive it. Fields stand in the lexicon's order. `false` and `0` are written, and required lists also
-//! when they are empty; optional fields that are absent or empty are left out. A message that lacks what the lexicon
-//! promises is a fault of the service, never of the client. Fields that the descriptors do not know are ignored.
+//! Fields are in the lexicon's order. `false` and `0` are written, and so are required lists that are empty.
+//! Optional fields that are absent or empty are left out. A message without a field that the lexicon requires
+//! is a fault of the service, not of the client. Fields that the descriptors do not know are ignored.
 
 #[cfg(test)]
 mod tests;
@@ -16,18 +17,19 @@ use crate::binding::shape::{Field, Object, Shape};
 use crate::transcode::datetime;
 use crate::transcode::path::Path;
 
-/// Why a response can't be the output of the method: a fault of the service.
+/// Why a response is not a valid output of the method: a fault of the service.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EncodeError {
-    /// The bytes are no message of the response's type.
+    /// The bytes can't be decoded as the response message.
     #[error("the answer is no message of its type")]
     Message(#[source] prost::DecodeError),
-    /// The message is not what the lexicon promises; the text says where.
+    /// The message is not what the lexicon promises. The text has the path.
     #[error("the answer does not fit the lexicon: {0}")]
     Shape(String),
 }
 
-/// The output of `method`, from the encoded response `message`; nothing when the lexicon declares no output.
+/// The output of `method` as JSON, from the encoded response `message`. Empty if the lexicon declares no
+/// output.
 pub(crate) fn json(method: &Method, message: &[u8]) -> Result<Vec<u8>, EncodeError> {
     let Some(object) = method.response() else { return Ok(Vec::new()) };
     let message = DynamicMessage::decode(object.descriptor.clone(), message).map_err(EncodeError::Message)?;
@@ -90,7 +92,7 @@ impl Serialize for OutputValue<'_> {
             (Shape::Integer(_), Value::I32(number)) => serializer.serialize_i32(*number),
             (Shape::Integer(_), Value::U32(number)) => serializer.serialize_u32(*number),
             (Shape::Integer(_), Value::I64(number)) => serializer.serialize_i64(*number),
-            // A lexicon's integers are signed.
+            // Integers of a lexicon are signed.
             (Shape::Integer(_), Value::U64(number)) => match i64::try_from(*number) {
                 Ok(number) => serializer.serialize_i64(number),
                 Err(_) => Err(S::Error::custom(format!("{path}: the integer is out of range"))),

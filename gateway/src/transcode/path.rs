@@ -1,14 +1,14 @@
-//! Where in a request or an answer a value stands: `input.events[1]`.
+//! The path of a value in a request or a response: `input.events[1]`.
 
 use std::fmt;
 
-/// The longest path that is shown, in bytes. Recursive lexicons allow ones without end.
+/// The longest path that is shown, in bytes. In a recursive lexicon paths have no limit.
 const MAX_PATH_BYTES: usize = 256;
 
-/// The longest name that is shown, in characters: a client may invent names.
+/// The longest name that is shown, in characters. A client can send any name.
 const MAX_NAME_CHARS: usize = 48;
 
-/// A path, kept as links to the enclosing values: it costs nothing until it is shown.
+/// A path as a link to the path of the enclosing value, so that no text is made until it is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -27,12 +27,12 @@ impl<'a> Path<'a> {
         Self { parent: None, step: Step::Name(name) }
     }
 
-    /// A field of the object that stands here.
+    /// The path of a field of the object at this path.
     pub(super) fn name(&'a self, name: &'a str) -> Self {
         Self { parent: Some(self), step: Step::Name(name) }
     }
 
-    /// An element of the list that stands here.
+    /// The path of an element of the list at this path.
     pub(super) fn index(&'a self, index: usize) -> Self {
         Self { parent: Some(self), step: Step::Index(index) }
     }

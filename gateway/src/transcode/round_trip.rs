@@ -1,4 +1,4 @@
-//! JSON that a lexicon allows comes back as it went in, through a method whose output is its input.
+//! Property tests: valid JSON comes back unchanged through a method whose output is its input.
 
 mod integers;
 
@@ -109,14 +109,14 @@ fn thing() -> impl Strategy<Value = Value> {
     })
 }
 
-/// One of the fields without fields of their own.
+/// The name of a field that is no object.
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "text", "list", "int", "flag", "at", "moreText", "moreList", "moreInt", "moreFlag",
     ])
 }
 
-/// A value that may or may not be of a field's type.
+/// A value of any type.
 fn value() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         Just(Value::Null),
@@ -151,7 +151,7 @@ proptest! {
         let body = serde_json::to_vec(&thing).expect("JSON");
         if let Ok(request) = decode::json(&ECHO, &body, "did:plc:caller") {
             let back: Value = serde_json::from_slice(&encode::json(&ECHO, &request).expect("encodes")).expect("JSON");
-            // A time may come back in other words; an empty optional text or list is left out.
+            // A time can come back in another format, and an empty optional string or list is left out.
             let comes_back = |member: &Value| name != "at" && *member != "" && *member != json!([]);
             if comes_back(&thing[name]) {
                 prop_assert_eq!(&back[name], &thing[name], "{}", name);

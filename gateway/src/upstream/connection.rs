@@ -76,8 +76,8 @@ enum NoResponse {
 /// A connection and the state of its calls.
 pub(super) struct Connection {
     address: SocketAddr,
-    /// `None` once closed. No call keeps a clone while it waits for its response: the connection ends when the
-    /// last sender is dropped, and a call that was queued while the connection ended fails only then.
+    /// `None` once closed. No call keeps a clone while it waits for its response: the connection ends when
+    /// the last sender is dropped, and a call that was queued while the connection ended fails only then.
     sender: ArcSwapOption<SendRequest<Body>>,
     /// Cancelled when the connection takes no more calls.
     ended: CancellationToken,

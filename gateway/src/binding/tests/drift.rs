@@ -1,4 +1,4 @@
-//! Each kind of drift, with the line that tells it.
+//! Each kind of drift and its line.
 
 mod fields;
 
@@ -7,13 +7,13 @@ use crate::binding::fixture::{descriptors, lexicons};
 
 const NSID: &str = "com.example.put";
 
-/// The lines of the drift between documents and a proto.
+/// The lines of the drift between lexicon documents and a proto.
 fn drift(documents: &[(&str, &str)], proto: &str) -> Vec<String> {
     let drift = bind(&lexicons(documents), &descriptors(proto)).expect_err("drift");
     drift.to_string().lines().map(str::to_owned).collect()
 }
 
-/// A proto with one rpc for [`NSID`], and these messages.
+/// A proto with one rpc for [`NSID`] and these messages.
 fn rpc(messages: &str) -> String {
     format!(
         r#"service Things {{
@@ -24,7 +24,7 @@ fn rpc(messages: &str) -> String {
     )
 }
 
-/// The drift of a document's main definition, with messages without fields.
+/// The drift between a document with this main definition and messages without fields.
 fn of_main(main: &str) -> Vec<String> {
     drift(&[(NSID, &format!(r#"{{"main": {main}}}"#))], &rpc("message Request {} message Response {}"))
 }

@@ -1,4 +1,4 @@
-//! Documents made of the language's own words in any order: parsed or refused, bound or refused.
+//! Property tests: documents of random words of the language never panic in the parser or in binding.
 
 use std::sync::LazyLock;
 
@@ -86,7 +86,7 @@ fn json() -> impl Strategy<Value = Value> {
         let member = (prop::sample::select(KEYS.to_vec()).prop_map(str::to_owned), inner.clone());
         let object =
             prop::collection::vec(member, 0..6).prop_map(|members| Value::Object(Map::from_iter(members)));
-        // Most of the language are objects with a type.
+        // Most values of the language are objects with a type.
         let typed = (object.clone(), prop::sample::select(WORDS.to_vec())).prop_map(|(mut object, word)| {
             object["type"] = word.into();
             object
@@ -95,7 +95,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A schema that is nearly always one.
+/// A schema that is nearly always valid.
 fn schema() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         6 => prop::sample::select(WORDS.to_vec()).prop_map(|word| json!({ "type": word })),
@@ -114,7 +114,7 @@ fn schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A method that is nearly always one.
+/// A method that is nearly always valid.
 fn method() -> impl Strategy<Value = Value> {
     let body = || {
         prop::option::of(

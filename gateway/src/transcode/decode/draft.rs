@@ -1,4 +1,4 @@
-//! A message while its fields are being set.
+//! A request message while its fields are being set.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,7 +12,7 @@ use crate::transcode::path::Path;
 /// The number of `google.protobuf.FieldMask.paths`.
 const FIELD_MASK_PATHS: u32 = 1;
 
-/// A message of which some fields were given.
+/// A message and the fields of it that the client gave.
 pub(super) struct Draft<'m> {
     pub(super) object: &'m Object,
     message: DynamicMessage,

@@ -1,4 +1,4 @@
-//! JSON into messages, by `DeserializeSeed`: each shape asks the parser for what it expects.
+//! Deserializes JSON into messages: a `DeserializeSeed` for each shape asks the parser for the expected type.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -12,14 +12,14 @@ use serde_json::value::RawValue;
 
 use super::DecodeError;
 use super::draft::Draft;
-use super::scalar::{self, Broken};
+use super::scalar::{self, Rule};
 use super::scan::{self, Flaw, MAX_DEPTH};
 use crate::binding::Method;
 use crate::binding::shape::{ObjectId, Shape};
 use crate::transcode::path::Path;
 
-const GIVEN_TWICE: Broken = "given twice";
-const EXPECTED_STRING: Broken = "expected a string";
+const GIVEN_TWICE: Rule = "given twice";
+const EXPECTED_STRING: Rule = "expected a string";
 
 /// Decodes the JSON object in `body` as the input of `method`.
 pub(super) fn object<'m>(method: &'m Method, body: &[u8], root: &Path<'_>) -> Result<Draft<'m>, DecodeError> {
@@ -34,43 +34,43 @@ pub(super) fn object<'m>(method: &'m Method, body: &[u8], root: &Path<'_>) -> Re
         Flaw::LoneSurrogate => DecodeError::new("the body is not valid JSON: lone surrogate in hex escape"),
     })?;
 
-    let context = Context { method, refusal: RefCell::new(None) };
+    let context = Context { method, first_error: RefCell::new(None) };
     let mut parser = serde_json::Deserializer::from_str(text);
     let seed = ObjectSeed { context: &context, path: root, id: method.request().object };
     let result = seed.deserialize(&mut parser).and_then(|draft| parser.end().map(|()| draft));
     let draft = result.map_err(|error| context.explain(&error))?;
     if nul {
-        // In a key, or in the value of a field that nobody knows; elsewhere the field was named.
+        // In a key or the value of an unknown field. In a known field it was an error with its path.
         return Err(DecodeError::new("the body contains U+0000 in a string"));
     }
     Ok(draft)
 }
 
-/// What all seeds of one body share.
+/// Shared by all seeds of one body.
 struct Context<'m> {
     method: &'m Method,
-    /// The first thing that was wrong, with its place: serde's errors know lines and columns only.
-    refusal: RefCell<Option<DecodeError>>,
+    /// The first error with the path of its value. serde's own errors have only a line and a column.
+    first_error: RefCell<Option<DecodeError>>,
 }
 
 impl Context<'_> {
-    fn note(&self, path: &Path<'_>, rule: Broken) {
-        self.refusal.borrow_mut().get_or_insert_with(|| DecodeError::at(path, rule));
+    fn note(&self, path: &Path<'_>, rule: Rule) {
+        self.first_error.borrow_mut().get_or_insert_with(|| DecodeError::at(path, rule));
     }
 
-    fn refuse<E: de::Error>(&self, path: &Path<'_>, rule: Broken) -> E {
+    fn error<E: de::Error>(&self, path: &Path<'_>, rule: Rule) -> E {
         self.note(path, rule);
         E::custom(rule)
     }
 
-    /// The error to answer with, given the parser's.
+    /// The error for the client, given the parser's error.
     fn explain(&self, error: &serde_json::Error) -> DecodeError {
-        // A number like 1e400 is valid JSON, but the parser has no type for it when it tells what it found instead
-        // of what was expected.
+        // A number like 1e400 is valid JSON of the wrong type, but the parser can't represent it in its
+        // error.
         let text = error.to_string();
         let wrong_type = error.classify() == Category::Data || text.starts_with("number out of range");
-        match self.refusal.take() {
-            Some(refusal) if wrong_type => refusal,
+        match self.first_error.take() {
+            Some(first) if wrong_type => first,
             _ => DecodeError::new(format!("the body is not valid JSON: {text}")),
         }
     }
@@ -108,23 +108,25 @@ impl<'de, 'm> Visitor<'de> for ObjectSeed<'_, 'm> {
             let Some(index) = object.find(&name) else {
                 map.next_value::<IgnoredAny>()?;
                 if let Some(name) = unknown.replace(name) {
-                    return Err(context.refuse(&path.name(&name), GIVEN_TWICE));
+                    return Err(context.error(&path.name(&name), GIVEN_TWICE));
                 }
                 continue;
             };
             let field = &object.fields[index];
             let path = path.name(&field.name);
             if draft.is_given(index) {
-                return Err(context.refuse(&path, GIVEN_TWICE));
+                return Err(context.error(&path, GIVEN_TWICE));
             }
             let value = map.next_value_seed(ValueSeed { context, path: &path, shape: &field.shape })?;
             draft.set(index, value);
         }
-        if let Err(refusal) = draft.complete(path) {
-            context.refusal.borrow_mut().get_or_insert(refusal);
-            return Err(de::Error::custom("required"));
+        match draft.complete(path) {
+            Ok(()) => Ok(draft),
+            Err(error) => {
+                context.first_error.borrow_mut().get_or_insert(error);
+                Err(de::Error::custom("required"))
+            }
         }
-        Ok(draft)
     }
 }
 
@@ -136,8 +138,8 @@ struct ValueSeed<'a, 'm> {
 }
 
 impl ValueSeed<'_, '_> {
-    /// Deserializes a `T`; if something else is there, it breaks the rule `expected`.
-    fn read<'de, T, D>(self, deserializer: D, expected: Broken) -> Result<T, D::Error>
+    /// Deserializes a `T`. A value of another type breaks the rule `expected`.
+    fn read<'de, T, D>(self, deserializer: D, expected: Rule) -> Result<T, D::Error>
     where
         T: Deserialize<'de>,
         D: Deserializer<'de>,
@@ -158,9 +160,9 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
                 scalar::datetime(&text, timestamp)
             }
             Shape::Integer(integer) => {
-                // As it is spelled: once parsed, 1, 1.0 and 1e0 can't be told apart.
-                let spelling = <&RawValue>::deserialize(deserializer)?;
-                scalar::integer(spelling.get(), *integer)
+                // Its text, because once parsed 1, 1.0 and 1e0 are the same.
+                let text = <&RawValue>::deserialize(deserializer)?;
+                scalar::integer(text.get(), *integer)
             }
             Shape::Boolean => Ok(Value::Bool(self.read(deserializer, "expected a boolean")?)),
             Shape::Object(id) => {
@@ -171,7 +173,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
                 Ok(Value::List(list.inspect_err(|_| context.note(path, "expected an array"))?))
             }
         };
-        decoded.map_err(|rule| context.refuse(path, rule))
+        decoded.map_err(|rule| context.error(path, rule))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Query strings into messages.
+//! Decodes query strings into messages.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use prost_reflect::Value;
 
 use super::DecodeError;
 use super::draft::Draft;
-use super::scalar::{self, Broken};
+use super::scalar::{self, Rule};
 use crate::binding::shape::Shape;
 use crate::transcode::path::Path;
 
-/// Sets the fields that `query` (`a=1&b=2`, percent-encoded, `+` for a space) gives. A list is given by repeating
-/// its name; unknown names are ignored.
+/// Sets the fields that `query` gives (`a=1&b=2`, percent-encoded, `+` for a space). A repeated name gives a
+/// list, and unknown names are ignored.
 pub(super) fn read(draft: &mut Draft<'_>, query: &str, root: &Path<'_>) -> Result<(), DecodeError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -20,17 +20,17 @@ pub(super) fn read(draft: &mut Draft<'_>, query: &str, root: &Path<'_>) -> Resul
         let Some(index) = draft.object.find(&name) else { continue };
         let field = &draft.object.fields[index];
         let path = root.name(&field.name);
-        let refuse = |rule| DecodeError::at(&path, rule);
+        let error = |rule| DecodeError::at(&path, rule);
         match &field.shape {
-            Shape::List(items) => draft.push(index, parameter(items, value).map_err(refuse)?),
-            _ if draft.is_given(index) => return Err(refuse("given twice")),
-            shape => draft.set(index, parameter(shape, value).map_err(refuse)?),
+            Shape::List(items) => draft.push(index, parameter(items, value).map_err(error)?),
+            _ if draft.is_given(index) => return Err(error("given twice")),
+            shape => draft.set(index, parameter(shape, value).map_err(error)?),
         }
     }
     Ok(())
 }
 
-fn parameter(shape: &Shape, value: String) -> Result<Value, Broken> {
+fn parameter(shape: &Shape, value: String) -> Result<Value, Rule> {
     match shape {
         Shape::Text => scalar::text(value),
         Shape::Integer(integer) => scalar::integer(&value, *integer),
@@ -41,8 +41,8 @@ fn parameter(shape: &Shape, value: String) -> Result<Value, Broken> {
 }
 
 fn decode(text: &str) -> Result<String, DecodeError> {
-    let broken = |rest: &str| !matches!(rest.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
-    if text.split('%').skip(1).any(broken) {
+    let incomplete = |rest: &str| !matches!(rest.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if text.split('%').skip(1).any(incomplete) {
         return Err(DecodeError::new("the query string has a % without two hexadecimal digits"));
     }
     let text = text.replace('+', " ");

@@ -1,29 +1,28 @@
-//! Texts into scalars: the rules that JSON and query strings share.
+//! Parses scalars from text, by the rules that JSON and query strings share.
 
 use prost_reflect::{MessageDescriptor, Value};
 
 use crate::binding::shape::Integer;
 use crate::transcode::datetime;
 
-/// A rule that a value broke, as the end of a message to the client.
-pub(super) type Broken = &'static str;
+/// The rule that a value breaks, as the end of an error message for the client.
+pub(super) type Rule = &'static str;
 
-/// Postgres can't store it.
+/// Postgres can't store it in text.
 const NUL: char = '\0';
 
-/// A string, which may hold any character but U+0000.
-pub(super) fn text(text: String) -> Result<Value, Broken> {
+/// A string of any characters but U+0000.
+pub(super) fn text(text: String) -> Result<Value, Rule> {
     if text.contains(NUL) { Err("contains U+0000") } else { Ok(Value::String(text)) }
 }
 
-/// A datetime, as a message that `timestamp` describes.
-pub(super) fn datetime(text: &str, timestamp: &MessageDescriptor) -> Result<Value, Broken> {
+/// A datetime as a Timestamp, whose descriptor is `timestamp`.
+pub(super) fn datetime(text: &str, timestamp: &MessageDescriptor) -> Result<Value, Rule> {
     datetime::read(text, timestamp).map(Value::Message).ok_or("expected an RFC 3339 datetime")
 }
 
-/// An integer, from its JSON spelling: decimal, no leading zero, no fraction, no exponent, in the range of the type
-/// `integer`.
-pub(super) fn integer(text: &str, integer: Integer) -> Result<Value, Broken> {
+/// An integer in JSON syntax without leading zeros, fraction or exponent, in the range of the type `integer`.
+pub(super) fn integer(text: &str, integer: Integer) -> Result<Value, Rule> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.starts_with(|first: char| first.is_ascii_digit()) {
         return Err("expected an integer");

@@ -1,19 +1,19 @@
-//! What serde_json does not check in values that it skips: how deep they nest, lone surrogates, U+0000.
+//! Checks what serde_json does not check in values that it skips: nesting depth, lone surrogates and U+0000.
 
-/// How many arrays and objects may stand within each other. prost, in the core-service, reads no message that
-/// nests deeper than 100, and would answer with a fault of its own.
+/// How deep arrays and objects may nest. The core-service's prost decodes no message that nests deeper than
+/// 100 levels, and its error would look like a fault of the server.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// A flaw of a JSON text.
+/// Why a JSON text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     TooDeep,
-    /// An escape like `\ud83d` that stands for no character.
+    /// An escape like `\ud83d` without the other half of the surrogate pair.
     LoneSurrogate,
 }
 
-/// Looks for flaws in `text`, and tells whether a string has the escape of U+0000. It need not be JSON: what else is
-/// wrong with it is left to the parser.
+/// Checks `text` for flaws, and returns whether a string contains an escaped U+0000. Invalid JSON is left to
+/// the parser.
 pub(super) fn check(text: &str) -> Result<bool, Flaw> {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
@@ -32,7 +32,7 @@ pub(super) fn check(text: &str) -> Result<bool, Flaw> {
     Ok(nul)
 }
 
-/// Where the string whose content begins at `at` has ended. Sets `nul` if it has U+0000.
+/// The index after the string whose content starts at `at`. Sets `nul` if the string contains U+0000.
 fn after_string(bytes: &[u8], mut at: usize, nul: &mut bool) -> Result<usize, Flaw> {
     loop {
         match bytes.get(at) {
@@ -55,7 +55,7 @@ fn after_string(bytes: &[u8], mut at: usize, nul: &mut bool) -> Result<usize, Fl
     }
 }
 
-/// The UTF-16 unit of the escape `\uXXXX` at `at`, if there is one.
+/// The UTF-16 code unit of the escape `\uXXXX` at `at`, if there is one.
 fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(br"\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {

@@ -1,4 +1,4 @@
-//! What clients send, well-meant and not.
+//! Valid and invalid inputs.
 
 mod hostile;
 mod params;
@@ -67,7 +67,7 @@ fn refusal(body: impl AsRef<[u8]>) -> String {
     text
 }
 
-/// The refusal of an otherwise good input with one more field.
+/// The error for an otherwise valid input with one more field.
 fn refusal_of(field: &str) -> String {
     refusal(format!(r#"{{"url": "u", "muteWords": [], {field}}}"#))
 }

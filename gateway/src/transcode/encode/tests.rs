@@ -1,4 +1,4 @@
-//! What services answer, as promised and not.
+//! Responses that fit the lexicon and responses that do not.
 
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
@@ -221,7 +221,8 @@ fn messages_that_nest_too_deep() {
         view.set_field_by_name("part", part);
         encode(&view)
     };
-    // prost reads 100 levels below the outermost message, and the Timestamp of the innermost part is one of them.
+    // prost reads 100 levels below the outermost message, and the Timestamp of the innermost part is one of
+    // them.
     assert!(nested(100).is_ok());
     assert!(matches!(nested(101), Err(EncodeError::Message(_))));
 }

@@ -6,7 +6,7 @@ use super::{NSID, drift, rpc};
 use crate::binding::bind;
 use crate::binding::fixture::{descriptors, lexicons};
 
-/// The drift of an input of one property `a`, optional unless `required`, and one field of the request.
+/// The drift between an input with one property `a` and a request with one field.
 fn of_property(schema: &str, required: bool, field: &str) -> Vec<String> {
     let required = if required { r#"["a"]"# } else { "[]" };
     let defs = format!(
@@ -242,7 +242,7 @@ fn group() {
     let defs = r#"{"main": {"type": "procedure", "input": {"encoding": "application/json",
         "schema": {"type": "object", "properties": {"a": {"type": "object"}}}}}}"#;
     let pool = descriptors(&rpc("message Request { Other a = 1; } message Response {} message Other {}"));
-    // What only older protos can write: the type of the field, before the name of its message, is a group.
+    // proto3 has no groups: change the type of the field, which is encoded before the name of its message.
     let mut files = pool.encode_to_vec();
     let message = b"\x28\x0b\x32\x0e.made.up.Other";
     let at = files.windows(message.len()).position(|bytes| bytes == message).expect("the field");

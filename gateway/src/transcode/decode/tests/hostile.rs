@@ -1,4 +1,4 @@
-//! Bodies that are broken, or made to break something.
+//! Malformed and hostile bodies.
 
 use proptest::prelude::*;
 
@@ -120,7 +120,7 @@ fn recursive_objects_up_to_the_limit() {
         let (open, close) = (r#"{"next": "#.repeat(levels), "}".repeat(levels));
         format!(r#"{{"url": "u", "muteWords": [], "node": {open}{{}}{close}}}"#)
     };
-    // The root, `node`, and the levels below it. What decodes, the test's prost reads back.
+    // The root, `node`, and the levels below it. `decode` also reads the encoded message back.
     decode(node(98).as_bytes()).expect("100 levels");
     assert_eq!(refusal(node(99)), "the body nests deeper than 100 levels");
     let wrong = node(90).replace("{}", r#"{"next": 1}"#);
