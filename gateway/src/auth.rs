@@ -8,6 +8,7 @@
 
 pub(crate) mod did;
 mod document;
+pub(crate) mod error;
 mod identity;
 mod key;
 pub(crate) mod metrics;
@@ -24,10 +25,10 @@ use process::clock::Clock;
 use url::Url;
 
 use self::did::Did;
+use self::error::AuthError;
 use self::identity::fetch::{Limits, Network};
 use self::identity::{Found, Identities};
 use self::metrics::AuthMetrics;
-use self::refusal::AuthError;
 use self::token::Token;
 use self::verdict::Verdicts;
 

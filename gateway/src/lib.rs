@@ -7,8 +7,10 @@ pub(crate) mod auth;
 pub mod binding;
 pub mod config;
 mod connections;
+mod error_name;
 pub mod lexicon;
 mod limits;
+mod routes;
 mod telemetry;
 pub(crate) mod transcode;
 pub mod upstream;
@@ -118,7 +120,7 @@ pub async fn serve(
         metrics: calls,
     };
     let teller = Teller { requests, tracer };
-    let router = xrpc::routes::router(xrpc, &config, shutdown.clone(), teller);
+    let router = routes::router(xrpc, &config, shutdown.clone(), teller);
     let limits = connections::Limits::of_this_process();
     connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())

@@ -11,8 +11,8 @@
 //! The line is at `info`, that of a probe which succeeded at `debug`.
 
 pub(crate) mod requests;
+pub(crate) mod route;
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::requests::RequestMetrics;
-use crate::xrpc::routes::{HEALTH, LIVEZ, READYZ};
+use self::route::Route;
+use crate::xrpc::error::AnsweredName;
 
 /// The answer header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,7 +37,7 @@ const UNANSWERED: &str = "ClientGone";
 /// What counts and spans call requests that name no method that is served.
 const OTHER: &str = "other";
 /// Probes come every few seconds and say nothing of their own.
-const UNTRACED: [&str; 3] = [HEALTH, LIVEZ, READYZ];
+const UNTRACED: [&str; 3] = [route::HEALTH, route::LIVEZ, route::READYZ];
 
 /// A new request id. A client's own `x-request-id` is never used: it could name another request or fill the log.
 #[expect(clippy::disallowed_methods, reason = "only the log shows the id, and nothing depends on it")]
@@ -55,39 +56,6 @@ pub(crate) struct Access {
     nsid: OnceLock<String>,
     did: OnceLock<String>,
 }
-
-/// A request that is no call of a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
-    Health,
-    Livez,
-    Readyz,
-    DidDocument,
-    /// CORS answers it, on any path.
-    Preflight,
-}
-
-impl Route {
-    const ALL: [Self; 5] = [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Preflight];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Health => "_health",
-            Self::Livez => "livez",
-            Self::Readyz => "readyz",
-            Self::DidDocument => "did.json",
-            Self::Preflight => "preflight",
-        }
-    }
-
-    fn is_probe(self) -> bool {
-        matches!(self, Self::Health | Self::Livez | Self::Readyz)
-    }
-}
-
-/// The error name in the line of an answer that has one; an extension of the response.
-#[derive(Debug, Clone)]
-pub(crate) struct ErrorName(pub(crate) Cow<'static, str>);
 
 impl Access {
     fn new(request_id: String, trace: TraceContext) -> Self {
@@ -190,7 +158,7 @@ impl Line {
         if let Ok(id) = HeaderValue::try_from(&self.access.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        let error = response.extensions().get().map(|ErrorName(name)| &**name);
+        let error = response.extensions().get().map(|AnsweredName(name)| &**name);
         self.access.ended(&self.teller.requests, &mut self.span, response.status().as_u16(), error);
         self.told = true;
     }

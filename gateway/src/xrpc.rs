@@ -6,7 +6,6 @@
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod metrics;
-pub(crate) mod routes;
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -25,14 +24,15 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::auth::Authenticator;
-use crate::auth::refusal::AuthError;
+use crate::auth::error::AuthError;
 use crate::binding::{self, Method, Methods};
+use crate::error_name::ErrorName;
 use crate::limits::{RateLimit, Verdict};
 use crate::telemetry::Access;
 use crate::transcode::{decode, encode};
 use crate::upstream::{Call, Upstream};
 use crate::xrpc::body::Arriving;
-use crate::xrpc::error::{Wide, XrpcError};
+use crate::xrpc::error::XrpcError;
 use crate::xrpc::metrics::CallMetrics;
 
 /// The path that every method is below.
@@ -72,7 +72,7 @@ pub(crate) async fn nothing_here(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     Arriving::new(body, &head.headers).drop_rest(access.arrived + xrpc.deadline).await;
-    XrpcError::new(Wide::NotFound, "nothing is here; methods are below /xrpc/").into_response()
+    XrpcError::new(ErrorName::NotFound, "nothing is here; methods are below /xrpc/").into_response()
 }
 
 impl Xrpc {
@@ -110,7 +110,7 @@ impl Xrpc {
         check_verb(method, &head.method)?;
         let Ok(_place) = self.places.try_acquire() else {
             self.metrics.shed.inc();
-            return Err(XrpcError::fixed(Wide::NotEnoughResources).retry_after(COME_AGAIN));
+            return Err(XrpcError::fixed(ErrorName::NotEnoughResources).retry_after(COME_AGAIN));
         };
 
         let authenticating = access.trace.step("authenticate");
@@ -119,7 +119,7 @@ impl Xrpc {
             Ok(caller) => caller.map_err(|error| refusal(error, &access.request_id))?,
             Err(_) => {
                 tracing::warn!(request_id = access.request_id, "authentication took until the deadline");
-                return Err(XrpcError::fixed(Wide::UpstreamTimeout));
+                return Err(XrpcError::fixed(ErrorName::UpstreamTimeout));
             }
         };
         drop(authenticating);
@@ -128,7 +128,7 @@ impl Xrpc {
         if let Some(wait) = verdict.as_ref().and_then(|verdict| verdict.wait) {
             self.metrics.rate_limited.inc();
             let message = "too many calls by this DID; Retry-After says when to come back";
-            return Err(XrpcError::new(Wide::RateLimitExceeded, message).retry_after(wait));
+            return Err(XrpcError::new(ErrorName::RateLimitExceeded, message).retry_after(wait));
         }
 
         let message = match method.verb() {
@@ -143,7 +143,8 @@ impl Xrpc {
                 decode::json(method, &json, caller.did().as_str())
             }
         };
-        let message = message.map_err(|error| XrpcError::new(Wide::InvalidRequest, error.to_string()))?;
+        let message =
+            message.map_err(|error| XrpcError::new(ErrorName::InvalidRequest, error.to_string()))?;
 
         let call = Call {
             deadline,
@@ -161,7 +162,7 @@ impl Xrpc {
         encode::json(method, &answer).map_err(|error| {
             let causes = chain(&error);
             tracing::error!(request_id = access.request_id, causes, "the core-service's answer is no output");
-            XrpcError::fixed(Wide::InternalServerError)
+            XrpcError::fixed(ErrorName::InternalServerError)
         })
     }
 
@@ -172,9 +173,9 @@ impl Xrpc {
             return Ok(method);
         }
         Err(if nsid.parse::<Nsid>().is_ok() {
-            XrpcError::fixed(Wide::MethodNotImplemented)
+            XrpcError::fixed(ErrorName::MethodNotImplemented)
         } else {
-            XrpcError::new(Wide::InvalidRequest, "the path after /xrpc/ is not an NSID")
+            XrpcError::new(ErrorName::InvalidRequest, "the path after /xrpc/ is not an NSID")
         })
     }
 }
@@ -184,21 +185,21 @@ fn check_verb(method: &Method, verb: &Verb) -> Result<(), XrpcError> {
         binding::Verb::Query if verb == Verb::GET || verb == Verb::HEAD => Ok(()),
         binding::Verb::Procedure if verb == Verb::POST => Ok(()),
         binding::Verb::Query => {
-            Err(XrpcError::new(Wide::InvalidRequest, "a query: call it with GET").allow("GET, HEAD"))
+            Err(XrpcError::new(ErrorName::InvalidRequest, "a query: call it with GET").allow("GET, HEAD"))
         }
         binding::Verb::Procedure => {
-            Err(XrpcError::new(Wide::InvalidRequest, "a procedure: call it with POST").allow("POST"))
+            Err(XrpcError::new(ErrorName::InvalidRequest, "a procedure: call it with POST").allow("POST"))
         }
     }
 }
 
 fn refusal(error: AuthError, request_id: &str) -> XrpcError {
     match error {
-        AuthError::Refused(refusal) => XrpcError::new(Wide::AuthenticationRequired, refusal.to_string())
+        AuthError::Refused(refusal) => XrpcError::new(ErrorName::AuthenticationRequired, refusal.to_string())
             .challenge(refusal.www_authenticate()),
         AuthError::DirectoryUnavailable(failure) => {
             tracing::warn!(request_id, causes = chain(&*failure), "the PLC directory gave no answer");
-            XrpcError::fixed(Wide::UpstreamFailure)
+            XrpcError::fixed(ErrorName::UpstreamFailure)
         }
     }
 }
@@ -244,6 +245,3 @@ pub(crate) fn plain_json(status: StatusCode, body: Bytes) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,12 +21,13 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::fetch::{DirectoryFailure, Miss, Network};
+use self::fetch::{Miss, Network};
 use self::folder::Folders;
 use super::did::{Did, Method};
+use super::error::{AuthError, DirectoryFailure};
 use super::key::SigningKey;
 use super::metrics::{AuthMetrics, Keys};
-use super::refusal::{AuthError, Refusal};
+use super::refusal::Refusal;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;

@@ -13,7 +13,9 @@ use secp256k1::Message;
 use secp256k1::ecdsa::Signature;
 
 use super::refusal::Refusal;
-use super::token::{Algorithm, SIGNATURE_BYTES};
+
+/// The length of a JOSE signature (RFC 7518, 3.4), in bytes.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// The longest `publicKeyMultibase` that is decoded, in bytes; an uncompressed key in hex has 131.
 const MAX_MULTIBASE_BYTES: usize = 256;
@@ -27,6 +29,15 @@ const P256_PUB: &[u8] = &[0x80, 0x24];
 /// Lengths of a point in SEC 1, in bytes.
 const COMPRESSED_BYTES: usize = 33;
 const UNCOMPRESSED_BYTES: usize = 65;
+
+/// The algorithms of atproto's keys (RFC 7518, 3.4 and RFC 8812, 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// ECDSA over P-256.
+    Es256,
+    /// ECDSA over secp256k1.
+    Es256k,
+}
 
 /// A public key: a point that is on its curve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,24 +2,7 @@
 //!
 //! The texts are fixed: nothing of the token, of a document or of the network is ever in them.
 
-use std::sync::Arc;
-
 use http::HeaderValue;
-
-use super::identity::fetch::DirectoryFailure;
-use super::token::MAX_TOKEN_BYTES;
-
-/// Why nobody was authenticated.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum AuthError {
-    /// The caller's fault: 401 `AuthenticationRequired`, with this message and
-    /// [`Refusal::www_authenticate`].
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The PLC directory gave no answer, and no key is cached: 502 `UpstreamFailure`.
-    #[error("the DID directory gave no answer")]
-    DirectoryUnavailable(#[source] Arc<DirectoryFailure>),
-}
 
 /// A rule of service auth that a request breaks. `Display` is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +14,8 @@ pub(crate) enum Refusal {
     SeveralHeaders,
     #[error("the Authorization header is not of the Bearer scheme")]
     NotBearer,
-    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
-    TooLong,
+    #[error("the token is longer than {0} bytes")]
+    TooLong(usize),
 
     // The token's form.
     #[error("the token is not a JWT: three parts of base64url without padding")]
@@ -140,7 +123,7 @@ mod tests {
             Refusal::MissingToken,
             Refusal::SeveralHeaders,
             Refusal::NotBearer,
-            Refusal::TooLong,
+            Refusal::TooLong(8192),
             Refusal::NotAJwt,
             Refusal::HeaderNotJson,
             Refusal::ClaimsNotJson,

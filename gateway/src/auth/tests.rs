@@ -17,9 +17,10 @@ use serde_json::Value;
 
 use self::issuer::{Issuer, NOW_S, NSID, SERVICE};
 use self::stub::Stub;
+use super::error::AuthError;
 use super::identity::fetch::Limits;
 use super::metrics::AuthMetrics;
-use super::refusal::{AuthError, Refusal};
+use super::refusal::Refusal;
 use super::{AuthSettings, Authenticator};
 
 /// An authenticator whose PLC directory is a stub, and which may reach loopback.

@@ -12,19 +12,17 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::did::Did;
+use super::key::{Algorithm, SIGNATURE_BYTES};
 use super::refusal::Refusal;
 
 /// The longest token that is read, in bytes.
-pub(crate) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// How far the clocks of an issuer and of this service may be apart, in seconds ("30 s leeway both ways").
 pub(crate) const LEEWAY_S: i64 = 30;
 
 /// How far ahead `exp` may be, in seconds ("at most one hour ahead").
 const MAX_AHEAD_S: i64 = 60 * 60;
-
-/// The length of a JOSE signature (RFC 7518, 3.4), in bytes.
-pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// Lengths of a DER signature over a curve of 256 bits, in bytes.
 const DER_BYTES: std::ops::RangeInclusive<usize> = 8..=72;
@@ -49,15 +47,6 @@ pub(crate) struct Token<'a> {
     method: String,
 }
 
-/// The algorithms of atproto's keys (RFC 7518, 3.4 and RFC 8812, 3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    /// ECDSA over P-256.
-    Es256,
-    /// ECDSA over secp256k1.
-    Es256k,
-}
-
 /// The token of a request's one `Authorization: Bearer` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -72,7 +61,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
     match token.trim_start() {
         "" => Err(Refusal::MissingToken),
-        token if token.len() > MAX_TOKEN_BYTES => Err(Refusal::TooLong),
+        token if token.len() > MAX_TOKEN_BYTES => Err(Refusal::TooLong(MAX_TOKEN_BYTES)),
         token => Ok(token),
     }
 }

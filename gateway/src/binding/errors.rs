@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use proto::xrpc::{Code, Error};
 
-use crate::xrpc::error::is_xrpc_wide;
+use crate::error_name::ErrorName;
 
 /// What a method's failures are called.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl ErrorTable {
             if *code == i32::from(Code::Ok) {
                 problems.push(format!("{nsid}: errors: {row}: OK is no failure"));
             }
-            if !declared.contains(name) && !is_xrpc_wide(name) {
+            if !declared.contains(name) && !ErrorName::is_allowed_in_any_method(name) {
                 problems.push(format!("{nsid}: errors: {row}: the lexicon does not declare `{name}`"));
             }
             if !seen.insert((*code, reason)) {

@@ -14,7 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{OTHER, Route, UNANSWERED, UNANSWERED_STATUS};
+use super::route::Route;
+use super::{OTHER, UNANSWERED, UNANSWERED_STATUS};
 use crate::binding::Methods;
 use crate::xrpc::error::failures;
 

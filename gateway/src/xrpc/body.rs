@@ -10,7 +10,8 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
-use crate::xrpc::error::{Wide, XrpcError};
+use crate::error_name::ErrorName;
+use crate::xrpc::error::XrpcError;
 
 /// The largest body, in bytes (METHODS.md "body").
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -23,7 +24,7 @@ const MAX_DROP_TIME: Duration = Duration::from_secs(2);
 /// Checks that the body is plain `application/json`.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
     if headers.contains_key(CONTENT_ENCODING) {
-        return Err(XrpcError::new(Wide::InvalidRequest, "Content-Encoding: not taken here"));
+        return Err(XrpcError::new(ErrorName::InvalidRequest, "Content-Encoding: not taken here"));
     }
     let mut types = headers.get_all(CONTENT_TYPE).into_iter();
     let essence = match (types.next(), types.next()) {
@@ -33,7 +34,7 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
     if essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
-    Err(XrpcError::new(Wide::InvalidRequest, "Content-Type: must be application/json"))
+    Err(XrpcError::new(ErrorName::InvalidRequest, "Content-Type: must be application/json"))
 }
 
 /// A body that a client is sending.
@@ -62,9 +63,9 @@ impl Arriving {
         match tokio::time::timeout_at(deadline, reading).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => Err(XrpcError::new(Wide::InvalidRequest, "the body broke off")),
+            Ok(Err(_)) => Err(XrpcError::new(ErrorName::InvalidRequest, "the body broke off")),
             Err(_) => {
-                Err(XrpcError::new(Wide::InvalidRequest, "the body did not arrive within the deadline"))
+                Err(XrpcError::new(ErrorName::InvalidRequest, "the body did not arrive within the deadline"))
             }
         }
     }
@@ -91,5 +92,5 @@ impl Arriving {
 }
 
 fn too_large() -> XrpcError {
-    XrpcError::new(Wide::PayloadTooLarge, "the body is over 65536 bytes")
+    XrpcError::new(ErrorName::PayloadTooLarge, "the body is over 65536 bytes")
 }

@@ -12,108 +12,24 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tonic::{Code, Status};
 
 use crate::binding::Method;
-use crate::telemetry::ErrorName;
+use crate::error_name::ErrorName;
 
 /// The longest message in an answer, in bytes; what is longer is cut. With it no error body is over 1 KiB, even if
 /// every byte is one that JSON escapes with a backslash.
 const MAX_MESSAGE_BYTES: usize = 460;
 
 /// Reasons that every method shares.
-const SHARED_REASONS: [(&str, Wide); 2] =
-    [("RATE_LIMITED", Wide::RateLimitExceeded), ("OVERLOADED", Wide::NotEnoughResources)];
+const SHARED_REASONS: [(&str, ErrorName); 2] =
+    [("RATE_LIMITED", ErrorName::RateLimitExceeded), ("OVERLOADED", ErrorName::NotEnoughResources)];
 
-/// The error names that every XRPC service may answer with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wide {
-    InvalidRequest,
-    AuthenticationRequired,
-    Forbidden,
-    NotFound,
-    PayloadTooLarge,
-    RateLimitExceeded,
-    InternalServerError,
-    MethodNotImplemented,
-    UpstreamFailure,
-    NotEnoughResources,
-    UpstreamTimeout,
-}
-
-impl Wide {
-    const ALL: [Self; 11] = [
-        Self::InvalidRequest,
-        Self::AuthenticationRequired,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::PayloadTooLarge,
-        Self::RateLimitExceeded,
-        Self::InternalServerError,
-        Self::MethodNotImplemented,
-        Self::UpstreamFailure,
-        Self::NotEnoughResources,
-        Self::UpstreamTimeout,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "InvalidRequest",
-            Self::AuthenticationRequired => "AuthenticationRequired",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "NotFound",
-            Self::PayloadTooLarge => "PayloadTooLarge",
-            Self::RateLimitExceeded => "RateLimitExceeded",
-            Self::InternalServerError => "InternalServerError",
-            Self::MethodNotImplemented => "MethodNotImplemented",
-            Self::UpstreamFailure => "UpstreamFailure",
-            Self::NotEnoughResources => "NotEnoughResources",
-            Self::UpstreamTimeout => "UpstreamTimeout",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
-            Self::AuthenticationRequired => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MethodNotImplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::UpstreamFailure => StatusCode::BAD_GATEWAY,
-            Self::NotEnoughResources => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-        }
-    }
-
-    /// The one text that goes out with a name whose detail is nobody's business but the operator's.
-    fn fixed_message(self) -> Option<&'static str> {
-        match self {
-            Self::InternalServerError => Some("something went wrong here; it has been logged"),
-            Self::UpstreamFailure => Some("a service that this one depends on does not answer"),
-            Self::UpstreamTimeout => {
-                Some("the request took too long; it may or may not have been carried out")
-            }
-            Self::NotEnoughResources => Some("too busy or not ready; try again later"),
-            Self::MethodNotImplemented => Some("no such method here"),
-            Self::InvalidRequest
-            | Self::AuthenticationRequired
-            | Self::Forbidden
-            | Self::NotFound
-            | Self::PayloadTooLarge
-            | Self::RateLimitExceeded => None,
-        }
-    }
-}
-
-/// Whether any method may answer with `name`, declared or not. `NotFound` is for paths that are no methods.
-pub(crate) fn is_xrpc_wide(name: &str) -> bool {
-    Wide::ALL.into_iter().any(|wide| wide != Wide::NotFound && wide.name() == name)
-}
+/// The error name of an answer, as an extension of the response.
+#[derive(Debug, Clone)]
+pub(crate) struct AnsweredName(pub(crate) Cow<'static, str>);
 
 /// Every failure that can be answered, as HTTP status and name: the XRPC-wide ones, and those that `method` names.
 pub(crate) fn failures(method: Option<&Method>) -> Vec<(StatusCode, String)> {
     let mut failures: Vec<_> =
-        Wide::ALL.into_iter().map(|wide| (wide.status(), wide.name().to_owned())).collect();
+        ErrorName::ALL.into_iter().map(|wide| (wide.status(), wide.name().to_owned())).collect();
     if let Some(method) = method {
         for name in method.errors().names() {
             let XrpcError { status, name, message: _, headers: _ } = XrpcError::named(method, name, "");
@@ -136,13 +52,13 @@ pub(crate) struct XrpcError {
 
 impl XrpcError {
     /// An XRPC-wide failure. The message is left out for names with a fixed text.
-    pub(crate) fn new(wide: Wide, message: impl Into<String>) -> Self {
+    pub(crate) fn new(wide: ErrorName, message: impl Into<String>) -> Self {
         let message = wide.fixed_message().map_or_else(|| cut(message.into()), str::to_owned);
         Self { status: wide.status(), name: Cow::Borrowed(wide.name()), message, headers: Vec::new() }
     }
 
     /// A failure whose text is fixed.
-    pub(crate) fn fixed(wide: Wide) -> Self {
+    pub(crate) fn fixed(wide: ErrorName) -> Self {
         Self::new(wide, "")
     }
 
@@ -204,9 +120,9 @@ impl XrpcError {
     /// A failure under a name of the method's table: 400 if the lexicon declares it, save the one that every client
     /// knows as 401; an XRPC-wide name that it does not declare keeps its own status.
     fn named(method: &Method, name: &str, message: &str) -> Self {
-        let wide = Wide::ALL.into_iter().find(|wide| wide.name() == name);
+        let wide = ErrorName::ALL.into_iter().find(|wide| wide.name() == name);
         match wide {
-            Some(wide) if wide == Wide::AuthenticationRequired || !method.errors().declares(name) => {
+            Some(wide) if wide == ErrorName::AuthenticationRequired || !method.errors().declares(name) => {
                 Self::new(wide, message)
             }
             _ => Self {
@@ -226,7 +142,7 @@ impl XrpcError {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().extend(headers);
-        response.extensions_mut().insert(ErrorName(name));
+        response.extensions_mut().insert(AnsweredName(name));
         if status == StatusCode::UNAUTHORIZED && !response.headers().contains_key(WWW_AUTHENTICATE) {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -241,25 +157,25 @@ fn gateway_refused(code: Code, has_reason: bool) -> bool {
 }
 
 /// The name of a status that no table names.
-fn name_of_code(code: Code, has_reason: bool) -> Wide {
+fn name_of_code(code: Code, has_reason: bool) -> ErrorName {
     match code {
         Code::InvalidArgument
         | Code::OutOfRange
         | Code::FailedPrecondition
         | Code::NotFound
-        | Code::AlreadyExists => Wide::InvalidRequest,
-        Code::ResourceExhausted => Wide::RateLimitExceeded,
-        Code::Unimplemented => Wide::MethodNotImplemented,
-        Code::Unavailable => Wide::UpstreamFailure,
+        | Code::AlreadyExists => ErrorName::InvalidRequest,
+        Code::ResourceExhausted => ErrorName::RateLimitExceeded,
+        Code::Unimplemented => ErrorName::MethodNotImplemented,
+        Code::Unavailable => ErrorName::UpstreamFailure,
         // Cancelled is how tonic answers when the deadline that it was given has passed.
-        Code::DeadlineExceeded | Code::Cancelled => Wide::UpstreamTimeout,
+        Code::DeadlineExceeded | Code::Cancelled => ErrorName::UpstreamTimeout,
         Code::Unauthenticated | Code::PermissionDenied if gateway_refused(code, has_reason) => {
-            Wide::UpstreamFailure
+            ErrorName::UpstreamFailure
         }
-        Code::Unauthenticated => Wide::AuthenticationRequired,
-        Code::PermissionDenied => Wide::Forbidden,
+        Code::Unauthenticated => ErrorName::AuthenticationRequired,
+        Code::PermissionDenied => ErrorName::Forbidden,
         Code::Ok | Code::Unknown | Code::Aborted | Code::Internal | Code::DataLoss => {
-            Wide::InternalServerError
+            ErrorName::InternalServerError
         }
     }
 }

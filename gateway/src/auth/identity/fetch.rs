@@ -20,8 +20,9 @@ use url::Url;
 
 use crate::auth::did::{Did, Method};
 use crate::auth::document::{Document, MAX_DOCUMENT_BYTES};
+use crate::auth::error::{AuthError, DirectoryFailure};
 use crate::auth::key::SigningKey;
-use crate::auth::refusal::{AuthError, Refusal};
+use crate::auth::refusal::Refusal;
 
 const ACCEPT: &str = "application/did+ld+json, application/json";
 
@@ -66,23 +67,6 @@ impl Limits {
         },
         host_per_minute: NonZeroU32::new(30).expect("not zero"),
     };
-}
-
-/// Why the PLC directory gave no answer. For the log: the client is told nothing of it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DirectoryFailure {
-    #[error("the request to the PLC directory failed")]
-    Request(#[source] GetError),
-    #[error("the PLC directory took too long")]
-    TimedOut,
-    #[error("the PLC directory answered {0}")]
-    Status(StatusCode),
-    #[error("the PLC directory answered with something else than the DID's document")]
-    NotTheDocument,
-    #[error("too many look-ups in the PLC directory")]
-    Busy,
-    #[error("the look-up broke off")]
-    BrokeOff,
 }
 
 /// A look-up that brought no key.
@@ -265,7 +249,8 @@ mod tests {
     use egress::policy::Policy;
 
     use super::{Limits, Network};
-    use crate::auth::refusal::{AuthError, Refusal};
+    use crate::auth::error::AuthError;
+    use crate::auth::refusal::Refusal;
     use crate::auth::tests::{egress, loopback};
 
     fn urls(policy: Policy) -> Vec<Option<String>> {

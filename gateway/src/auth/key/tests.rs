@@ -6,9 +6,9 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXUPPER};
 use proptest::prelude::{Just, any, prop_oneof, proptest};
 
 use super::SigningKey;
+use crate::auth::key::Algorithm;
 use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::Signer;
-use crate::auth::token::Algorithm;
 
 const K256_2019: &str = "EcdsaSecp256k1VerificationKey2019";
 const P256_2019: &str = "EcdsaSecp256r1VerificationKey2019";

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::issuer::{Issuer, NOW_S, NSID, SERVICE, Signer};
 use super::{World, bearer, refused};
-use crate::auth::refusal::{AuthError, Refusal};
+use crate::auth::error::AuthError;
+use crate::auth::refusal::Refusal;
 
 fn issuer() -> Issuer {
     Issuer::plc(Signer::k256(1))
@@ -77,7 +78,7 @@ async fn another_scheme() {
 
 #[tokio::test]
 async fn too_long() {
-    assert_eq!(refusal_of_headers(&bearer(&"a".repeat(8 * 1024 + 1))).await, Refusal::TooLong);
+    assert_eq!(refusal_of_headers(&bearer(&"a".repeat(8 * 1024 + 1))).await, Refusal::TooLong(8 * 1024));
     assert_eq!(refusal_of_headers(&bearer(&"a".repeat(8 * 1024))).await, Refusal::NotAJwt);
 }
 

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use futures_util::future::join_all;
 
 use super::{World, did, issuer};
+use crate::auth::error::AuthError;
 use crate::auth::identity::fetch::{Allowance, Limits};
-use crate::auth::refusal::{AuthError, Refusal};
+use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::Stub;
 

@@ -3,9 +3,10 @@
 use tokio::sync::watch;
 
 use super::{HOUR, World, did, issuer, key_of};
-use crate::auth::identity::fetch::DirectoryFailure;
+use crate::auth::error::AuthError;
+use crate::auth::error::DirectoryFailure;
 use crate::auth::identity::landed;
-use crate::auth::refusal::{AuthError, Refusal};
+use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::{Reply, Stub};
 

@@ -5,8 +5,9 @@ use std::pin::pin;
 use futures_util::future::{join_all, poll_immediate};
 
 use super::{HOUR, INSTANT, MINUTE, World, did, issuer, key_of};
+use crate::auth::error::AuthError;
 use crate::auth::identity::{HOUR_MS, Known, Standing, is_within};
-use crate::auth::refusal::{AuthError, Refusal};
+use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::Reply;
 

@@ -20,21 +20,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{self, AllowHeaders, CorsLayer};
 
 use crate::config::Config;
+use crate::error_name::ErrorName;
 use crate::limits;
-use crate::telemetry::{self, Access, REQUEST_ID, Route, Teller};
+use crate::telemetry::route::{DID_DOCUMENT, HEALTH, LIVEZ, READYZ, Route};
+use crate::telemetry::{self, Access, REQUEST_ID, Teller};
 use crate::upstream::Upstream;
 use crate::xrpc::body::Arriving;
-use crate::xrpc::error::{Wide, XrpcError};
+use crate::xrpc::error::XrpcError;
 use crate::xrpc::{self, Xrpc, plain_json};
 
-/// Whether the core-service and its database answer, for clients.
-pub(crate) const HEALTH: &str = "/xrpc/_health";
-/// Whether this process answers.
-pub(crate) const LIVEZ: &str = "/livez";
-/// Whether this process should be sent requests.
-pub(crate) const READYZ: &str = "/readyz";
-/// The DID document of this service.
-const DID_DOCUMENT: &str = "/.well-known/did.json";
 /// How long a browser may keep a preflight's answer.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// How long health and readiness wait for the core-service.
@@ -87,7 +81,7 @@ fn cors() -> CorsLayer {
 
 fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
     tracing::error!("a request panicked; its place is on standard error");
-    XrpcError::fixed(Wide::InternalServerError).into_response()
+    XrpcError::fixed(ErrorName::InternalServerError).into_response()
 }
 
 async fn health(State(own): State<Arc<Own>>, request: Request) -> Response<Body> {
@@ -96,7 +90,7 @@ async fn health(State(own): State<Arc<Own>>, request: Request) -> Response<Body>
             let body = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string();
             plain_json(StatusCode::OK, body.into())
         } else {
-            XrpcError::fixed(Wide::NotEnoughResources).into_response()
+            XrpcError::fixed(ErrorName::NotEnoughResources).into_response()
         }
     })
     .await
@@ -106,7 +100,9 @@ async fn did_json(State(own): State<Arc<Own>>, request: Request) -> Response<Bod
     get_only(Route::DidDocument, request, async {
         match &own.did_document {
             Some(document) => plain_json(StatusCode::OK, document.clone()),
-            None => XrpcError::new(Wide::NotFound, "this service's DID is not a did:web").into_response(),
+            None => {
+                XrpcError::new(ErrorName::NotFound, "this service's DID is not a did:web").into_response()
+            }
         }
     })
     .await
@@ -124,7 +120,7 @@ async fn readyz(State(own): State<Arc<Own>>, request: Request) -> Response<Body>
         if !own.shutdown.is_leaving() && own.upstream.healthy(Instant::now() + HEALTH_WAIT).await {
             plain_json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ready\"}"))
         } else {
-            XrpcError::fixed(Wide::NotEnoughResources).into_response()
+            XrpcError::fixed(ErrorName::NotEnoughResources).into_response()
         }
     })
     .await
@@ -143,7 +139,7 @@ async fn get_only(
         return answer.await;
     }
     Arriving::new(body, &head.headers).drop_rest(Instant::now() + HEALTH_WAIT).await;
-    XrpcError::new(Wide::InvalidRequest, "call it with GET").allow("GET, HEAD").into_response()
+    XrpcError::new(ErrorName::InvalidRequest, "call it with GET").allow("GET, HEAD").into_response()
 }
 
 /// The DID document of a did:web service (did:web, section 2.3; atproto's `service` entries).
@@ -179,3 +175,6 @@ fn service_type(id: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

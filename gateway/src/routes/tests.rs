@@ -1,8 +1,11 @@
 //! What happens when there are too many calls, and to a body that comes slowly.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,26 +14,31 @@ use clap::Parser as _;
 use egress::policy::Policy;
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
+use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::*;
-use crate::auth::AuthSettings;
+use super::{layered, router};
 use crate::auth::tests::{egress, metrics};
+use crate::auth::{AuthSettings, Authenticator};
 use crate::binding::fixture::methods;
 use crate::config::RawArgs;
+use crate::limits::RateLimit;
 use crate::telemetry::Teller;
 use crate::telemetry::requests::RequestMetrics;
-use crate::upstream::UpstreamSettings;
 use crate::upstream::metrics::UpstreamMetrics;
-use crate::xrpc::routes::{layered, router};
+use crate::upstream::{Upstream, UpstreamSettings};
+use crate::xrpc::Xrpc;
+use crate::xrpc::body::Arriving;
+use crate::xrpc::metrics::CallMetrics;
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";

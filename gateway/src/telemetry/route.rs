@@ -1,0 +1,43 @@
+//! The gateway's internal paths, and the names that they have in the log, metrics and traces.
+
+/// For clients: whether the core-service and its database answer.
+pub(crate) const HEALTH: &str = "/xrpc/_health";
+/// For Kubernetes: whether this process answers.
+pub(crate) const LIVEZ: &str = "/livez";
+/// For Kubernetes: whether this process should be sent requests.
+pub(crate) const READYZ: &str = "/readyz";
+/// The DID document of this service.
+pub(crate) const DID_DOCUMENT: &str = "/.well-known/did.json";
+
+/// What a request is for that is not the call of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Health,
+    Livez,
+    Readyz,
+    DidDocument,
+    /// CORS answers it, on any path.
+    Preflight,
+}
+
+impl Route {
+    /// All of them.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Preflight];
+
+    /// The name in the log, metrics and traces.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Health => "_health",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+            Self::DidDocument => "did.json",
+            Self::Preflight => "preflight",
+        }
+    }
+
+    /// Whether probes ask for it, every few seconds.
+    pub(super) fn is_probe(self) -> bool {
+        matches!(self, Self::Health | Self::Livez | Self::Readyz)
+    }
+}
