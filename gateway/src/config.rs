@@ -1,6 +1,6 @@
 //! The gateway's settings: flags and environment to a checked [`Config`].
 //!
-//! The only place of the gateway where the environment enters, and that through clap. An empty text counts as none.
+//! The gateway reads the environment only here, through clap. An empty value counts as not set.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub struct RawArgs {
     pub(crate) shared: RawShared,
 }
 
-/// The gateway's own settings, as texts, without the listen address.
+/// The gateway's own settings as unchecked text, without the listen address.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RawGateway {
     /// The core-service; every address of its name is used
@@ -109,7 +109,7 @@ pub struct Config {
     pub audiences: Vec<String>,
     /// `--plc-url`.
     pub plc_url: Url,
-    /// `--did-documents`; a caller of [`serve`](crate::serve) may add more.
+    /// `--did-documents`; callers of [`serve`](crate::serve) may add more.
     pub did_documents: Vec<PathBuf>,
     /// `--rate-limit`; 0: off.
     pub rate_limit: u32,
@@ -119,9 +119,9 @@ pub struct Config {
     pub lexicons: Option<PathBuf>,
     /// `--descriptors`.
     pub descriptors: Option<PathBuf>,
-    /// What both services have.
+    /// The settings that both services have.
     pub shared: Shared,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Clock,
 }
 
@@ -130,7 +130,7 @@ impl RawArgs {
     ///
     /// # Errors
     ///
-    /// All that do not fit, at once.
+    /// All wrong settings at once.
     pub fn check(self) -> Result<(SocketAddr, Config), WrongSettings> {
         let Self { listen, gateway, shared } = self;
         let mut problems = Problems::new();
@@ -142,7 +142,7 @@ impl RawArgs {
 }
 
 impl Config {
-    /// Checks the gateway's own settings. `None`: something was noted in `problems`.
+    /// Checks the gateway's own settings. Returns `None` if it noted a problem.
     pub fn check(raw: RawGateway, shared: Shared, problems: &mut Problems) -> Option<Self> {
         let RawGateway {
             core_url,
@@ -180,7 +180,7 @@ impl Config {
         let audiences: Option<Vec<String>> = list(problems, "--audience", &audience);
         let service_did = checked_service_did(service_did, public_url.as_ref(), problems);
 
-        // Everything is checked; from here on it may end.
+        // All checks have run, so that all problems are noted: from here on it may return.
         let (service_ids, audiences, service_did) = (service_ids?, audiences?, service_did?);
         let audiences = if audiences.is_empty() {
             let with_ids = service_ids.iter().map(|id| format!("{service_did}#{id}"));
@@ -208,7 +208,7 @@ impl Config {
     }
 }
 
-/// The service's DID: the one given, or the did:web of the public URL. `None`: something was noted in `problems`.
+/// The service's DID: the given one, or the did:web of the public URL. Returns `None` if it noted a problem.
 pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
     let public_url = http_url(problems, "--public-url", or_default(public_url, PUBLIC_URL));
     let service_did = checked_service_did(did, public_url.as_ref(), problems);
@@ -245,7 +245,7 @@ fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<
     Some(ids)
 }
 
-/// The did:web of an origin; a port is part of the identifier, its colon percent-encoded (did:web, section 3.2).
+/// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web, section 3.2).
 fn did_web(origin: &Url) -> String {
     let host = origin.host_str().unwrap_or_default();
     match origin.port() {
@@ -263,14 +263,14 @@ fn http_url(problems: &mut Problems, flag: &str, text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// The files for TLS to the core-service, as texts.
+/// The paths of the files for TLS to the core-service.
 struct RawTls {
     ca: Option<String>,
     cert: Option<String>,
     key: Option<String>,
 }
 
-/// The core-service's URL, and TLS for it if it is https.
+/// The core-service's URL, and TLS if it is https.
 fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<UpstreamTls>)> {
     let RawTls { ca, cert, key } = tls;
     let (ca, cert, key) = (given(ca), given(cert), given(key));

@@ -1,11 +1,11 @@
-//! Connections: accepting, their limits, and closing them when the service stops.
+//! Connections from clients: accepting them, their limits, and graceful shutdown.
 //!
-//! Each limit is a named constant. What HTTP's own parser refuses (a header section that is too large, say) is answered
-//! by hyper, before any request exists. What one request may cost is `xrpc`'s.
+//! hyper limits the time for the head of an HTTP/1 request, but neither the time until a client shows which HTTP version
+//! it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its responses. One rule here
+//! covers all of them: a connection without a request in flight is closed after [`HEAD_TIME`].
 //!
-//! hyper limits the time for the head of an HTTP/1 request, but neither the time in which a client shows which version
-//! it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its answers. So there is one
-//! rule for all of them here: a connection without a request loses its place.
+//! Requests that HTTP's own parser refuses, such as one with too large a header section, are answered by hyper. The limits
+//! of one request are in [`xrpc`](crate::xrpc).
 
 pub(crate) mod metrics;
 
@@ -30,28 +30,31 @@ use tower::ServiceExt as _;
 
 use self::metrics::ConnectionMetrics;
 
-/// Connections at once, if there are files for them; one more waits in the operating system's queue until another closes.
+/// Connections at once, if the process may open that many files. Further ones wait in the operating system's accept
+/// queue until another closes.
 const MAX_CONNECTIONS: usize = 8192;
-/// How long a client may take to send the head of a request, and how long a connection may be without a request. Twice
-/// that at most; a client that then does not go is cut off after as long again.
+/// How long a client may take to send the head of a request, and how long a connection may be without a request.
+/// Idleness is sampled: a connection closes after one to two periods; if it ignores the graceful close, it is dropped
+/// one period later.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The head of a request (request line and headers), in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// HTTP/2 requests at once on one connection.
+/// HTTP/2 streams at once on one connection.
 const MAX_STREAMS: u32 = 100;
-/// HTTP/2 requests that a client took back before they were looked at, at once on one connection; over it the
-/// connection ends ("rapid reset", CVE-2023-44487).
+/// HTTP/2 streams on one connection that the client reset before they were accepted; above it the connection ends ("rapid
+/// reset", CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
-/// HTTP/2 requests that were reset here for breaking the protocol, over the life of one connection; over it the
+/// HTTP/2 streams of one connection that were reset here for a protocol error, over its whole life; above it the
 /// connection ends (RUSTSEC-2024-0003).
 const MAX_ERROR_RESETS: usize = 1024;
-/// An HTTP/2 connection that shows no life is asked for it, and closed if it does not answer in [`HTTP2_PING_TIMEOUT`].
+/// An HTTP/2 connection on which nothing arrives gets a ping this often, and ends if no answer comes within
+/// [`HTTP2_PING_TIMEOUT`].
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after the operating system refuses to accept, for want of file descriptors as a rule.
+/// The pause after a failed accept, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The limits that a test sets lower.
+/// The limits that tests lower.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// [`MAX_CONNECTIONS`].
@@ -61,7 +64,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of a gateway in this process.
+    /// The limits that this process's open files allow.
     pub(crate) fn of_this_process() -> Self {
         Self { connections: connection_limit(MAX_CONNECTIONS), ..Self::default() }
     }
@@ -73,8 +76,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until `shutdown` drains; then closes what is idle and waits for the rest, within the
-/// drain limit. Dropped: every connection is cut off.
+/// Serves `router` on `listener` until `shutdown` drains; then closes idle connections and waits for the others, at most
+/// for the drain limit. Dropping the future drops all connections.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -82,29 +85,29 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
     metrics: ConnectionMetrics,
 ) {
-    let Limits { connections: most, head_time } = limits;
-    let builder = Arc::new(builder(head_time));
+    let Limits { connections: max_connections, head_time } = limits;
+    let builder = Arc::new(connection_builder(head_time));
     let mut connections = JoinSet::new();
-    metrics.limit.set(in_gauge(most));
+    metrics.limit.set(gauge_value(max_connections));
     loop {
         tokio::select! {
-            stream = accept(&listener, &metrics), if connections.len() < most => {
+            stream = accept(&listener, &metrics), if connections.len() < max_connections => {
                 metrics.accepted.inc();
                 let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
-                connections.spawn(async move { drive(stream, &builder, router, head_time, &shutdown).await });
-                if connections.len() == most {
+                connections.spawn(async move { serve_connection(stream, &builder, router, head_time, &shutdown).await });
+                if connections.len() == max_connections {
                     metrics.full.inc();
                 }
             }
             Some(_ended) = connections.join_next() => {}
             () = shutdown.draining() => break,
         }
-        metrics.open.set(in_gauge(connections.len()));
+        metrics.open.set(gauge_value(connections.len()));
     }
     drop(listener);
     let ending = async {
         while connections.join_next().await.is_some() {
-            metrics.open.set(in_gauge(connections.len()));
+            metrics.open.set(gauge_value(connections.len()));
         }
     };
     if let (End::Cut, _) = shutdown.limit(ending).await {
@@ -112,12 +115,12 @@ pub(crate) async fn serve(
     }
 }
 
-fn in_gauge(number: usize) -> i64 {
+fn gauge_value(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A request has 100 header fields at most, as hyper has it: told that number, it makes room for them in a slower way.
-fn builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
+/// hyper's limits. Its default of 100 header fields stands: `max_headers` would allocate for each request.
+fn connection_builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -154,21 +157,21 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
 }
 
 /// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown` drains.
-async fn drive(
+async fn serve_connection(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
     head_time: Duration,
     shutdown: &Shutdown,
 ) {
-    let requests = Arc::new(Requests::default());
+    let requests = Arc::new(RequestCount::default());
     let service = {
         let requests = Arc::clone(&requests);
         service_fn(move |request: Request<Incoming>| {
-            let counted = Counted::new(Arc::clone(&requests));
+            let in_flight = InFlight::new(Arc::clone(&requests));
             let answering = router.clone().oneshot(request);
             async move {
-                let _counted = counted;
+                let _in_flight = in_flight;
                 answering.await
             }
         })
@@ -180,7 +183,7 @@ async fn drive(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = requests.none_for(head_time) => {
+        () = requests.idle_for(head_time) => {
             connection.as_mut().graceful_shutdown();
             match timeout(head_time, connection).await {
                 Ok(ended) => ended,
@@ -193,20 +196,20 @@ async fn drive(
     }
 }
 
-/// How many requests a connection has had.
+/// The requests of one connection so far.
 #[derive(Default)]
-struct Requests {
+struct RequestCount {
     begun: AtomicU64,
     ended: AtomicU64,
 }
 
-impl Requests {
-    /// Waits until there was no request for `time`, or a little more than that: up to twice as long.
-    async fn none_for(&self, time: Duration) {
+impl RequestCount {
+    /// Waits until no request was in flight for `time`. Idleness is sampled, so it may take up to twice as long.
+    async fn idle_for(&self, time: Duration) {
         let mut seen = 0;
         loop {
             sleep(time).await;
-            // In this order: a request that begins in between counts as one in flight.
+            // In this order, so that a request that begins in between counts as in flight.
             let ended = self.ended.load(Ordering::SeqCst);
             let begun = self.begun.load(Ordering::SeqCst);
             if begun == seen && begun == ended {
@@ -217,17 +220,17 @@ impl Requests {
     }
 }
 
-/// Counts a request from its arrival to its answer, or to its drop.
-struct Counted(Arc<Requests>);
+/// Counts a request as begun, and as ended when dropped.
+struct InFlight(Arc<RequestCount>);
 
-impl Counted {
-    fn new(requests: Arc<Requests>) -> Self {
+impl InFlight {
+    fn new(requests: Arc<RequestCount>) -> Self {
         requests.begun.fetch_add(1, Ordering::SeqCst);
         Self(requests)
     }
 }
 
-impl Drop for Counted {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,10 +1,10 @@
-//! The error names that XRPC services share, with their HTTP statuses and fixed messages (`docs/methods.md`).
+//! The error names that all methods share, with their HTTP statuses and fixed messages (`docs/methods.md`).
 //!
-//! The names that a method declares for itself are in its bound error table.
+//! The names that only one method has are in its [error table](crate::binding).
 
 use http::StatusCode;
 
-/// An error name that any method may answer with, whether or not its lexicon declares it.
+/// An error name that all methods share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorName {
     InvalidRequest,
@@ -21,7 +21,6 @@ pub(crate) enum ErrorName {
 }
 
 impl ErrorName {
-    /// All of them.
     pub(crate) const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::AuthenticationRequired,

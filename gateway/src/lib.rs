@@ -1,7 +1,8 @@
-//! The gateway: XRPC in, gRPC out.
+//! The gateway: serves XRPC and calls the core-service over gRPC.
 //!
-//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; keeps no state but caches. It knows no method by name:
-//! lexicon documents bound to gRPC descriptors drive it ([`binding`]). What a secret or a webhook is, it does not know.
+//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; its only state are caches. No method is known by name: the
+//! methods come from lexicon documents that are bound to gRPC descriptors ([`binding`]). What a secret or a webhook is,
+//! only the core-service knows.
 
 pub(crate) mod auth;
 pub mod binding;
@@ -36,51 +37,50 @@ use crate::config::{Config, RawArgs};
 use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
-use crate::telemetry::Teller;
+use crate::telemetry::RequestLog;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::Xrpc;
 use crate::xrpc::metrics::CallMetrics;
 
-/// Why a gateway does not start, or ended.
+/// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A lexicon document is malformed or can't be read.
+    /// A lexicon document is malformed or unreadable.
     #[error("the lexicons do not load")]
     Lexicons(#[source] lexicon::LexiconErrors),
-    /// The descriptors can't be read.
+    /// The file of descriptors is unreadable.
     #[error("{file}: the descriptors can't be read")]
     DescriptorFile {
         /// The file of `--descriptors`.
         file: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// The descriptors do not decode.
+    /// The descriptors are malformed.
     #[error("the descriptors do not decode")]
     Descriptors(#[source] prost_reflect::DescriptorError),
     /// Lexicons and descriptors do not fit each other.
     #[error("the lexicons and the descriptors do not fit each other")]
     Drift(#[source] binding::Drift),
-    /// The guarded HTTP client can't be made.
+    /// The HTTP client for DID look-ups failed to build.
     #[error("the client for look-ups can't be made")]
     Egress(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The client of the core-service can't be made.
+    /// The client of the core-service failed to build.
     #[error("the client of the core-service can't be made")]
     Upstream(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The operating system refuses something that serving needs.
+    /// The operating system refused something.
     #[error("can't serve")]
     Io(#[from] std::io::Error),
 }
 
-/// Serves on `listener` until `shutdown` has drained. What is done is counted and traced with
-/// `telemetry`.
+/// Serves on `listener` until `shutdown` has drained.
 ///
 /// # Errors
 ///
-/// [`Error`]: something that the gateway is made of does not load or fit. Nothing was served then.
+/// [`Error`]: the gateway did not start; nothing was served.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -89,8 +89,8 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let Telemetry { metrics, tracer } = telemetry;
     let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
-    let Counted { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
-        metrics.register("athook_gateway", |registry| Counted::new(registry, &methods));
+    let GatewayMetrics { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
+        metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));
     let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
     let policy = Policy::new(config.shared.allow_private_ranges.clone());
     let egress = Egress::new(policy, resolver, config.shared.extra_ca.as_deref())
@@ -116,18 +116,18 @@ pub async fn serve(
         rate_limit: RateLimit::new(config.rate_limit, config.clock.clone()),
         upstream,
         deadline: config.deadline,
-        places: Semaphore::new(xrpc::MAX_CALLS),
+        permits: Semaphore::new(xrpc::MAX_CALLS),
         metrics: calls,
     };
-    let teller = Teller { requests, tracer };
-    let router = routes::router(xrpc, &config, shutdown.clone(), teller);
+    let log = RequestLog { requests, tracer };
+    let router = routes::router(xrpc, &config, shutdown.clone(), log);
     let limits = connections::Limits::of_this_process();
     connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())
 }
 
-/// All that a gateway counts.
-struct Counted {
+/// All metrics of the gateway.
+struct GatewayMetrics {
     requests: RequestMetrics,
     connections: ConnectionMetrics,
     calls: CallMetrics,
@@ -135,7 +135,7 @@ struct Counted {
     upstream: UpstreamMetrics,
 }
 
-impl Counted {
+impl GatewayMetrics {
     fn new(registry: &mut Registry, methods: &Methods) -> Self {
         Self {
             requests: RequestMetrics::new(registry, methods),
@@ -147,7 +147,7 @@ impl Counted {
     }
 }
 
-/// The methods of the given lexicons and descriptors, or of the built-in ones.
+/// Binds the given lexicons and descriptors, or the built-in ones.
 ///
 /// # Errors
 ///
@@ -169,8 +169,8 @@ pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Meth
     binding::bind(&lexicons, &pool.map_err(Error::Descriptors)?).map_err(Error::Drift)
 }
 
-/// The `gateway` command, with `arguments` as a program gets them (the first is its name). Returns when it has
-/// stopped; what goes wrong at start is told on standard error.
+/// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at start are
+/// printed on standard error.
 pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
     let (listen, config) = match RawArgs::parse_from(arguments).check() {
         Ok(checked) => checked,

@@ -1,6 +1,6 @@
-//! The rate limit: how many calls one DID may make, as a token bucket, and the headers that tell of it.
+//! The rate limit: a token bucket of calls for each DID, and the `RateLimit-*` headers.
 //!
-//! The limit holds for each process; nothing is shared between gateways.
+//! The limit holds for each process: gateways share nothing.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,15 +13,15 @@ use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use process::clock::Clock;
 
-/// The window that `--rate-limit` counts in.
+/// The window of `--rate-limit`.
 const WINDOW: Duration = Duration::from_secs(300);
-/// The bucket holds this part of the window's calls: the most that can come at once.
+/// The burst is this fraction of the window's calls.
 const BURST_DIVISOR: u32 = 5;
-/// Full buckets are forgotten after each so many calls. A bucket is full a fifth of the window after its last
-/// call, and a DID must show a valid token to have one, so their number is bounded by the look-up limits.
-const FORGET_EVERY: u64 = 4096;
+/// Full buckets are removed once in this many calls. A bucket is full again a fifth of the window after its last call,
+/// and only a DID with a valid token has one, so the limits on DID look-ups bound their number.
+const CLEAN_UP_EVERY: u64 = 4096;
 
-/// The names of the headers set here, which CORS exposes.
+/// The headers that are set here; CORS exposes them.
 pub(crate) const HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("ratelimit-limit"),
     HeaderName::from_static("ratelimit-remaining"),
@@ -38,9 +38,9 @@ pub(crate) struct RateLimit {
     clock: Clock,
 }
 
-/// What the bucket says of one call.
-pub(crate) struct Verdict {
-    /// `None`: go on. Otherwise how long until the next call is let through.
+/// The state of a bucket after one call.
+pub(crate) struct RateLimitState {
+    /// If the call is over the limit, the time until the next one is allowed.
     pub(crate) wait: Option<Duration>,
     limit: u32,
     remaining: u32,
@@ -48,7 +48,7 @@ pub(crate) struct Verdict {
 }
 
 impl RateLimit {
-    /// `calls` in [`WINDOW`] for each DID; 0: no limit.
+    /// Allows `calls` in [`WINDOW`] for each DID; 0 means no limit.
     pub(crate) fn new(calls: u32, clock: Clock) -> Self {
         let buckets = NonZeroU32::new(calls).and_then(|limit| {
             let burst = NonZeroU32::new(calls / BURST_DIVISOR).unwrap_or(NonZeroU32::MIN);
@@ -58,10 +58,10 @@ impl RateLimit {
         Self { buckets, calls: AtomicU64::new(0), clock }
     }
 
-    /// Takes one call from the bucket of `did`. `None`: there is no limit.
-    pub(crate) fn take(&self, did: &str) -> Option<Verdict> {
+    /// Takes one call from the bucket of `did`. Returns `None` if there is no limit.
+    pub(crate) fn take(&self, did: &str) -> Option<RateLimitState> {
         let (limit, buckets) = self.buckets.as_ref()?;
-        if self.calls.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+        if self.calls.fetch_add(1, Ordering::Relaxed) % CLEAN_UP_EVERY == CLEAN_UP_EVERY - 1 {
             buckets.retain_recent();
             buckets.shrink_to_fit();
         }
@@ -73,7 +73,7 @@ impl RateLimit {
         };
         let full_again = period * (burst - remaining.min(burst));
         let full_again = i64::try_from(full_again.as_secs()).unwrap_or(i64::MAX);
-        Some(Verdict {
+        Some(RateLimitState {
             wait,
             limit: limit.get(),
             remaining,
@@ -82,9 +82,9 @@ impl RateLimit {
     }
 }
 
-impl Verdict {
-    /// Sets RateLimit-Limit (calls in the window), -Remaining (calls that would be let through now), -Reset (Unix
-    /// seconds when the bucket is full again, as atproto's clients read it) and -Policy.
+impl RateLimitState {
+    /// Sets `RateLimit-Limit` (calls in the window), `-Remaining` (calls allowed now), `-Reset` (Unix seconds when the
+    /// bucket is full again, as atproto clients read it) and `-Policy`.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let Self { wait: _, limit, remaining, reset_unix_seconds } = self;
         let [limit_name, remaining_name, reset_name, policy_name] = HEADERS;
@@ -105,8 +105,8 @@ mod tests {
     fn a_burst_is_a_fifth_and_each_did_has_its_own() {
         let limit = RateLimit::new(50, Clock::manual(1_000_000));
         for left in (0..10).rev() {
-            let verdict = limit.take("did:plc:a").unwrap();
-            assert_eq!((verdict.wait, verdict.remaining), (None, left));
+            let state = limit.take("did:plc:a").unwrap();
+            assert_eq!((state.wait, state.remaining), (None, left));
         }
         let refused = limit.take("did:plc:a").unwrap();
         let wait = refused.wait.unwrap();

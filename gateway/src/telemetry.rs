@@ -1,14 +1,18 @@
-//! What the gateway tells of each request: a request id, one line in the log, a span, and what is counted ([`requests`]).
+//! Request log: an id, one log line, a span and metrics ([`requests`]) for every request.
 //!
-//! The line (target `gateway::access`) has `request_id`; `trace_id`, of a request that is traced; `route`, for the gateway's own paths alone (`_health`, `livez`,
-//! `readyz`, `did.json`, `preflight`); `nsid` of a served method; the caller's `did`; `status`; `error`, the error's name;
-//! `ms`. What there is none of is `-`. Never a token, a URL path or a body: a path that is no served method is the
-//! client's text.
+//! The log line (target `gateway::access`) has these fields:
 //!
-//! A request that nobody waits for any more, because its client closed the connection or took it back (or because the
-//! drain limit passed, which the log tells by itself), has status 499 and error `ClientGone`. No client ever sees these.
+//! - `request_id`, and `trace_id` if the request is traced;
+//! - `route`, only for internal paths and preflights: `_health`, `livez`, `readyz`, `did.json`, `preflight`;
+//! - `nsid` of the bound method, `did` of the authenticated caller, and `error`, the error name; `-` if there is none;
+//! - `status`, and `ms`, the time from arrival to the response head.
 //!
-//! The line is at `info`, that of a probe which succeeded at `debug`.
+//! The line never has a token, a URL path or a body: a path that is no bound method is text of the client's choice.
+//!
+//! A request that is dropped before its response, because the client closed the connection, reset the stream, or the
+//! drain limit passed, is logged with status 499 and error `ClientGone`. No client ever sees these.
+//!
+//! The level is `info`, and `debug` for a successful probe.
 
 pub(crate) mod requests;
 pub(crate) mod route;
@@ -25,39 +29,39 @@ use uuid::Uuid;
 
 use self::requests::RequestMetrics;
 use self::route::Route;
-use crate::xrpc::error::AnsweredName;
+use crate::xrpc::error::ResponseErrorName;
 
-/// The answer header with the request's id.
+/// The response header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TARGET: &str = "gateway::access";
-/// The status and the error's name of a request that was never answered.
+/// The status and error name of a request that was dropped before its response.
 const UNANSWERED_STATUS: u16 = 499;
 const UNANSWERED: &str = "ClientGone";
-/// What counts and spans call requests that name no method that is served.
+/// The name in metrics and spans of a request for neither a bound method nor an internal path.
 const OTHER: &str = "other";
-/// Probes come every few seconds and say nothing of their own.
+/// Probes come every few seconds and would fill the traces.
 const UNTRACED: [&str; 3] = [route::HEALTH, route::LIVEZ, route::READYZ];
 
-/// A new request id. A client's own `x-request-id` is never used: it could name another request or fill the log.
+/// A new request id. A client's own `x-request-id` is never used: it could name another request or flood the log.
 #[expect(clippy::disallowed_methods, reason = "only the log shows the id, and nothing depends on it")]
 fn new_request_id() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// What is known of a request while it is served; an extension of the request.
+/// What is known about a request while it is served; an extension of the request.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct RequestContext {
     pub(crate) request_id: String,
     pub(crate) arrived: Instant,
-    /// The request's place in its trace.
+    /// The context for child spans.
     pub(crate) trace: TraceContext,
     route: OnceLock<Route>,
     nsid: OnceLock<String>,
     did: OnceLock<String>,
 }
 
-impl Access {
+impl RequestContext {
     fn new(request_id: String, trace: TraceContext) -> Self {
         Self {
             request_id,
@@ -69,23 +73,23 @@ impl Access {
         }
     }
 
-    /// Which of the gateway's own routes is asked for. What is said first stays; so it is for the others.
-    pub(crate) fn is_for(&self, route: Route) {
+    /// Notes that the request is for an internal path. Only the first call of this and the other setters counts.
+    pub(crate) fn set_route(&self, route: Route) {
         self.route.get_or_init(|| route);
     }
 
-    /// Which method is called.
-    pub(crate) fn calls(&self, nsid: &str) {
+    /// Notes which method is called.
+    pub(crate) fn set_nsid(&self, nsid: &str) {
         self.nsid.get_or_init(|| nsid.to_owned());
     }
 
-    /// Who calls.
-    pub(crate) fn is_by(&self, did: &str) {
+    /// Notes the authenticated caller.
+    pub(crate) fn set_did(&self, did: &str) {
         self.did.get_or_init(|| did.to_owned());
     }
 
-    /// Counts the request, which has ended, notes it in its `span`, and writes the line.
-    fn ended(&self, requests: &RequestMetrics, span: &mut Span, status: u16, error: Option<&str>) {
+    /// Updates the metrics, completes the `span` and writes the log line.
+    fn log(&self, requests: &RequestMetrics, span: &mut Span, status: u16, error: Option<&str>) {
         let Self { request_id, arrived, trace, route, nsid, did } = self;
         let took = arrived.elapsed();
         let route = route.get().copied();
@@ -113,61 +117,61 @@ impl Access {
     }
 }
 
-/// What requests are told of with.
-pub(crate) struct Teller {
+/// Where requests are recorded, besides the log.
+pub(crate) struct RequestLog {
     pub(crate) requests: RequestMetrics,
     pub(crate) tracer: Tracer,
 }
 
-/// Goes around everything that answers: gives each request its id and its answer the `x-request-id`, counts it, and writes
-/// the line.
-pub(crate) async fn tell(
-    State(teller): State<Arc<Teller>>,
+/// The outermost layer: gives each request its [`RequestContext`] and each response its `x-request-id`, and logs the
+/// request once, also when it is dropped without a response.
+pub(crate) async fn log_requests(
+    State(log): State<Arc<RequestLog>>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    // What it is called will be known later, and is no text of the client's.
+    // The name of the span is known later: the path is text of the client's choice.
     let span = if UNTRACED.contains(&request.uri().path()) {
         Span::none()
     } else {
-        teller.tracer.serve(OTHER, request.headers())
+        log.tracer.serve(OTHER, request.headers())
     };
-    let access = Arc::new(Access::new(new_request_id(), span.context()));
-    teller.requests.arrived();
+    let context = Arc::new(RequestContext::new(new_request_id(), span.context()));
+    log.requests.arrived();
     if request.method() == Method::OPTIONS {
-        access.is_for(Route::Preflight);
+        context.set_route(Route::Preflight);
     }
-    let line = Line { access: Arc::clone(&access), teller, span, told: false };
-    request.extensions_mut().insert(access);
+    let guard = RequestGuard { context: Arc::clone(&context), log, span, logged: false };
+    request.extensions_mut().insert(context);
     let mut response = next.run(request).await;
-    line.answered(&mut response);
+    guard.answered(&mut response);
     response
 }
 
-/// Tells of a request when its answer is there, or when it is dropped without one.
-struct Line {
-    access: Arc<Access>,
-    teller: Arc<Teller>,
+/// Logs a request when its response is ready, or on drop when it has none.
+struct RequestGuard {
+    context: Arc<RequestContext>,
+    log: Arc<RequestLog>,
     span: Span,
-    told: bool,
+    logged: bool,
 }
 
-impl Line {
-    /// Gives the answer its `x-request-id`, counts it, and writes the line.
+impl RequestGuard {
+    /// Sets `x-request-id` and logs the request.
     fn answered(mut self, response: &mut Response<Body>) {
-        if let Ok(id) = HeaderValue::try_from(&self.access.request_id) {
+        if let Ok(id) = HeaderValue::try_from(&self.context.request_id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        let error = response.extensions().get().map(|AnsweredName(name)| &**name);
-        self.access.ended(&self.teller.requests, &mut self.span, response.status().as_u16(), error);
-        self.told = true;
+        let error = response.extensions().get().map(|ResponseErrorName(name)| &**name);
+        self.context.log(&self.log.requests, &mut self.span, response.status().as_u16(), error);
+        self.logged = true;
     }
 }
 
-impl Drop for Line {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        if !self.told {
-            self.access.ended(&self.teller.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
+        if !self.logged {
+            self.context.log(&self.log.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The XRPC envelope: routes, the order of checks, and from bytes to bytes one call.
+//! XRPC calls: from the HTTP request to the call of the core-service and back.
 //!
-//! Knows no method by name: what a path serves is looked up among the bound methods. The order is that of METHODS.md:
-//! route, method, (a place,) authentication, (rate limit,) content type and size, JSON; validation is the core-service's.
+//! Owns the order of checks (`docs/methods.md`): method, verb, limit of calls at once, authentication, rate limit, content
+//! type, body size, JSON. Everything about the values of fields is checked by the core-service. No method is known by
+//! name: the bound [`Methods`] say what exists.
 
 pub(crate) mod body;
 pub(crate) mod error;
@@ -16,123 +17,117 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method as Verb, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode};
 use process::exit::chain;
 use shrike::syntax::Nsid;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
-use crate::auth::Authenticator;
 use crate::auth::error::AuthError;
+use crate::auth::{Authenticator, Caller};
 use crate::binding::{self, Method, Methods};
 use crate::error_name::ErrorName;
-use crate::limits::{RateLimit, Verdict};
-use crate::telemetry::Access;
+use crate::limits::{RateLimit, RateLimitState};
+use crate::telemetry::RequestContext;
 use crate::transcode::{decode, encode};
 use crate::upstream::{Call, Upstream};
-use crate::xrpc::body::Arriving;
+use crate::xrpc::body::RequestBody;
 use crate::xrpc::error::XrpcError;
 use crate::xrpc::metrics::CallMetrics;
 
-/// The path that every method is below.
+/// The path prefix of all methods.
 const PREFIX: &str = "/xrpc/";
-/// Calls of methods at once, from before authentication to the answer; one more is refused. At 10 ms a call these places
-/// see 100,000 calls a second, so that they are all taken only when something does not answer.
+/// Calls at once, from before authentication to the response; further calls are refused. At 10 ms a call this allows
+/// 100,000 calls a second, so the limit is only reached when something does not answer.
 pub(crate) const MAX_CALLS: usize = 1024;
-/// When a client that was refused for want of a place may come again.
-const COME_AGAIN: Duration = Duration::from_secs(1);
+/// `Retry-After` of a call over that limit.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
-/// Everything that a request needs.
+/// What serving a call needs.
 pub(crate) struct Xrpc {
     pub(crate) methods: Methods,
     pub(crate) authenticator: Authenticator,
     pub(crate) rate_limit: RateLimit,
     pub(crate) upstream: Upstream,
+    /// From arrival to the response.
     pub(crate) deadline: Duration,
-    /// One for each call in progress, [`MAX_CALLS`].
-    pub(crate) places: Semaphore,
+    /// One permit for each call in flight, [`MAX_CALLS`].
+    pub(crate) permits: Semaphore,
     pub(crate) metrics: CallMetrics,
 }
 
-/// Answers a request on a path below [`PREFIX`] that is not the gateway's own.
+/// Handles any path below [`PREFIX`] that is not internal.
 pub(crate) async fn serve(
     State(xrpc): State<Arc<Xrpc>>,
-    Extension(access): Extension<Arc<Access>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     request: Request,
 ) -> Response<Body> {
-    xrpc.answer(request, &access).await
+    xrpc.respond(request, &context).await
 }
 
-/// Answers a request on any path that there is nothing at.
-pub(crate) async fn nothing_here(
+/// Handles all other paths.
+pub(crate) async fn not_found(
     State(xrpc): State<Arc<Xrpc>>,
-    Extension(access): Extension<Arc<Access>>,
+    Extension(context): Extension<Arc<RequestContext>>,
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    Arriving::new(body, &head.headers).drop_rest(access.arrived + xrpc.deadline).await;
+    RequestBody::new(body, &head.headers).discard(context.arrived + xrpc.deadline).await;
     XrpcError::new(ErrorName::NotFound, "nothing is here; methods are below /xrpc/").into_response()
 }
 
 impl Xrpc {
-    async fn answer(&self, request: Request, access: &Access) -> Response<Body> {
-        let deadline = access.arrived + self.deadline;
+    async fn respond(&self, request: Request, context: &RequestContext) -> Response<Body> {
+        let deadline = context.arrived + self.deadline;
         let (head, body) = request.into_parts();
-        let mut body = Arriving::new(body, &head.headers);
-        let mut verdict = None;
-        let outcome = self.call(&head, &mut body, deadline, access, &mut verdict).await;
-        let mut response = match outcome {
-            Ok(message) => success(message),
+        let mut body = RequestBody::new(body, &head.headers);
+        let mut rate = None;
+        let result = self.call(&head, &mut body, deadline, context, &mut rate).await;
+        let mut response = match result {
+            Ok(json) => success(json),
             Err(error) => {
-                // The call's place is free by now: a client that sends slowly holds up nobody.
-                body.drop_rest(deadline).await;
+                // The permit is released by now: a client that sends slowly holds up nobody.
+                body.discard(deadline).await;
                 error.into_response()
             }
         };
-        if let Some(verdict) = verdict {
-            verdict.write(response.headers_mut());
+        if let Some(rate) = rate {
+            rate.write(response.headers_mut());
         }
         response
     }
 
-    /// The checks in their order, then the call. `Ok` has the JSON of the answer; empty: the method has no output.
+    /// Checks and calls. Returns the output as JSON, or nothing if the method has no output; `rate` is set as soon as
+    /// the rate limit has counted the call.
     async fn call(
         &self,
         head: &http::request::Parts,
-        body: &mut Arriving,
+        body: &mut RequestBody,
         deadline: Instant,
-        access: &Access,
-        verdict: &mut Option<Verdict>,
+        context: &RequestContext,
+        rate: &mut Option<RateLimitState>,
     ) -> Result<Vec<u8>, XrpcError> {
-        let method = self.route(head)?;
-        access.calls(method.nsid());
+        let method = self.find_method(head.uri.path())?;
+        context.set_nsid(method.nsid());
         check_verb(method, &head.method)?;
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(_permit) = self.permits.try_acquire() else {
             self.metrics.shed.inc();
-            return Err(XrpcError::fixed(ErrorName::NotEnoughResources).retry_after(COME_AGAIN));
+            return Err(XrpcError::fixed(ErrorName::NotEnoughResources).retry_after(RETRY_WHEN_BUSY));
         };
 
-        let authenticating = access.trace.step("authenticate");
-        let authenticated = self.authenticator.authenticate(&head.headers, method.nsid());
-        let caller = match tokio::time::timeout_at(deadline, authenticated).await {
-            Ok(caller) => caller.map_err(|error| refusal(error, &access.request_id))?,
-            Err(_) => {
-                tracing::warn!(request_id = access.request_id, "authentication took until the deadline");
-                return Err(XrpcError::fixed(ErrorName::UpstreamTimeout));
-            }
-        };
-        drop(authenticating);
-        access.is_by(caller.did().as_str());
-        *verdict = self.rate_limit.take(caller.did().as_str());
-        if let Some(wait) = verdict.as_ref().and_then(|verdict| verdict.wait) {
+        let caller = self.authenticate(&head.headers, method, deadline, context).await?;
+        let did = caller.did().as_str();
+        context.set_did(did);
+        *rate = self.rate_limit.take(did);
+        if let Some(wait) = rate.as_ref().and_then(|rate| rate.wait) {
             self.metrics.rate_limited.inc();
             let message = "too many calls by this DID; Retry-After says when to come back";
             return Err(XrpcError::new(ErrorName::RateLimitExceeded, message).retry_after(wait));
         }
 
         let message = match method.verb() {
-            binding::Verb::Query => decode::query(method, head.uri.query(), caller.did().as_str()),
+            binding::Verb::Query => decode::query(method, head.uri.query(), did),
             binding::Verb::Procedure => {
                 let json = if method.requires_input() {
                     body::check_type(&head.headers)?;
@@ -140,7 +135,7 @@ impl Xrpc {
                 } else {
                     Bytes::new()
                 };
-                decode::json(method, &json, caller.did().as_str())
+                decode::json(method, &json, did)
             }
         };
         let message =
@@ -149,26 +144,30 @@ impl Xrpc {
         let call = Call {
             deadline,
             idempotent: method.verb() == binding::Verb::Query,
-            request_id: access.request_id.clone(),
-            trace: access.trace.clone(),
+            request_id: context.request_id.clone(),
+            trace: context.trace.clone(),
         };
         let answer = self.upstream.call(method.path(), message, call).await.map_err(|status| {
             let error = XrpcError::from_grpc(method, &status);
-            if error.is_ours() {
-                tell_failure(&status, &access.request_id);
+            if error.is_server_error() {
+                log_upstream_failure(&status, &context.request_id);
             }
             error
         })?;
         encode::json(method, &answer).map_err(|error| {
             let causes = chain(&error);
-            tracing::error!(request_id = access.request_id, causes, "the core-service's answer is no output");
+            tracing::error!(
+                request_id = context.request_id,
+                causes,
+                "the core-service's answer is no output"
+            );
             XrpcError::fixed(ErrorName::InternalServerError)
         })
     }
 
-    /// The method that the path names, exactly: the path as it came, for axum decodes what it hands out of one.
-    fn route(&self, head: &http::request::Parts) -> Result<&Method, XrpcError> {
-        let nsid = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    /// The bound method with exactly this path. The raw path is used: axum would percent-decode a captured parameter.
+    fn find_method(&self, path: &str) -> Result<&Method, XrpcError> {
+        let nsid = path.strip_prefix(PREFIX).unwrap_or_default();
         if let Some(method) = self.methods.get(nsid) {
             return Ok(method);
         }
@@ -177,6 +176,32 @@ impl Xrpc {
         } else {
             XrpcError::new(ErrorName::InvalidRequest, "the path after /xrpc/ is not an NSID")
         })
+    }
+
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        method: &Method,
+        deadline: Instant,
+        context: &RequestContext,
+    ) -> Result<Caller, XrpcError> {
+        let request_id = &context.request_id;
+        let _span = context.trace.step("authenticate");
+        match timeout_at(deadline, self.authenticator.authenticate(headers, method.nsid())).await {
+            Ok(Ok(caller)) => Ok(caller),
+            Ok(Err(AuthError::Refused(refusal))) => {
+                let error = XrpcError::new(ErrorName::AuthenticationRequired, refusal.to_string());
+                Err(error.challenge(refusal.www_authenticate()))
+            }
+            Ok(Err(AuthError::DirectoryUnavailable(failure))) => {
+                tracing::warn!(request_id, causes = chain(&*failure), "the PLC directory gave no answer");
+                Err(XrpcError::fixed(ErrorName::UpstreamFailure))
+            }
+            Err(_) => {
+                tracing::warn!(request_id, "authentication took until the deadline");
+                Err(XrpcError::fixed(ErrorName::UpstreamTimeout))
+            }
+        }
     }
 }
 
@@ -193,19 +218,8 @@ fn check_verb(method: &Method, verb: &Verb) -> Result<(), XrpcError> {
     }
 }
 
-fn refusal(error: AuthError, request_id: &str) -> XrpcError {
-    match error {
-        AuthError::Refused(refusal) => XrpcError::new(ErrorName::AuthenticationRequired, refusal.to_string())
-            .challenge(refusal.www_authenticate()),
-        AuthError::DirectoryUnavailable(failure) => {
-            tracing::warn!(request_id, causes = chain(&*failure), "the PLC directory gave no answer");
-            XrpcError::fixed(ErrorName::UpstreamFailure)
-        }
-    }
-}
-
-/// Tells the operator, once, what a client gets no word of.
-fn tell_failure(status: &Status, request_id: &str) {
+/// Logs the cause of a 5xx; the client sees a fixed message.
+fn log_upstream_failure(status: &Status, request_id: &str) {
     let (code, grpc_message, causes) = (status.code(), status.message(), status.source().map(chain));
     match code {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
@@ -229,17 +243,12 @@ fn tell_failure(status: &Status, request_id: &str) {
     }
 }
 
-fn success(json: Vec<u8>) -> Response<Body> {
-    if json.is_empty() {
-        return Response::new(Body::empty());
-    }
-    let mut response = Response::new(Body::from(json));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+fn success(output: Vec<u8>) -> Response<Body> {
+    if output.is_empty() { Response::new(Body::empty()) } else { json(StatusCode::OK, output.into()) }
 }
 
-/// An answer of the gateway's own, outside the methods.
-pub(crate) fn plain_json(status: StatusCode, body: Bytes) -> Response<Body> {
+/// A response with a JSON body.
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

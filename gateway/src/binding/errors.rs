@@ -1,7 +1,7 @@
-//! A method's error table: how a failure of its rpc is named.
+//! A method's error table: the error name for each gRPC code and reason.
 //!
-//! Owns the rows and what the lexicon declares. In which order they are asked, and what an answer looks like, is
-//! the XRPC envelope's.
+//! Owns the rows of the rpc's option and the names that the lexicon declares. The order in which they are looked up, and
+//! the response, are in `xrpc::error`.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use proto::xrpc::{Code, Error};
 
 use crate::error_name::ErrorName;
 
-/// What a method's failures are called.
+/// The error names of one method.
 #[derive(Debug)]
 pub(crate) struct ErrorTable {
     declared: Vec<String>,
@@ -42,7 +42,7 @@ impl ErrorTable {
         Self { declared: declared.to_vec(), rows }
     }
 
-    /// The name for failures with this gRPC code (its number) and this `google.rpc.ErrorInfo.reason`.
+    /// The name for this gRPC code (its number) and `google.rpc.ErrorInfo.reason`.
     pub(crate) fn with_reason(&self, code: impl Into<i32>, reason: &str) -> Option<&str> {
         if reason.is_empty() {
             return None;
@@ -50,12 +50,12 @@ impl ErrorTable {
         self.row(code.into(), reason)
     }
 
-    /// The name for failures with this gRPC code (its number) that no row names by their reason.
+    /// The name for this gRPC code (its number) without a reason.
     pub(crate) fn with_code(&self, code: impl Into<i32>) -> Option<&str> {
         self.row(code.into(), "")
     }
 
-    /// All names that rows give.
+    /// The names of all rows.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|row| row.name.as_str())
     }

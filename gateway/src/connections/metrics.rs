@@ -1,20 +1,23 @@
-//! What is counted of connections from clients.
+//! Metrics of connections from clients.
 
 use process::metrics::{counter, gauge};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// The connections of a gateway.
+/// The connection metrics of a gateway.
 pub(crate) struct ConnectionMetrics {
     pub(super) open: Gauge,
     pub(super) limit: Gauge,
     pub(super) accepted: Counter,
+    /// How often the limit was reached.
     pub(super) full: Counter,
+    /// Failed accepts.
     pub(super) failures: Counter,
 }
 
 impl ConnectionMetrics {
+    /// Registers the metrics.
     pub(crate) fn new(registry: &mut Registry) -> Self {
         Self {
             open: gauge(registry, "connections", "Connections that are open"),

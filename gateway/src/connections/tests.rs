@@ -1,4 +1,4 @@
-//! Clients that hold connections without using them, on real sockets with the clock turned by hand.
+//! Clients that hold connections without using them, on real sockets and with a paused clock.
 
 use std::future::pending;
 
@@ -53,7 +53,7 @@ impl Server {
 
 async fn until_closed(mut client: TcpStream) -> String {
     let mut heard = Vec::new();
-    // A reset ends the connection as well as its regular end.
+    // The connection may also end with a reset.
     let _ended = client.read_to_end(&mut heard).await;
     String::from_utf8(heard).unwrap()
 }
@@ -110,7 +110,7 @@ async fn idle_http2_connection_is_closed_although_it_answers_pings() {
     let started = Instant::now();
     let request = Request::get("http://x/").body(Empty::<Bytes>::new()).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
-    connection.await.unwrap().expect("it ends in order");
+    connection.await.unwrap().expect("a graceful end");
     assert!(started.elapsed() <= 3 * HEAD_TIME, "{:?}", started.elapsed());
 }
 
@@ -122,24 +122,24 @@ async fn request_that_takes_long_is_not_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_reads_no_answer_loses_its_place() {
+async fn client_that_reads_no_response_is_closed() {
     let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
     let _unread = server.client(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let started = Instant::now();
     let waiting = server.client(GET).await;
     assert!(until_closed(waiting).await.ends_with("hello"));
-    assert!(started.elapsed() >= HEAD_TIME, "the place was taken: {:?}", started.elapsed());
+    assert!(started.elapsed() >= HEAD_TIME, "too early: {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn connection_over_the_limit_waits_for_a_place() {
+async fn connection_over_the_limit_waits() {
     let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
     let mut first = server.client(GET).await;
     let mut byte = [0];
     first.read_exact(&mut byte).await.unwrap();
     let mut second = server.client(GET).await;
     let heard = timeout(Duration::from_secs(1), second.read_exact(&mut byte)).await;
-    assert!(heard.is_err(), "there is no place for it");
+    assert!(heard.is_err(), "the limit is reached");
     drop(first);
     assert!(until_closed(second).await.starts_with("HTTP/1.1 200 "));
 }

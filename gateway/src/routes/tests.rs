@@ -1,4 +1,4 @@
-//! What happens when there are too many calls, and to a body that comes slowly.
+//! Limits of calls and bodies, panics, HEAD and request ids, through the whole router.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -32,20 +32,20 @@ use crate::auth::{AuthSettings, Authenticator};
 use crate::binding::fixture::methods;
 use crate::config::RawArgs;
 use crate::limits::RateLimit;
-use crate::telemetry::Teller;
+use crate::telemetry::RequestLog;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::Xrpc;
-use crate::xrpc::body::Arriving;
+use crate::xrpc::body::RequestBody;
 use crate::xrpc::metrics::CallMetrics;
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";
 const SERVICE: &str = "did:web:localhost%3A8080";
 
-/// A gateway with so many places, whose PLC directory takes connections and never answers.
-async fn gateway(places: usize) -> (Router, TcpListener) {
+/// A gateway with this limit of calls at once, whose PLC directory accepts connections and never answers.
+async fn gateway(max_calls: usize) -> (Router, TcpListener) {
     let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
     let registry = &mut Registry::default();
@@ -64,7 +64,7 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         metrics: UpstreamMetrics::new(registry, std::iter::empty()),
     };
     let methods = methods(&[(NSID, document)], proto);
-    let teller = Teller { requests: RequestMetrics::new(registry, &methods), tracer: Tracer::off() };
+    let log = RequestLog { requests: RequestMetrics::new(registry, &methods), tracer: Tracer::off() };
     let xrpc = Xrpc {
         methods,
         authenticator: Authenticator::new(
@@ -76,14 +76,14 @@ async fn gateway(places: usize) -> (Router, TcpListener) {
         rate_limit: RateLimit::new(0, config.clock.clone()),
         upstream: Upstream::start(upstream).unwrap(),
         deadline: config.deadline,
-        places: Semaphore::new(places),
+        permits: Semaphore::new(max_calls),
         metrics: CallMetrics::new(registry),
     };
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
-    (router(xrpc, &config, shutdown, teller), directory)
+    (router(xrpc, &config, shutdown, log), directory)
 }
 
-/// A token that is looked into as far as the signature, for which the key must be looked up.
+/// A token with good claims, whose signature cannot be checked before the key is looked up.
 fn token() -> String {
     let now = process::clock::Clock::system().unix_seconds();
     let claims =
@@ -105,7 +105,7 @@ async fn answer(gateway: &Router, request: Request) -> Response<Body> {
 }
 
 #[tokio::test]
-async fn call_without_a_place_is_refused_at_once() {
+async fn call_over_the_limit_is_refused_at_once() {
     let (gateway, directory) = gateway(1).await;
     let first = tokio::spawn(gateway.clone().oneshot(call(Some(&token()), Body::empty())));
     let _asked = directory.accept().await.unwrap();
@@ -118,14 +118,14 @@ async fn call_without_a_place_is_refused_at_once() {
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(body["error"], "NotEnoughResources");
 
-    // What needs no place: other paths, and what is no call.
+    // The limit does not hold for other paths and wrong verbs.
     for (path, status) in [("/livez", 200), ("/.well-known/did.json", 200), ("/xrpc/com.example.no", 501)] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(answer(&gateway, request).await.status(), status, "{path}");
     }
     assert_eq!(answer(&gateway, Request::get(PATH).body(Body::empty()).unwrap()).await.status(), 400);
 
-    // A client that goes away gives its place back.
+    // A client that goes away releases its permit.
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     assert_eq!(answer(&gateway, call(None, Body::empty())).await.status(), 401);
@@ -134,11 +134,11 @@ async fn call_without_a_place_is_refused_at_once() {
 #[tokio::test]
 async fn request_that_panics_is_answered() {
     async fn panics() -> StatusCode {
-        panic!("as this test wants it")
+        panic!("this test panics on purpose")
     }
     let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
-    let teller = Teller { requests, tracer: Tracer::off() };
-    let gateway = layered(Router::new().route("/livez", any(panics)), teller);
+    let log = RequestLog { requests, tracer: Tracer::off() };
+    let gateway = layered(Router::new().route("/livez", any(panics)), log);
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status().as_u16(), 500);
@@ -187,7 +187,7 @@ async fn refused_call_keeps_no_place_while_its_body_comes() {
     let started = Instant::now();
     let slow = answer(&gateway, call(None, drip()));
     let quick = async {
-        // The slow one has been refused, and waits for its first byte.
+        // By now the slow call has been refused and waits for the body.
         sleep(Duration::from_millis(500)).await;
         let refused = answer(&gateway, call(None, Body::empty())).await;
         (refused.status(), started.elapsed())
@@ -208,10 +208,10 @@ fn drip() -> Body {
 #[tokio::test(start_paused = true)]
 async fn body_of_a_byte_a_second_ends_at_the_deadline() {
     let started = Instant::now();
-    let mut body = Arriving::new(drip(), &http::HeaderMap::new());
+    let mut body = RequestBody::new(drip(), &http::HeaderMap::new());
     let error = body.read(started + Duration::from_secs(8)).await.unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 8);
     assert_eq!(error.into_response().status(), 400);
-    body.drop_rest(started + Duration::from_secs(8)).await;
-    assert_eq!(started.elapsed().as_secs(), 8, "the deadline holds for what is dropped too");
+    body.discard(started + Duration::from_secs(8)).await;
+    assert_eq!(started.elapsed().as_secs(), 8, "the deadline holds for discarding too");
 }

@@ -1,7 +1,7 @@
-//! What is counted of requests: how many, how they ended, how long they took.
+//! Request metrics: how many requests, how they ended, how long they took.
 //!
-//! Owns the series of each method. Their labels are known at start: the NSIDs that are served, and for each the
-//! answers that it can have. Everything else a client may ask for is counted under one name.
+//! All labels are known at start: one series for each bound method, internal path and possible error. Everything else
+//! is counted as `other`, so that clients cannot create series.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use prometheus_client::registry::Registry;
 use super::route::Route;
 use super::{OTHER, UNANSWERED, UNANSWERED_STATUS};
 use crate::binding::Methods;
-use crate::xrpc::error::failures;
+use crate::xrpc::error::possible_errors;
 
-/// The `error` of a success.
+/// The `error` label of a success.
 const NONE: &str = "none";
 
-/// The requests of a gateway.
+/// The request metrics of a gateway.
 pub(crate) struct RequestMetrics {
     in_flight: Gauge,
     methods: HashMap<String, Series>,
@@ -31,21 +31,22 @@ pub(crate) struct RequestMetrics {
     other: Series,
 }
 
+/// The metrics of one method or internal path.
 struct Series {
     seconds: Histogram,
-    answers: Vec<Answers>,
-    /// For an answer that is not among them.
-    others: Counter,
+    outcomes: Vec<Outcome>,
+    /// Counts any outcome that is not in `outcomes`.
+    other_outcomes: Counter,
 }
 
-struct Answers {
+struct Outcome {
     status: u16,
     error: String,
     count: Counter,
 }
 
 impl RequestMetrics {
-    /// Registers the series of `methods` and of all other paths.
+    /// Registers all series.
     pub(crate) fn new(registry: &mut Registry, methods: &Methods) -> Self {
         let count = counters_by(
             registry,
@@ -54,7 +55,7 @@ impl RequestMetrics {
         );
         let seconds = seconds_by(registry, "request", "From a request's arrival to its answer");
         let series =
-            |nsid: &str, failures: Vec<(StatusCode, String)>| Series::new(&count, &seconds, nsid, failures);
+            |nsid: &str, errors: Vec<(StatusCode, String)>| Series::new(&count, &seconds, nsid, errors);
         Self {
             in_flight: gauge(
                 registry,
@@ -63,19 +64,21 @@ impl RequestMetrics {
             ),
             methods: methods
                 .iter()
-                .map(|method| (method.nsid().to_owned(), series(method.nsid(), failures(Some(method)))))
+                .map(|method| {
+                    (method.nsid().to_owned(), series(method.nsid(), possible_errors(Some(method))))
+                })
                 .collect(),
-            routes: Route::ALL.map(|route| series(route.name(), failures(None))),
-            other: series(OTHER, failures(None)),
+            routes: Route::ALL.map(|route| series(route.name(), possible_errors(None))),
+            other: series(OTHER, possible_errors(None)),
         }
     }
 
-    /// A request has arrived.
+    /// Counts a request that has arrived.
     pub(super) fn arrived(&self) {
         self.in_flight.inc();
     }
 
-    /// It has ended, after `took`, with this status and the name of an error, if it is one.
+    /// Counts a request that has ended after `took`.
     pub(super) fn ended(
         &self,
         route: Option<Route>,
@@ -99,29 +102,29 @@ impl Series {
         count: &Family<Labels, Counter>,
         seconds: &Family<Labels, Histogram>,
         nsid: &str,
-        failures: Vec<(StatusCode, String)>,
+        errors: Vec<(StatusCode, String)>,
     ) -> Self {
         let counter = |code: &str, error: &str| {
             count.get_or_create_owned(&labels(&[("nsid", nsid), ("code", code), ("error", error)]))
         };
-        let mut answers = vec![(StatusCode::OK.as_u16(), NONE.to_owned())];
-        answers.extend(failures.into_iter().map(|(status, error)| (status.as_u16(), error)));
-        answers.push((UNANSWERED_STATUS, UNANSWERED.to_owned()));
-        let answers = answers.into_iter().map(|(status, error)| {
+        let mut outcomes = vec![(StatusCode::OK.as_u16(), NONE.to_owned())];
+        outcomes.extend(errors.into_iter().map(|(status, error)| (status.as_u16(), error)));
+        outcomes.push((UNANSWERED_STATUS, UNANSWERED.to_owned()));
+        let outcomes = outcomes.into_iter().map(|(status, error)| {
             let count = counter(&status.to_string(), &error);
-            Answers { status, error, count }
+            Outcome { status, error, count }
         });
         Self {
             seconds: seconds.get_or_create_owned(&labels(&[("nsid", nsid)])),
-            answers: answers.collect(),
-            others: counter(OTHER, OTHER),
+            outcomes: outcomes.collect(),
+            other_outcomes: counter(OTHER, OTHER),
         }
     }
 
     fn ended(&self, status: u16, error: Option<&str>, took: Duration) {
         self.seconds.observe(took.as_secs_f64());
         let error = error.unwrap_or(NONE);
-        let answers = self.answers.iter().find(|answers| answers.status == status && answers.error == error);
-        answers.map_or(&self.others, |answers| &answers.count).inc();
+        let known = self.outcomes.iter().find(|outcome| outcome.status == status && outcome.error == error);
+        known.map_or(&self.other_outcomes, |outcome| &outcome.count).inc();
     }
 }

@@ -1,27 +1,26 @@
-//! The gateway's internal paths, and the names that they have in the log, metrics and traces.
+//! The internal paths of the gateway, and their names in the log, metrics and traces.
 
 /// For clients: whether the core-service and its database answer.
 pub(crate) const HEALTH: &str = "/xrpc/_health";
 /// For Kubernetes: whether this process answers.
 pub(crate) const LIVEZ: &str = "/livez";
-/// For Kubernetes: whether this process should be sent requests.
+/// For Kubernetes: whether this process should get requests.
 pub(crate) const READYZ: &str = "/readyz";
 /// The DID document of this service.
 pub(crate) const DID_DOCUMENT: &str = "/.well-known/did.json";
 
-/// What a request is for that is not the call of a method.
+/// What a request asks for that calls no method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Health,
     Livez,
     Readyz,
     DidDocument,
-    /// CORS answers it, on any path.
+    /// Answered by the CORS layer, on any path.
     Preflight,
 }
 
 impl Route {
-    /// All of them.
     pub(super) const ALL: [Self; 5] =
         [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Preflight];
 
@@ -36,7 +35,7 @@ impl Route {
         }
     }
 
-    /// Whether probes ask for it, every few seconds.
+    /// Whether load balancers and Kubernetes request it every few seconds.
     pub(super) fn is_probe(self) -> bool {
         matches!(self, Self::Health | Self::Livez | Self::Readyz)
     }

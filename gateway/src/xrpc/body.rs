@@ -1,4 +1,4 @@
-//! The body of a request: what type and size it may have, and what happens to one that nobody reads.
+//! Request bodies: media type, size limit, and what is done with a body that nobody reads.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use crate::error_name::ErrorName;
 use crate::xrpc::error::XrpcError;
 
-/// The largest body, in bytes (METHODS.md "body").
+/// The largest body, in bytes (`docs/methods.md`).
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How much of an unread body is dropped before an early answer, in bytes. Many clients see a broken pipe in place of
-/// an answer that comes while they still send (METHODS.md "body").
-const MAX_DROPPED_BYTES: usize = 4 * 1024 * 1024;
-/// How long an early answer waits for the client to finish sending.
-const MAX_DROP_TIME: Duration = Duration::from_secs(2);
+/// How much of an unread body is discarded before an early response, in bytes. Many clients report a broken pipe instead
+/// of a response that arrives while they still send.
+const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
+/// How long an early response waits for the client to finish sending.
+const MAX_DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// Checks that the body is plain `application/json`.
+/// Checks that the body is `application/json` without a content encoding.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(XrpcError::new(ErrorName::InvalidRequest, "Content-Encoding: not taken here"));
@@ -37,28 +37,32 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
     Err(XrpcError::new(ErrorName::InvalidRequest, "Content-Type: must be application/json"))
 }
 
-/// A body that a client is sending.
-pub(crate) struct Arriving {
+/// The body of a request, not yet read.
+pub(crate) struct RequestBody {
     body: Body,
-    /// The client waits for `100 Continue`, which hyper sends when the body is first asked for.
-    waits: bool,
+    /// The client waits for `100 Continue` before it sends; hyper sends that when the body is first polled.
+    awaits_continue: bool,
 }
 
-impl Arriving {
+impl RequestBody {
     /// The body of a request with these headers.
     pub(crate) fn new(body: Body, headers: &HeaderMap) -> Self {
-        let waits =
+        let awaits_continue =
             headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        Self { body, waits }
+        Self { body, awaits_continue }
     }
 
-    /// Reads the whole body, [`MAX_BODY_BYTES`] at most.
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    ///
+    /// It is larger than [`MAX_BODY_BYTES`], incomplete, or late.
     pub(crate) async fn read(&mut self, deadline: Instant) -> Result<Bytes, XrpcError> {
-        // The length that the client announced, if it did.
+        // From Content-Length: refused without asking the client to send.
         if self.body.size_hint().lower() > MAX_BODY_BYTES as u64 {
             return Err(too_large());
         }
-        self.waits = false;
+        self.awaits_continue = false;
         let reading = Limited::new(&mut self.body, MAX_BODY_BYTES).collect();
         match tokio::time::timeout_at(deadline, reading).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
@@ -70,22 +74,23 @@ impl Arriving {
         }
     }
 
-    /// Reads and drops what the client still sends, within limits.
-    pub(crate) async fn drop_rest(&mut self, deadline: Instant) {
-        if self.waits {
+    /// Reads and discards what the client still sends, up to [`MAX_DISCARDED_BYTES`], [`MAX_DISCARD_TIME`] and the
+    /// deadline.
+    pub(crate) async fn discard(&mut self, deadline: Instant) {
+        if self.awaits_continue {
             return;
         }
-        let until = (Instant::now() + MAX_DROP_TIME).min(deadline.max(Instant::now()));
-        let dropping = async {
-            let mut dropped = 0;
+        let until = (Instant::now() + MAX_DISCARD_TIME).min(deadline.max(Instant::now()));
+        let discarding = async {
+            let mut discarded = 0;
             while let Some(Ok(frame)) = self.body.frame().await {
-                dropped += frame.data_ref().map_or(0, Bytes::len);
-                if dropped > MAX_DROPPED_BYTES {
+                discarded += frame.data_ref().map_or(0, Bytes::len);
+                if discarded > MAX_DISCARDED_BYTES {
                     break;
                 }
             }
         };
-        if tokio::time::timeout_at(until, dropping).await.is_err() {
+        if tokio::time::timeout_at(until, discarding).await.is_err() {
             tracing::debug!("a client was still sending when it was answered");
         }
     }

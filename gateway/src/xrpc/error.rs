@@ -1,7 +1,7 @@
-//! Failures as an XRPC client sees them, and the way there from a gRPC status.
+//! XRPC errors: status, name, message and headers, and how a gRPC status becomes one.
 //!
-//! Owns the XRPC-wide error names and their HTTP statuses (METHODS.md "Conventions"), and the order in which a
-//! status finds its name (DESIGN.md "Errors"). Each method's own names come from its bound table.
+//! The shared names are in [`error_name`](crate::error_name), those of one method in its bound error table. Which of
+//! them a gRPC status gets is decided here; see "The path of an error" in ARCHITECTURE.md.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,34 +14,34 @@ use tonic::{Code, Status};
 use crate::binding::Method;
 use crate::error_name::ErrorName;
 
-/// The longest message in an answer, in bytes; what is longer is cut. With it no error body is over 1 KiB, even if
-/// every byte is one that JSON escapes with a backslash.
+/// Longer messages are cut, in bytes. With this limit no error body is over 1 KiB, even if JSON escapes every byte of
+/// the message with a backslash.
 const MAX_MESSAGE_BYTES: usize = 460;
 
-/// Reasons that every method shares.
+/// The `google.rpc.ErrorInfo` reasons that all methods share.
 const SHARED_REASONS: [(&str, ErrorName); 2] =
     [("RATE_LIMITED", ErrorName::RateLimitExceeded), ("OVERLOADED", ErrorName::NotEnoughResources)];
 
-/// The error name of an answer, as an extension of the response.
+/// The error name of a response, for the request log; an extension of the response.
 #[derive(Debug, Clone)]
-pub(crate) struct AnsweredName(pub(crate) Cow<'static, str>);
+pub(crate) struct ResponseErrorName(pub(crate) Cow<'static, str>);
 
-/// Every failure that can be answered, as HTTP status and name: the XRPC-wide ones, and those that `method` names.
-pub(crate) fn failures(method: Option<&Method>) -> Vec<(StatusCode, String)> {
-    let mut failures: Vec<_> =
-        ErrorName::ALL.into_iter().map(|wide| (wide.status(), wide.name().to_owned())).collect();
+/// Status and name of every error that a response can have: the shared ones and those of `method`.
+pub(crate) fn possible_errors(method: Option<&Method>) -> Vec<(StatusCode, String)> {
+    let mut errors: Vec<_> =
+        ErrorName::ALL.into_iter().map(|shared| (shared.status(), shared.name().to_owned())).collect();
     if let Some(method) = method {
         for name in method.errors().names() {
             let XrpcError { status, name, message: _, headers: _ } = XrpcError::named(method, name, "");
-            if !failures.contains(&(status, name.to_string())) {
-                failures.push((status, name.into_owned()));
+            if !errors.contains(&(status, name.to_string())) {
+                errors.push((status, name.into_owned()));
             }
         }
     }
-    failures
+    errors
 }
 
-/// One failure, ready to be answered.
+/// An XRPC error response.
 #[derive(Debug)]
 pub(crate) struct XrpcError {
     status: StatusCode,
@@ -51,59 +51,60 @@ pub(crate) struct XrpcError {
 }
 
 impl XrpcError {
-    /// An XRPC-wide failure. The message is left out for names with a fixed text.
-    pub(crate) fn new(wide: ErrorName, message: impl Into<String>) -> Self {
-        let message = wide.fixed_message().map_or_else(|| cut(message.into()), str::to_owned);
-        Self { status: wide.status(), name: Cow::Borrowed(wide.name()), message, headers: Vec::new() }
+    /// An error with a shared name. The `message` is ignored if the name has a fixed one.
+    pub(crate) fn new(shared: ErrorName, message: impl Into<String>) -> Self {
+        let message = shared.fixed_message().map_or_else(|| cut(message.into()), str::to_owned);
+        Self { status: shared.status(), name: Cow::Borrowed(shared.name()), message, headers: Vec::new() }
     }
 
-    /// A failure whose text is fixed.
-    pub(crate) fn fixed(wide: ErrorName) -> Self {
-        Self::new(wide, "")
+    /// An error whose message is fixed.
+    pub(crate) fn fixed(shared: ErrorName) -> Self {
+        Self::new(shared, "")
     }
 
-    /// With the verbs that the path takes.
+    /// Adds `Allow`.
     pub(crate) fn allow(mut self, verbs: &'static str) -> Self {
         self.headers.push((ALLOW, HeaderValue::from_static(verbs)));
         self
     }
 
-    /// With the challenge of a 401 (RFC 6750, section 3).
+    /// Adds `WWW-Authenticate` (RFC 6750, section 3).
     pub(crate) fn challenge(mut self, challenge: HeaderValue) -> Self {
         self.headers.push((WWW_AUTHENTICATE, challenge));
         self
     }
 
-    /// With a Retry-After of whole seconds, rounded up, at least one.
+    /// Adds `Retry-After`: whole seconds, rounded up, at least one.
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
         self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
         self
     }
 
-    /// Whether the failure is on this side of the wire, a 5xx.
-    pub(crate) fn is_ours(&self) -> bool {
+    /// Whether the status is 5xx.
+    pub(crate) fn is_server_error(&self) -> bool {
         self.status.is_server_error()
     }
 
-    /// What a status of the method's rpc is to the client.
+    /// The error for a gRPC status of the method's rpc.
     ///
-    /// In this order: the method's row with the status's reason; a reason that all methods share; the method's row
-    /// with the code alone; the code's own name. A reason counts only if it comes from the service's own domain.
+    /// The name comes from the first that applies: the row of the method's error table with this code and reason; the
+    /// shared reasons; the row with this code and no reason; the code. A reason counts only if its domain is the one
+    /// that the proto service names.
     pub(crate) fn from_grpc(method: &Method, status: &Status) -> Self {
         let code = status.code();
         let reason = proto::error::reason(status)
             .filter(|reason| Some(reason.domain.as_str()) == method.error_domain())
             .map(|reason| reason.reason);
-        let own_name = reason.as_deref().and_then(|reason| method.errors().with_reason(code, reason));
-        let shared = || {
+        let by_reason = reason.as_deref().and_then(|reason| method.errors().with_reason(code, reason));
+        let by_shared_reason = || {
             let reason = reason.as_deref()?;
-            SHARED_REASONS.iter().find(|(shared, _)| *shared == reason).map(|(_, wide)| *wide)
+            SHARED_REASONS.iter().find(|(shared, _)| *shared == reason).map(|(_, name)| *name)
         };
-        let error = if let Some(name) = own_name {
+        let error = if let Some(name) = by_reason {
             Self::named(method, name, status.message())
-        } else if let Some(wide) = shared() {
-            Self::new(wide, status.message())
+        } else if let Some(shared) = by_shared_reason() {
+            Self::new(shared, status.message())
         } else if let Some(name) =
             method.errors().with_code(code).filter(|_| !gateway_refused(code, reason.is_some()))
         {
@@ -117,13 +118,15 @@ impl XrpcError {
         }
     }
 
-    /// A failure under a name of the method's table: 400 if the lexicon declares it, save the one that every client
-    /// knows as 401; an XRPC-wide name that it does not declare keeps its own status.
+    /// An error with a name of the method's error table. Names that the lexicon declares are 400, apart from
+    /// `AuthenticationRequired`; a shared name that the lexicon does not declare keeps its own status.
     fn named(method: &Method, name: &str, message: &str) -> Self {
-        let wide = ErrorName::ALL.into_iter().find(|wide| wide.name() == name);
-        match wide {
-            Some(wide) if wide == ErrorName::AuthenticationRequired || !method.errors().declares(name) => {
-                Self::new(wide, message)
+        let shared = ErrorName::ALL.into_iter().find(|shared| shared.name() == name);
+        match shared {
+            Some(shared)
+                if shared == ErrorName::AuthenticationRequired || !method.errors().declares(name) =>
+            {
+                Self::new(shared, message)
             }
             _ => Self {
                 status: StatusCode::BAD_REQUEST,
@@ -134,7 +137,7 @@ impl XrpcError {
         }
     }
 
-    /// The answer: `{"error", "message"}`, with the name for the log line.
+    /// The response with the body `{"error", "message"}`.
     pub(crate) fn into_response(self) -> Response<Body> {
         let Self { status, name, message, headers } = self;
         let body = serde_json::json!({ "error": name, "message": message }).to_string();
@@ -142,7 +145,7 @@ impl XrpcError {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().extend(headers);
-        response.extensions_mut().insert(AnsweredName(name));
+        response.extensions_mut().insert(ResponseErrorName(name));
         if status == StatusCode::UNAUTHORIZED && !response.headers().contains_key(WWW_AUTHENTICATE) {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -150,13 +153,13 @@ impl XrpcError {
     }
 }
 
-/// Whether the status speaks of the gateway and not of its caller: only a service that knows of callers gives a
-/// reason (in its own domain) with these codes.
+/// Whether the core-service refused the gateway and not its caller: with these codes, it gives a reason only when it
+/// means the caller.
 fn gateway_refused(code: Code, has_reason: bool) -> bool {
     matches!(code, Code::Unauthenticated | Code::PermissionDenied) && !has_reason
 }
 
-/// The name of a status that no table names.
+/// The name for a code without a row in the method's error table and without a shared reason.
 fn name_of_code(code: Code, has_reason: bool) -> ErrorName {
     match code {
         Code::InvalidArgument
@@ -167,7 +170,7 @@ fn name_of_code(code: Code, has_reason: bool) -> ErrorName {
         Code::ResourceExhausted => ErrorName::RateLimitExceeded,
         Code::Unimplemented => ErrorName::MethodNotImplemented,
         Code::Unavailable => ErrorName::UpstreamFailure,
-        // Cancelled is how tonic answers when the deadline that it was given has passed.
+        // tonic's server reports an expired deadline as Cancelled.
         Code::DeadlineExceeded | Code::Cancelled => ErrorName::UpstreamTimeout,
         Code::Unauthenticated | Code::PermissionDenied if gateway_refused(code, has_reason) => {
             ErrorName::UpstreamFailure
@@ -180,6 +183,7 @@ fn name_of_code(code: Code, has_reason: bool) -> ErrorName {
     }
 }
 
+/// Replaces control characters by spaces and cuts the message at [`MAX_MESSAGE_BYTES`].
 fn cut(mut message: String) -> String {
     if message.contains(char::is_control) {
         message = message.replace(char::is_control, " ");
