@@ -1,7 +1,8 @@
 //! What a secret and a webhook are: newtypes and pure rules.
 //!
-//! Each newtype has a private field and is made from text in one place, where its rule is. No I/O, no gRPC, no
-//! database. A rule that is broken is told as a [`rule::Rule`], which has the limit but never the value.
+//! A value is checked once, when its newtype is made from text: each newtype has a private field and one
+//! constructor, `FromStr` or `parse`. A value that breaks a rule gives a [`rule::Rule`], which names the
+//! limit and never the value. No I/O, no gRPC, no database.
 
 pub(crate) mod cursor;
 pub(crate) mod did;

@@ -1,7 +1,8 @@
-//! What can go wrong with a call, as its caller can act on it, and how that is told over gRPC.
+//! The errors of calls, and their gRPC status.
 //!
-//! Owns every code, reason and text that leaves this service. A fault of the service itself has a fixed text;
-//! its causes are logged once, by [`log_fault`], where it becomes such an error, with the request's id.
+//! Owns every code, reason and text that this service answers with. A variant is something that a caller can
+//! act on. A fault of the service itself has a fixed text; its causes are logged once, by [`log_fault`], with
+//! the id of the request, where the fault becomes an [`Error`].
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -12,17 +13,18 @@ use crate::domain::rule::BrokenField;
 use crate::domain::webhook_url::UrlRule;
 use crate::request_id::RequestId;
 
-/// When to come back after [`Error::Overloaded`].
+/// How long a caller should wait after [`Error::Overloaded`].
 const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
 
-/// A call that failed. `Display` is the text that the caller is given.
+/// A call that failed. `Display` is the message for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{0}")]
     BrokenField(BrokenField),
     #[error("input.url: {0}")]
     BrokenUrl(UrlRule),
-    /// Closed, filtered and refused by the egress rules look the same (METHODS.md, "Unreachable").
+    /// Closed ports, filtered packets and addresses that the egress rules refuse look the same
+    /// (docs/methods.md, "Unreachable").
     #[error("input.url: the address can't be reached")]
     Unreachable,
     #[error("a secret with this name exists already")]
@@ -33,7 +35,8 @@ pub(crate) enum Error {
     SecretInUse { webhooks: u64 },
     #[error("a webhook with this URL exists already")]
     WebhookExists,
-    /// There is none with that id, or it is somebody else's: the two look the same (METHODS.md, "Conventions").
+    /// No webhook has the id, or it is another owner's: the two look the same (docs/methods.md,
+    /// "Conventions").
     #[error("there is no such webhook")]
     WebhookNotFound,
     #[error("params.cursor: must be one that this service gave out")]
@@ -46,7 +49,7 @@ pub(crate) enum Error {
     TooManyProbes { retry_after: Duration },
     #[error("the service is overloaded; try again")]
     Overloaded,
-    /// The database can't be reached or can't write. Whether a write happened may be unknown.
+    /// The database can't be reached or can't write. A write may have happened all the same.
     #[error("the service is unavailable; try again")]
     Unavailable,
     #[error("internal error")]
@@ -71,7 +74,7 @@ impl Error {
         }
     }
 
-    /// The reason that the `.proto` files promise; empty where the code says it all.
+    /// The reason that the `.proto` files document; empty if the code says enough.
     fn reason(&self) -> &'static str {
         match self {
             Self::BrokenUrl(_) | Self::Unreachable => "INVALID_URL",
@@ -117,15 +120,15 @@ impl From<Error> for Status {
     }
 }
 
-/// Logs `fault` with all its sources, once, and gives what the caller of the call being served is told instead.
-pub(crate) fn log_fault(told: Error, fault: &(dyn StdError + 'static)) -> Error {
-    log_fault_of(&[RequestId::current()], told, fault)
+/// Logs `fault` with its sources, and returns `answer`, which the caller of the current request gets instead.
+pub(crate) fn log_fault(answer: Error, fault: &(dyn StdError + 'static)) -> Error {
+    log_fault_of(&[RequestId::current()], answer, fault)
 }
 
 /// The same for a fault that several requests share.
-pub(crate) fn log_fault_of(requests: &[RequestId], told: Error, fault: &(dyn StdError + 'static)) -> Error {
-    tracing::error!(?requests, causes = process::exit::chain(fault), "{told}");
-    told
+pub(crate) fn log_fault_of(requests: &[RequestId], answer: Error, fault: &(dyn StdError + 'static)) -> Error {
+    tracing::error!(?requests, causes = process::exit::chain(fault), "{answer}");
+    answer
 }
 
 #[cfg(test)]
@@ -135,14 +138,16 @@ mod tests {
 
     #[test]
     fn webhooks_are_counted() {
-        for (webhooks, told) in [(1, "1 webhook uses this secret"), (2, "2 webhooks use this secret")] {
-            let text = Error::SecretInUse { webhooks }.to_string();
-            assert!(text.starts_with(told), "{text}");
+        for (webhooks, text) in [
+            (1, "1 webhook uses this secret; it can't be deleted"),
+            (2, "2 webhooks use this secret; it can't be deleted"),
+        ] {
+            assert_eq!(Error::SecretInUse { webhooks }.to_string(), text);
         }
     }
 
     #[test]
-    fn told_over_grpc() {
+    fn status_of_each_error() {
         let after = Duration::from_secs(7);
         for (error, code, reason, retry) in [
             (Error::BrokenField(Rule::Nul.at("input.name")), Code::InvalidArgument, "", None),
@@ -169,9 +174,9 @@ mod tests {
             let text = error.to_string();
             let status = Status::from(error);
             assert_eq!((status.code(), status.message()), (code, text.as_str()));
-            let told = proto::error::reason(&status).map(|told| (told.domain, told.reason));
+            let sent = proto::error::reason(&status).map(|sent| (sent.domain, sent.reason));
             let expected = (!reason.is_empty()).then(|| (proto::error::DOMAIN.to_owned(), reason.to_owned()));
-            assert_eq!(told, expected);
+            assert_eq!(sent, expected);
             assert_eq!(proto::error::retry_after(&status), retry);
         }
     }

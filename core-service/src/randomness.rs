@@ -1,9 +1,9 @@
-//! The one place where randomness enters: the operating system's generator.
+//! The operating system's random number generator, the only source of randomness in this crate.
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-/// The operating system's generator, handed to whatever needs it.
+/// The generator, passed to whatever needs it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Randomness(SysRng);
 
@@ -22,7 +22,7 @@ impl Randomness {
     ///
     /// # Errors
     ///
-    /// The operating system refuses.
+    /// The operating system gives none.
     pub(crate) fn bytes<const N: usize>(mut self) -> Result<[u8; N], NoRandomness> {
         let mut bytes = [0; N];
         self.0.try_fill_bytes(&mut bytes).map_err(NoRandomness)?;

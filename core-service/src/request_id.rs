@@ -1,6 +1,6 @@
-//! The id of the request that a call belongs to, as the gateway sends it: for the log and nothing else.
+//! The id of the HTTP request that a call belongs to, as the gateway sends it. It is used in logs only.
 //!
-//! It goes beside the call and not through it: the code that serves a call does not see it, only what logs.
+//! A task-local holds it while the call is served, so that only code that logs deals with it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,34 +9,34 @@ use tonic::metadata::MetadataMap;
 
 /// The metadata key of the id.
 const KEY: &str = "x-request-id";
-/// The longest id that is taken, in bytes.
+/// The longest id that is accepted, in bytes.
 const MAX_BYTES: usize = 64;
-/// What the log has in place of an id that was not sent, or is none.
+/// Logged when a call has no id, or an invalid one.
 const NONE: &str = "-";
 
 tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The id of a request: at most 64 bytes of visible ASCII.
+/// The id of a request: at most 64 bytes of visible ASCII, or `-`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The id that came with a call.
+    /// The id in a call's metadata.
     pub(crate) fn of(metadata: &MetadataMap) -> Self {
         let sent = metadata.get(KEY).and_then(|value| value.to_str().ok());
-        let fit =
+        let is_valid =
             |id: &&str| !id.is_empty() && id.len() <= MAX_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
-        Self(sent.filter(fit).unwrap_or(NONE).into())
+        Self(sent.filter(is_valid).unwrap_or(NONE).into())
     }
 
-    /// Serves a call of this request.
+    /// Runs `call` with this id as the current one.
     pub(crate) async fn scope<T>(self, call: impl Future<Output = T>) -> T {
         CURRENT.scope(self, call).await
     }
 
-    /// The id of the request whose call is being served here.
+    /// The id of the request that is being served.
     pub(crate) fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self(NONE.into()))
     }
@@ -48,7 +48,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// As [`Display`](fmt::Display), in quotes.
+/// Like [`Display`](fmt::Display), in quotes.
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_taken() {
+    fn ids_that_are_accepted() {
         let longest = "a".repeat(MAX_BYTES);
         for (id, taken) in [
             ("3f-1", "3f-1"),

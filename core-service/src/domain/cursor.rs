@@ -1,4 +1,4 @@
-//! Where a page of webhooks ends, as a text that its reader hands back and does not look into.
+//! The cursor of a page of webhooks: where the page ends, as opaque text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,26 +7,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-/// The first byte, so that a later form can't be mistaken for this one.
+/// The first byte. A later format of cursors gets another.
 const VERSION: u8 = 1;
-/// Version, time and id.
+/// The length of a cursor in bytes: version, time and id.
 const BYTES: usize = 1 + size_of::<i64>() + size_of::<Uuid>();
 
-/// The place behind one webhook, in the order in which they are listed. Its text is the URL-safe base64 of the
-/// version, the time (64 bits, big-endian) and the id; there is one text for each cursor, and no other is taken.
+/// The position after one webhook in the order of the list. Its text is the unpadded URL-safe base64 of the
+/// version, the time (64 bits, big-endian) and the id. Each cursor has exactly one text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     created_at_ms: i64,
     id: Uuid,
 }
 
-/// A text that is no cursor.
+/// Text that is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
 pub(crate) struct NotACursor;
 
 impl Cursor {
-    /// Behind the webhook `id`, made at `created_at_ms` (milliseconds since 1970-01-01T00:00:00Z).
+    /// The position after the webhook `id`, created at `created_at_ms` (milliseconds since
+    /// 1970-01-01T00:00:00Z).
     pub(crate) fn behind(created_at_ms: i64, id: Uuid) -> Self {
         Self { created_at_ms, id }
     }
@@ -44,7 +45,7 @@ impl FromStr for Cursor {
     type Err = NotACursor;
 
     fn from_str(text: &str) -> Result<Self, NotACursor> {
-        // One byte more, to tell a text that is too long from one that is not.
+        // One byte more than a cursor has, so that a longer text is noticed.
         let mut bytes = [0; BYTES + 1];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).map_err(|_| NotACursor)?;
         let (version, rest) = bytes[..length].split_first().ok_or(NotACursor)?;
@@ -81,20 +82,20 @@ mod tests {
 
     #[test]
     fn text_is_stable() {
-        // A page may be asked for by a cursor from before an update.
+        // A client may send a cursor that an earlier release gave out.
         assert_eq!(cursor().to_string(), "AQAAAYvP5Wh7_____________________g");
         assert_eq!("AQAAAYvP5Wh7_____________________g".parse(), Ok(cursor()));
     }
 
     #[test]
-    fn texts_that_are_none() {
+    fn texts_that_are_not_cursors() {
         let text = cursor().to_string();
         let standard = text.replace('_', "/");
         let with_bytes = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let bytes = STANDARD_NO_PAD.decode(&standard).unwrap();
         let mut other_version = bytes.clone();
         other_version[0] = 2;
-        // The last letter has four bits that say nothing; only zeros are taken.
+        // The last letter has four unused bits, which must be zero.
         let other_last_bits = format!("{}h", &text[..text.len() - 1]);
         for odd in [
             String::new(),

@@ -8,7 +8,7 @@ use super::rule::Rule;
 /// The longest DID, in bytes (atproto DID specification).
 const MAX_BYTES: usize = 2048;
 
-/// A DID. Opaque here: its syntax is checked, it is never resolved.
+/// A DID. Only its syntax is checked; the core-service never resolves one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Did(String);
 
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// The interop vectors of the network.
+    /// The interop test vectors of atproto.
     #[test]
     fn vectors() {
         for text in [

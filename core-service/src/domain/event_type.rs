@@ -1,11 +1,11 @@
-//! What a webhook may be told about.
+//! The kinds of events that a webhook can subscribe to.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::rule::{BrokenField, Rule};
 
-/// A kind of event, as METHODS.md lists them for `events`.
+/// A kind of event (docs/methods.md, `events` of createWebhook).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventType {
     Chat,
@@ -48,18 +48,18 @@ impl fmt::Display for EventType {
     }
 }
 
-/// The event types that a webhook asks for: at least one, none twice, in the order given.
+/// The event types of a webhook: at least one, none twice, in the order given.
 ///
-/// How many entries a request may have is limited by the size of a message alone: repeats collapse.
+/// Only the size of a message limits how many entries a request may have; repeated ones are dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EventTypes(Vec<EventType>);
 
 impl EventTypes {
-    /// The types named by `texts`, the entries of the field at `path`.
+    /// Parses the entries of the field at `path`.
     ///
     /// # Errors
     ///
-    /// The first entry that is no event type, or that there is none at all.
+    /// The first entry that is not an event type; or there is no entry.
     pub(crate) fn parse(path: &str, texts: &[String]) -> Result<Self, BrokenField> {
         let mut types = Vec::new();
         for (index, text) in texts.iter().enumerate() {
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn unknown() {
         for text in ["", "Chat", "chat ", "stream", "*"] {
-            let told = parse(&["chat", text]).unwrap_err();
-            assert!(told.starts_with("input.events[1]: must be one of chat,"), "{told}");
+            let error = parse(&["chat", text]).unwrap_err();
+            assert!(error.starts_with("input.events[1]: must be one of chat,"), "{error}");
         }
     }
 

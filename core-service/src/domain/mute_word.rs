@@ -1,15 +1,15 @@
-//! Words that keep an event from being delivered.
+//! Mute words: an event whose text has one is not delivered.
 
 use std::str::FromStr;
 
 use super::rule::{BrokenField, Rule, storable};
 
-/// The longest mute word, in UTF-8 bytes (METHODS.md, createWebhook).
+/// The longest mute word, in UTF-8 bytes (docs/methods.md, createWebhook).
 const MAX_BYTES: usize = 100;
-/// The most mute words of a webhook (METHODS.md, createWebhook).
+/// The most mute words of a webhook (docs/methods.md, createWebhook).
 const MAX_WORDS: usize = 100;
 
-/// 1 to 100 bytes, not only white space.
+/// One mute word: 1 to 100 bytes, not only white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MuteWord(String);
 
@@ -30,11 +30,11 @@ impl FromStr for MuteWord {
 pub(crate) struct MuteWords(Vec<MuteWord>);
 
 impl MuteWords {
-    /// The words of the field at `path`.
+    /// Parses the entries of the field at `path`.
     ///
     /// # Errors
     ///
-    /// Too many, or the first that breaks a rule.
+    /// There are too many, or the first that breaks a rule.
     pub(crate) fn parse(path: &str, texts: &[String]) -> Result<Self, BrokenField> {
         if texts.len() > MAX_WORDS {
             return Err(Rule::AtMostEntries { max: MAX_WORDS }.at(path));

@@ -1,17 +1,18 @@
-//! Pages of an owner's webhooks: what is asked for, and what comes back (METHODS.md, listWebhooks).
+//! A page of an owner's webhooks: the request and the result (docs/methods.md, listWebhooks).
 
 use super::cursor::Cursor;
 use super::event_type::EventType;
 use super::rule::Rule;
 use super::webhook::Webhook;
 
-/// The most webhooks of a page, and the least that may be asked for.
+/// The highest limit of a page.
 const MAX: u32 = 100;
+/// The lowest limit of a page.
 const MIN: u32 = 1;
-/// The webhooks of a page when nobody says how many.
+/// The limit of a page whose request has none.
 const DEFAULT: u32 = 50;
 
-/// How many webhooks a page may have: 1 to 100.
+/// The most webhooks that a page may have: 1 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PageLimit(u32);
 
@@ -36,23 +37,23 @@ impl TryFrom<i64> for PageLimit {
     }
 }
 
-/// Which of an owner's webhooks to show.
+/// Which of an owner's webhooks to return.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PageRequest {
     pub(crate) limit: PageLimit,
-    /// Those behind it. `None`: from the newest on.
+    /// Only webhooks after this cursor. `None`: from the newest on.
     pub(crate) after: Option<Cursor>,
-    /// Only those that are active, or are not.
+    /// Only active webhooks, or only inactive ones.
     pub(crate) active: Option<bool>,
-    /// Only those that ask for this type of event.
+    /// Only webhooks with this event type.
     pub(crate) event: Option<EventType>,
 }
 
-/// Webhooks, newest first.
+/// A page of webhooks, newest first.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) webhooks: Vec<Webhook>,
-    /// Where the next page begins, if there are more.
+    /// The cursor of the next page, if there is one.
     pub(crate) next: Option<Cursor>,
 }
 

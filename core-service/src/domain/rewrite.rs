@@ -1,10 +1,10 @@
-//! Text replacements that a webhook makes in message bodies.
+//! Rewrite rules: the text replacements that a webhook makes in messages.
 
 use super::rule::{BrokenField, Rule, storable};
 
-/// The longest text to look for and the longest replacement, in UTF-8 bytes (METHODS.md, createWebhook).
+/// The longest `from` and the longest `to`, in UTF-8 bytes (docs/methods.md, createWebhook).
 const MAX_BYTES: usize = 100;
-/// The most rules of a webhook (METHODS.md, createWebhook).
+/// The most rules of a webhook (docs/methods.md, createWebhook).
 const MAX_RULES: usize = 50;
 
 /// One replacement: literal, case-sensitive.
@@ -15,7 +15,7 @@ pub(crate) struct RewriteRule {
 }
 
 impl RewriteRule {
-    /// The rule at `path`.
+    /// Makes the rule at `path`.
     ///
     /// # Errors
     ///
@@ -45,11 +45,11 @@ impl RewriteRule {
 pub(crate) struct Rewrite(Vec<RewriteRule>);
 
 impl Rewrite {
-    /// The rules of the field at `path`, from pairs of `from` and `to`.
+    /// Makes the rules of the field at `path` from pairs of `from` and `to`.
     ///
     /// # Errors
     ///
-    /// Too many, or the first that breaks a rule.
+    /// There are too many, or the first that breaks a rule.
     pub(crate) fn parse(path: &str, pairs: Vec<(String, String)>) -> Result<Self, BrokenField> {
         if pairs.len() > MAX_RULES {
             return Err(Rule::AtMostEntries { max: MAX_RULES }.at(path));
@@ -83,13 +83,13 @@ mod tests {
     fn lengths() {
         let (fits, too_long) = ("a".repeat(100), "a".repeat(101));
         assert!(parse(&[(&fits, &fits), ("a", "")]).is_ok());
-        for (pair, told) in [
+        for (pair, error) in [
             (("", "b"), "input.rewrite[1].from: must be 1 to 100 bytes"),
             ((too_long.as_str(), "b"), "input.rewrite[1].from: must be 1 to 100 bytes"),
             (("a", too_long.as_str()), "input.rewrite[1].to: must be at most 100 bytes"),
             (("a", "\0"), "input.rewrite[1].to: must not contain U+0000"),
         ] {
-            assert_eq!(parse(&[("a", "b"), pair]).unwrap_err(), told);
+            assert_eq!(parse(&[("a", "b"), pair]).unwrap_err(), error);
         }
     }
 

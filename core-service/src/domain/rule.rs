@@ -1,9 +1,9 @@
-//! The rules of single fields, as a caller reads them.
+//! The rules of single fields, and their texts for the caller.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A rule that a value breaks. `Display` says the rule and its limit, never the value.
+/// A rule that a value breaks. `Display` names the rule and its limit, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rule {
     #[error("must be at most {max} bytes")]
@@ -35,7 +35,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    /// The rule, broken by the field at `path`.
+    /// This rule, broken by the field at `path`.
     pub(crate) fn at(self, path: impl Into<String>) -> BrokenField {
         BrokenField { path: path.into(), rule: self }
     }
@@ -56,7 +56,7 @@ impl fmt::Display for BrokenField {
 
 impl std::error::Error for BrokenField {}
 
-/// The field at `path`, a lexicon path such as `input.name`, made from its text.
+/// Parses the field at `path`, a lexicon path such as `input.name`.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub(crate) fn field<T: FromStr<Err = Rule>>(path: &str, text: &str) -> Result<T,
     text.parse().map_err(|rule: Rule| rule.at(path))
 }
 
-/// Like [`field`] for a field that may be left out. `""` counts as left out.
+/// Like [`field`], for an optional field. `""` counts as absent.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub(crate) fn optional_field<T: FromStr<Err = Rule>>(
     }
 }
 
-/// Text that any database can store: without U+0000, and at most `max` UTF-8 bytes.
+/// Checks that `text` has `min` to `max` UTF-8 bytes and no U+0000, which Postgres can't store.
 ///
 /// # Errors
 ///

@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::did::Did;
 use super::rule::Rule;
 
-/// The shortest token, in bytes (METHODS.md, secret.create).
+/// The shortest token, in bytes (docs/methods.md, secret.create).
 const TOKEN_MIN_BYTES: usize = 32;
-/// The longest token, in bytes (METHODS.md, secret.create).
+/// The longest token, in bytes (docs/methods.md, secret.create).
 const TOKEN_MAX_BYTES: usize = 256;
-/// How much of the operating system's generator is in a token that is made here, in bytes.
+/// The random bytes in a generated token.
 pub(crate) const GENERATED_TOKEN_BYTES: usize = 24;
 
 /// The name of a secret: a record key, unique for each owner, case-sensitive.
@@ -33,7 +33,7 @@ impl FromStr for SecretName {
     type Err = Rule;
 
     fn from_str(text: &str) -> Result<Self, Rule> {
-        // The library's error has the value in it.
+        // The library's error contains the value.
         text.parse().map(Self).map_err(|_| Rule::RecordKey)
     }
 }
@@ -44,17 +44,17 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// What deliveries are signed with: 32 to 256 bytes of printable ASCII without space. Never printed.
+/// The key that signs deliveries: 32 to 256 bytes of printable ASCII without space. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SigningToken(String);
 
 impl SigningToken {
-    /// A token in the form of a Standard Webhooks secret.
+    /// A token in the format of a Standard Webhooks secret: `whsec_` and standard base64.
     pub(crate) fn generated(random: &[u8; GENERATED_TOKEN_BYTES]) -> Self {
         Self(format!("whsec_{}", STANDARD.encode(random)))
     }
 
-    /// The token in clear, for sealing, for signing and for the one answer that shows it.
+    /// The token in plaintext, for sealing, signing, and the one response that has it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -89,17 +89,17 @@ pub(crate) struct NewSecret {
     pub(crate) created_at_ms: i64,
 }
 
-/// A stored secret as its owner sees it: everything but the token.
+/// A stored secret as its owner sees it: without the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Secret {
     pub(crate) name: SecretName,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) created_at_ms: i64,
-    /// Milliseconds since 1970-01-01T00:00:00Z; `None`: it has its first token.
+    /// Milliseconds since 1970-01-01T00:00:00Z; `None` before the first rotation.
     pub(crate) last_rotated_at_ms: Option<i64>,
 }
 
-/// A new token for a secret that is there.
+/// A new token for a stored secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotation {
     pub(crate) owner: Did,
@@ -107,12 +107,12 @@ pub(crate) struct Rotation {
     pub(crate) token: SigningToken,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) rotated_at_ms: i64,
-    /// How long the token that is replaced goes on signing beside the new one; none: it stops at once.
+    /// How long the previous token goes on signing beside the new one; zero: it stops at once.
     pub(crate) overlap: Duration,
 }
 
 impl Rotation {
-    /// From which millisecond on the token that is replaced signs nothing; `None`: from this rotation on.
+    /// The millisecond from which the previous token no longer signs; `None`: from this rotation on.
     pub(crate) fn previous_until_ms(&self) -> Option<i64> {
         let overlap_ms = i64::try_from(self.overlap.as_millis()).unwrap_or(i64::MAX);
         (overlap_ms > 0).then(|| self.rotated_at_ms.saturating_add(overlap_ms))
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// The interop vectors of the network.
+    /// The interop test vectors of atproto.
     #[test]
     fn vectors_of_record_keys() {
         for text in [

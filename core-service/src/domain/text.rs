@@ -1,4 +1,4 @@
-//! Short texts that an owner gives a webhook.
+//! The short texts of a webhook: name, description, prefix and suffix.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,19 +35,19 @@ macro_rules! text_of_at_most {
 }
 
 text_of_at_most! {
-    /// What the owner calls a webhook: at most 100 UTF-8 bytes.
+    /// The owner's name for a webhook: at most 100 UTF-8 bytes.
     WebhookName, 100
 }
 text_of_at_most! {
-    /// What a webhook is for: at most 500 UTF-8 bytes.
+    /// The owner's description of a webhook: at most 500 UTF-8 bytes.
     Description, 500
 }
 text_of_at_most! {
-    /// Put before each message: at most 100 UTF-8 bytes.
+    /// Text before each message: at most 100 UTF-8 bytes.
     Prefix, 100
 }
 text_of_at_most! {
-    /// Put behind each message: at most 100 UTF-8 bytes.
+    /// Text after each message: at most 100 UTF-8 bytes.
     Suffix, 100
 }
 
@@ -58,10 +58,10 @@ mod tests {
     fn holds_at_most<T: FromStr<Err = Rule> + fmt::Display>(max: usize) {
         let fits = "é".repeat(max / 2);
         assert_eq!(fits.parse::<T>().map(|text| text.to_string()), Ok(fits.clone()));
-        let told = format!("{fits}a").parse::<T>().map(|text| text.to_string());
-        assert_eq!(told, Err(Rule::AtMostBytes { max }));
-        let told = "a\0".parse::<T>().map(|text| text.to_string());
-        assert_eq!(told, Err(Rule::Nul));
+        let parsed = format!("{fits}a").parse::<T>().map(|text| text.to_string());
+        assert_eq!(parsed, Err(Rule::AtMostBytes { max }));
+        let parsed = "a\0".parse::<T>().map(|text| text.to_string());
+        assert_eq!(parsed, Err(Rule::Nul));
     }
 
     #[test]

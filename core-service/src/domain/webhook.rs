@@ -1,4 +1,4 @@
-//! Webhooks: where events go, which, and in what form.
+//! Webhooks: which events go to which URL, and in what form.
 
 use uuid::Uuid;
 
@@ -13,20 +13,20 @@ use super::webhook_url::WebhookUrl;
 /// A webhook. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Webhook {
-    /// A UUIDv7 of the time when it was made.
+    /// A UUIDv7 of the time of creation.
     pub(crate) id: Uuid,
     pub(crate) owner: Did,
     pub(crate) config: WebhookConfig,
     pub(crate) created_at_ms: i64,
-    /// The last change of the configuration; `None` before the first.
+    /// The last change by its owner; `None` before the first.
     pub(crate) updated_at_ms: Option<i64>,
     /// The last delivery that succeeded.
     pub(crate) last_triggered_at_ms: Option<i64>,
-    /// Failed deliveries in a row.
+    /// Consecutive failed deliveries.
     pub(crate) error_count: u32,
 }
 
-/// What the owner decides about a webhook.
+/// The fields of a webhook that its owner sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WebhookConfig {
     pub(crate) url: WebhookUrl,
@@ -44,7 +44,7 @@ pub(crate) struct WebhookConfig {
 }
 
 impl Webhook {
-    /// A webhook that is being made: neither changed nor triggered yet.
+    /// A new webhook: neither changed nor triggered yet.
     pub(crate) fn new(id: Uuid, owner: Did, config: WebhookConfig, created_at_ms: i64) -> Self {
         Self {
             id,

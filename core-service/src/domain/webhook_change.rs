@@ -1,7 +1,7 @@
-//! Changes of a webhook: some of its fields, and what becomes of those.
+//! Changes of a webhook: which fields to write, and the webhook that results.
 //!
-//! Owns what a change does (METHODS.md, updateWebhook). The rules of the fields are their own types'; that a URL
-//! is new for its owner and can be reached is decided elsewhere.
+//! Owns what updateWebhook does to the fields (docs/methods.md). The rules of a field are in its own type;
+//! whether a new URL is unique is decided by the store, and whether it can be reached by the probe.
 
 use super::event_type::EventTypes;
 use super::mute_word::MuteWords;
@@ -11,7 +11,7 @@ use super::text::{Description, Prefix, Suffix, WebhookName};
 use super::webhook::{Webhook, WebhookConfig};
 use super::webhook_url::WebhookUrl;
 
-/// What to write. `None` keeps what there is, `Some(None)` clears it.
+/// The fields to write. `None` keeps the present value, `Some(None)` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WebhookChange {
     pub(crate) url: Option<WebhookUrl>,
@@ -28,13 +28,13 @@ pub(crate) struct WebhookChange {
 }
 
 impl WebhookChange {
-    /// Whether it would write nothing.
+    /// Whether no field is given.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// `webhook` as it is after the change, made at `at_ms` (milliseconds since 1970-01-01T00:00:00Z). To switch a
-    /// webhook on forgets the errors counted so far, also if it was on.
+    /// `webhook` after the change, made at `at_ms` (milliseconds since 1970-01-01T00:00:00Z). `active: true`
+    /// resets the error count, also of a webhook that is active already.
     pub(crate) fn apply(self, webhook: Webhook, at_ms: i64) -> Webhook {
         let kept = webhook.config;
         let config = WebhookConfig {

@@ -1,12 +1,13 @@
 //! The URL of a webhook, normalised.
 //!
-//! Owns the rules that the text alone decides. Which hosts, addresses and ports may be reached is `egress`'s.
+//! Owns the rules for the text of a URL. Which hosts, addresses and ports may be reached is decided by
+//! `egress`.
 
 use std::fmt;
 
 use url::Url;
 
-/// The longest URL, in bytes: as it was sent, and as it is stored (METHODS.md, createWebhook).
+/// The longest URL, in bytes, as sent and as stored (docs/methods.md, createWebhook).
 const MAX_BYTES: usize = 2048;
 
 /// Which schemes a webhook's URL may have (`--allow-http`).
@@ -16,7 +17,8 @@ pub(crate) enum Schemes {
     HttpsAndHttp,
 }
 
-/// A rule that a URL breaks. `Display` is for the caller and never has the URL, which may carry a credential.
+/// A rule that a URL breaks. `Display` is for the caller and never contains the URL, which may have a
+/// credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UrlRule {
     #[error("must be at most {MAX_BYTES} bytes")]
@@ -31,22 +33,22 @@ pub(crate) enum UrlRule {
     Credentials,
 }
 
-/// A lexicon `uri` that is an absolute URL with a host and without user name, password and fragment, as the WHATWG rules write it.
-/// Never printed: a Discord URL carries its credential in the path.
+/// An absolute URL with a host and without user name, password and fragment, normalised by the WHATWG rules;
+/// as sent, a lexicon `uri`. Never printed: a Discord URL has a credential in its path.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// The URL that `text` stands for.
+    /// Parses and normalises a URL.
     ///
     /// # Errors
     ///
-    /// The rule that it breaks.
+    /// The rule that `text` breaks.
     pub(crate) fn parse(text: &str, schemes: Schemes) -> Result<Self, UrlRule> {
         if text.len() > MAX_BYTES {
             return Err(UrlRule::Length);
         }
-        // The parser would take the one encoded in a path or cut off at the ends, and mend much of the other.
+        // The WHATWG parser strips or encodes U+0000 and repairs much that is not a lexicon `uri`.
         if text.contains('\0') || !is_lexicon_uri(text) {
             return Err(UrlRule::Syntax);
         }
@@ -59,7 +61,7 @@ impl WebhookUrl {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlRule::Credentials);
         }
-        // The parser gives every https and http URL a host; this is the rule's own line of defence.
+        // The parser gives every http and https URL a host; this holds even if it did not.
         if url.host().is_none() {
             return Err(UrlRule::Syntax);
         }
@@ -70,19 +72,20 @@ impl WebhookUrl {
         Ok(Self(url))
     }
 
-    /// The URL in clear, for reaching it, sealing it, and showing it to its owner.
+    /// The URL in plaintext, for reaching it, sealing it, and returning it to its owner.
     pub(crate) fn expose(&self) -> &Url {
         &self.0
     }
 
-    /// The text of the URL in clear, for showing it to its owner.
+    /// The text of the URL in plaintext, for returning it to its owner.
     pub(crate) fn into_exposed(self) -> String {
         self.0.into()
     }
 }
 
-/// Whether `text` has the lexicon's format `uri`, as the reference implementation reads it: a scheme, a colon, perhaps
-/// `//`, then no slash, and no white space anywhere. What a scheme is made of the parser knows.
+/// Whether `text` has the lexicon format `uri`, as the reference implementation checks it: a scheme, a colon,
+/// optionally `//`, then no slash, and no white space anywhere. The characters of a scheme are left to the
+/// parser.
 fn is_lexicon_uri(text: &str) -> bool {
     let Some((_scheme, rest)) = text.split_once(':') else { return false };
     let rest = rest.strip_prefix("//").unwrap_or(rest);
