@@ -1,4 +1,5 @@
-//! The command line: `core-service` serves; the other commands, one file each, do their work and end.
+//! The command line: `core-service` serves; every other command has a file of its own, does its work and
+//! ends.
 
 mod export;
 mod import;
@@ -36,18 +37,19 @@ enum Command {
     Migrate(migrate::RawMigrate),
     /// Seal everything under the first of the seal keys, beside services that run
     ///
-    /// First start every core-service with the new key as the first line of its file and the old one after it. After this
-    /// command has succeeded the old key can go. It can be stopped, and run again to go on.
+    /// First start every core-service with the new key as the first line of its file and the old one after
+    /// it. After this command has succeeded the old key can go. It can be stopped, and run again to go on.
     Reseal(reseal::RawReseal),
     /// Write all rows as lines of JSON, to be read by `import`
     ///
-    /// What is sealed stays sealed, and the key under which URLs are hashed comes along: the other database needs the same
-    /// file of seal keys. The lines are the database as it was at the beginning; what is written later is not in them.
+    /// What is sealed stays sealed, and the key under which URLs are hashed comes along: the other database
+    /// needs the same file of seal keys. The lines are the database as it was at the beginning; what is
+    /// written later is not in them.
     Export(export::RawExport),
     /// Read what `export` wrote into an empty database
     ///
-    /// Brings the schema up to date, and writes all rows or none. The core-service of that database needs the file of seal
-    /// keys of the one that was exported.
+    /// Brings the schema up to date, and writes all rows or none. The core-service of that database needs the
+    /// file of seal keys of the one that was exported.
     Import(import::RawImport),
     /// Remove all secrets and webhooks of a DID
     Purge(purge::RawPurge),
@@ -66,7 +68,7 @@ struct ServeArgs {
 
 const LISTEN: &str = "127.0.0.1:50051";
 
-/// The whole program, for `args` with the program's name first.
+/// Runs the program. The first of `args` is the program's name.
 #[must_use]
 pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Cli { command, serve } = Cli::parse_from(args);
@@ -108,7 +110,7 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     })
 }
 
-/// The logs of a command that is not a service: on standard error, at `info`.
+/// Sets up the logs of a command that is not a service: to standard error, at `info`.
 fn install_logs() {
     Logs { filter: "info".to_owned(), format: Logs::default_format() }.install();
 }

@@ -1,6 +1,8 @@
-//! Settings of the core-service: flags and environment, read as text, checked into a [`Config`].
+//! The settings of the core-service: clap reads flags and environment variables as text, [`Config::check`]
+//! parses them.
 //!
-//! The only place of this crate where the environment enters. An empty variable counts as none.
+//! All settings are checked before any error is reported, so that an operator sees every problem at once
+//! ([`Problems`]). An empty text counts as not given. Nothing else in this crate reads the environment.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,17 +27,18 @@ const MAX_SECRETS: &str = "100";
 const PROBE: &str = "connect";
 const ALLOW_HTTP: &str = "false";
 const ROTATION_OVERLAP: &str = "0s";
-/// The highest limit that can be set: what one account may have must stay countable.
+/// The highest value of `--max-webhooks` and `--max-secrets`: the columns that count them have 32 bits.
 const HIGHEST_LIMIT: u32 = 1_000_000;
-/// The longest overlap that can be set, in days: nobody should check with an old token for longer.
+/// The longest `--rotation-overlap`, in days: an old token should not stay valid for longer.
 const MAX_ROTATION_OVERLAP_DAYS: u64 = 30;
 /// How long a client may take for its TLS handshake.
 const TLS_HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where the database is, as text. Not `Debug`: it may hold a password.
+/// Where the database is, as text. Not `Debug`: it may have a password.
 #[derive(Clone, clap::Args)]
 pub struct RawDatabase {
-    /// Where the database is: sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE [default: sqlite://athook.db?mode=rwc]
+    /// Where the database is: sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE [default:
+    /// sqlite://athook.db?mode=rwc]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// A file whose first line is the database URL, in place of --database-url
@@ -43,7 +46,7 @@ pub struct RawDatabase {
     pub database_url_file: Option<String>,
 }
 
-/// The settings that only the core-service has, as text; the address to listen on is apart.
+/// The settings that only the core-service has, as text, without the address to listen on.
 #[derive(Clone, clap::Args)]
 pub struct RawCoreArgs {
     /// Where the database is.
@@ -92,9 +95,9 @@ pub struct RawCoreArgs {
 /// both services are in one process.
 #[derive(Debug, Clone, Copy)]
 pub struct RawListen<'a> {
-    /// The flag, for what is told about it.
+    /// The flag, for error messages.
     pub flag: &'a str,
-    /// An address and a port.
+    /// Address and port.
     pub text: &'a str,
 }
 
@@ -119,12 +122,12 @@ pub struct Config {
 /// TLS of the server.
 pub(crate) struct Tls {
     pub(crate) server: ServerTlsConfig,
-    /// Clients need a certificate.
+    /// Whether clients need a certificate.
     pub(crate) mutual: bool,
 }
 
 impl Config {
-    /// Checks the settings. `None`: something was noted in `problems`.
+    /// Checks the settings. `None` if one is wrong; `problems` then says what.
     pub fn check(
         raw: RawCoreArgs,
         listen: RawListen<'_>,
@@ -191,13 +194,13 @@ impl Config {
         self.listen
     }
 
-    /// The address of the health service in plaintext, if there is to be one.
+    /// The address for gRPC health in plaintext, if one is set.
     #[must_use]
     pub fn health_listen(&self) -> Option<SocketAddr> {
         self.health_listen
     }
 
-    /// Where the data is, without a password.
+    /// Where the database is, without the password.
     pub fn database(&self) -> impl fmt::Display {
         self.database.clone()
     }
@@ -209,12 +212,13 @@ impl Config {
     }
 }
 
-/// The SQLite file that the settings name; `Some(None)`: another database. `None`: something was noted in `problems`.
+/// The SQLite file in the settings; `Some(None)` for another kind of database. `None` if a setting is wrong;
+/// `problems` then says what.
 pub fn sqlite_file(raw: RawDatabase, problems: &mut Problems) -> Option<Option<PathBuf>> {
     Some(check_database(raw, problems)?.sqlite_file())
 }
 
-/// The database that the settings name. `None`: something was noted in `problems`.
+/// The database in the settings. `None` if a setting is wrong; `problems` then says what.
 pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Option<DatabaseUrl> {
     let RawDatabase { database_url, database_url_file } = raw;
     let (flag, text) = match (given(database_url), given(database_url_file)) {
@@ -233,14 +237,14 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
     match text.parse() {
         Ok(url) => Some(url),
         Err(error) => {
-            // Without the text: it may hold a password.
+            // Without the text, which may have a password.
             problems.note(flag, error);
             None
         }
     }
 }
 
-/// The keys in the file at `path`. `None`: something was noted in `problems`.
+/// The keys in the file at `path`. `None` if it can't be used; `problems` then says why.
 pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option<SealKeys> {
     const FLAG: &str = "--seal-keys-file";
     let Some(path) = given(path) else {
@@ -257,7 +261,7 @@ pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option
     }
 }
 
-#[expect(clippy::option_option, reason = "outer: was it in order; inner: was it asked for")]
+#[expect(clippy::option_option, reason = "outer: are the settings valid; inner: is TLS on")]
 fn tls(
     cert: Option<String>,
     key: Option<String>,
@@ -284,7 +288,7 @@ fn tls(
     if let Some(client_ca) = client_ca {
         server = server.client_ca_root(Certificate::from_pem(client_ca));
     }
-    // The files are looked into only here.
+    // Only this parses the files.
     if let Err(error) = Server::builder().tls_config(server.clone()) {
         problems.note("--tls-cert", process::exit::chain(&error));
         return None;
@@ -301,14 +305,19 @@ fn limit(flag: &str, text: &str, default: &str, problems: &mut Problems) -> Opti
     Some(limit)
 }
 
-/// Others can reach the address, and nothing keeps strangers out.
+/// Other machines can reach the address, and the settings require neither a token nor a client certificate.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0} can be reached from outside: set --core-token-file, or --tls-cert, --tls-key and --tls-client-ca"
 )]
 pub(crate) struct Unprotected(SocketAddr);
 
-/// Whether only the gateway and other trusted services can call what listens on `address`.
+/// Checks that only the gateway and other trusted services can call a server on `address`: it is a loopback
+/// address, or callers need a token or a client certificate.
+///
+/// # Errors
+///
+/// Anybody who reaches the address can call.
 pub(crate) fn protected(
     address: SocketAddr,
     tokens: &[CoreToken],

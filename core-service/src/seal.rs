@@ -1,10 +1,22 @@
-//! Sealing: what the database keeps of tokens, URLs and the index key.
+//! Sealing: the encryption of tokens, webhook URLs and the index key at rest.
 //!
-//! Owns the keys, the envelope, and what each sealed value is bound to. Knows no table.
+//! Owns the seal keys, the envelope, and what each sealed value is bound to. Knows no table.
 //!
-//! An envelope is a version byte, the key's id (the first 8 bytes of its SHA-256), a random 12-byte nonce, and
-//! the AES-256-GCM ciphertext with its tag. The associated data says what is sealed and whose it is, so that a
-//! sealed value that is moved to another row does not open.
+//! ```text
+//! version (1 byte: 1) │ key id (8) │ nonce (12, random) │ ciphertext │ tag (16)
+//! ```
+//!
+//! The cipher is AES-256-GCM. The key id is the start of the key's SHA-256. The first line of the key file
+//! seals, all lines open; the key id says which. [`reseal`](crate::store::operator::reseal) moves everything
+//! to the first key.
+//!
+//! The associated data is the kind of the value (`token`, `url`, `index-key`), the owner's DID, and the
+//! secret's name or the webhook's id, each with its length before it as a 64-bit big-endian number. So a
+//! value does not open in another row. A rotation moves the envelope of the previous token to another column
+//! unchanged: owner and name are the same.
+//!
+//! The database must see that two URLs are equal, but not the URLs: it has their HMAC-SHA-256 under the index
+//! key (`store/index_key.rs`), which is made at the first start and kept in the database, sealed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,28 +33,28 @@ use crate::domain::secret::SecretName;
 
 /// The first byte of every envelope.
 const VERSION: u8 = 1;
-/// Bytes of a nonce, from the operating system's generator.
+/// The length of a nonce in bytes.
 pub(crate) const NONCE_BYTES: usize = NONCE_LEN;
-/// Bytes of a key's id.
+/// The length of a key id in bytes.
 const KEY_ID_BYTES: usize = 8;
-/// Bytes of an envelope that tell its key: the version and the key's id.
+/// The length of version and key id in bytes: the prefix that tells the key of an envelope.
 pub(crate) const PREFIX_BYTES: usize = 1 + KEY_ID_BYTES;
-/// Bytes before the ciphertext.
+/// The length of everything before the ciphertext, in bytes.
 const HEADER_BYTES: usize = PREFIX_BYTES + NONCE_BYTES;
 
-/// What a sealed value is, and whose: it opens as nothing else.
+/// What a sealed value is, and whose. It opens for the same purpose only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose<'a> {
     /// The token of a secret.
     Token { owner: &'a Did, name: &'a SecretName },
     /// The URL of a webhook.
     Url { owner: &'a Did, webhook: Uuid },
-    /// The key under which URLs are hashed.
+    /// The key of the URLs' HMAC.
     IndexKey,
 }
 
 impl Purpose<'_> {
-    /// Each part with its length before it, so that no two purposes have the same bytes.
+    /// Each part has its length before it, so that no two purposes have the same bytes.
     fn associated_data(self) -> Vec<u8> {
         let (kind, owner, of): (&str, &str, &[u8]) = match &self {
             Self::Token { owner, name } => ("token", owner.as_str(), name.as_str().as_bytes()),
@@ -58,11 +70,11 @@ impl Purpose<'_> {
     }
 }
 
-/// The keys of `--seal-keys-file`: the first seals, all open. Never printed.
+/// The keys in `--seal-keys-file`: the first seals, all open. Never printed.
 pub(crate) struct SealKeys {
     first: SealKey,
     others: Vec<SealKey>,
-    /// Values that did not open.
+    /// Counts values that did not open.
     unopened: Counter,
 }
 
@@ -71,13 +83,13 @@ struct SealKey {
     key: LessSafeKey,
 }
 
-/// A file of keys that can't be used. `Display` names the line, never its content.
+/// A key file that can't be used. `Display` names the line, never its content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WrongKeys {
+pub(crate) enum SealKeysError {
     #[error("line {line}: must be the standard base64 of 32 bytes")]
     NotAKey { line: usize },
     #[error("line {line}: this key is in the file twice")]
-    Twice { line: usize },
+    Duplicate { line: usize },
     #[error("the file has no key")]
     NoKey,
 }
@@ -92,7 +104,8 @@ pub(crate) enum OpenError {
 }
 
 impl SealKeys {
-    /// `plaintext` in an envelope that opens for the same purpose alone. A nonce is used once.
+    /// Seals `plaintext`. The envelope opens for the same purpose only. Every call needs a fresh random
+    /// nonce.
     pub(crate) fn seal(&self, nonce: [u8; NONCE_BYTES], purpose: Purpose<'_>, plaintext: &[u8]) -> Vec<u8> {
         let SealKey { id, key } = &self.first;
         let mut envelope = Vec::with_capacity(HEADER_BYTES + plaintext.len() + AES_256_GCM.tag_len());
@@ -112,30 +125,30 @@ impl SealKeys {
         envelope
     }
 
-    /// What [`seal`](Self::seal) put into `envelope` for the same purpose.
+    /// Opens an envelope that [`seal`](Self::seal) made for the same purpose.
     ///
     /// # Errors
     ///
-    /// The key is not in the file, or the envelope was sealed for another purpose, or changed.
+    /// The key is not in the file; or the envelope was sealed for another purpose, or has changed.
     pub(crate) fn open(&self, purpose: Purpose<'_>, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
-        self.opened(purpose, envelope).inspect_err(|_| {
+        self.try_open(purpose, envelope).inspect_err(|_| {
             self.unopened.inc();
         })
     }
 
-    /// Counts the values that do not open.
+    /// The counter of values that did not open.
     pub(crate) fn unopened(&self) -> Counter {
         self.unopened.clone()
     }
 
-    fn opened(&self, purpose: Purpose<'_>, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
+    fn try_open(&self, purpose: Purpose<'_>, envelope: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (&[version], rest) = envelope.split_first_chunk().ok_or(OpenError::Broken)?;
         let (id, rest) = rest.split_first_chunk::<KEY_ID_BYTES>().ok_or(OpenError::Broken)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Broken)?;
         if version != VERSION {
             return Err(OpenError::Broken);
         }
-        let key = self.with_id(*id).ok_or(OpenError::UnknownKey)?;
+        let key = self.key_with_id(*id).ok_or(OpenError::UnknownKey)?;
         let mut text = ciphertext.to_vec();
         let aad = Aad::from(purpose.associated_data());
         let length = key
@@ -146,28 +159,28 @@ impl SealKeys {
         Ok(text)
     }
 
-    /// The bytes with which every envelope begins that the first key sealed, and no other.
+    /// The prefix of every envelope that the first key sealed.
     pub(crate) fn first_prefix(&self) -> [u8; PREFIX_BYTES] {
         let mut prefix = [VERSION; PREFIX_BYTES];
         prefix[1..].copy_from_slice(&self.first.id);
         prefix
     }
 
-    /// Whether the first key sealed `envelope`, as far as its prefix tells. It need not open.
+    /// Whether `envelope` has the prefix of the first key. It need not open.
     pub(crate) fn is_first(&self, envelope: &[u8]) -> bool {
         envelope.starts_with(&self.first_prefix())
     }
 
-    fn with_id(&self, id: [u8; KEY_ID_BYTES]) -> Option<&LessSafeKey> {
+    fn key_with_id(&self, id: [u8; KEY_ID_BYTES]) -> Option<&LessSafeKey> {
         let mut keys = std::iter::once(&self.first).chain(&self.others);
         keys.find(|key| key.id == id).map(|key| &key.key)
     }
 }
 
 impl FromStr for SealKeys {
-    type Err = WrongKeys;
+    type Err = SealKeysError;
 
-    fn from_str(text: &str) -> Result<Self, WrongKeys> {
+    fn from_str(text: &str) -> Result<Self, SealKeysError> {
         let mut keys: Vec<SealKey> = Vec::new();
         for (index, content) in text.lines().enumerate() {
             let line = index + 1;
@@ -175,16 +188,16 @@ impl FromStr for SealKeys {
             if content.is_empty() {
                 continue;
             }
-            let bytes = STANDARD.decode(content).map_err(|_| WrongKeys::NotAKey { line })?;
-            let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| WrongKeys::NotAKey { line })?;
+            let bytes = STANDARD.decode(content).map_err(|_| SealKeysError::NotAKey { line })?;
+            let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealKeysError::NotAKey { line })?;
             let id = key_id(&bytes);
             if keys.iter().any(|known| known.id == id) {
-                return Err(WrongKeys::Twice { line });
+                return Err(SealKeysError::Duplicate { line });
             }
             keys.push(SealKey { id, key: LessSafeKey::new(key) });
         }
         let mut keys = keys.into_iter();
-        let first = keys.next().ok_or(WrongKeys::NoKey)?;
+        let first = keys.next().ok_or(SealKeysError::NoKey)?;
         Ok(Self { first, others: keys.collect(), unopened: Counter::default() })
     }
 }
@@ -226,8 +239,8 @@ mod tests {
 
     #[test]
     fn envelope_is_what_other_implementations_make() {
-        // AES-256-GCM with a key of 32 times 0x01, a nonce of 12 times 0x02, "hello", and the associated data
-        // below, computed with another library.
+        // Computed with another library: AES-256-GCM of "hello" with a key of 32 bytes 0x01, a nonce of 12
+        // bytes 0x02, and the associated data below.
         let (owner, name) = (did("did:plc:a"), name("n"));
         let purpose = Purpose::Token { owner: &owner, name: &name };
         let data = b"\0\0\0\0\0\0\0\x05token\0\0\0\0\0\0\0\x09did:plc:a\0\0\0\0\0\0\0\x01n";
@@ -317,7 +330,7 @@ mod tests {
         fn nothing_else_opens(bytes in any::<Vec<u8>>(), start in 0_usize..40) {
             let keys = keys(&[1]);
             prop_assert!(keys.open(Purpose::IndexKey, &bytes).is_err());
-            // With a head that fits, up to somewhere.
+            // After the start of a valid envelope.
             let sealed = keys.seal([7; NONCE_BYTES], Purpose::IndexKey, b"text");
             let start = &sealed[..start.min(sealed.len() - 1)];
             let spliced = [start, &bytes].concat();
@@ -328,12 +341,12 @@ mod tests {
     #[test]
     fn files_that_are_refused() {
         let parse = |text: &str| text.parse::<SealKeys>().map(|_| ()).unwrap_err();
-        assert_eq!(parse("\n \n"), WrongKeys::NoKey);
-        assert_eq!(parse(&format!("{}\n\n{}\n", line(1), line(1))), WrongKeys::Twice { line: 3 });
+        assert_eq!(parse("\n \n"), SealKeysError::NoKey);
+        assert_eq!(parse(&format!("{}\n\n{}\n", line(1), line(1))), SealKeysError::Duplicate { line: 3 });
         for odd in ["garbage", &line(2)[1..], &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33])] {
-            let told = parse(&format!("{}\n{odd}", line(1)));
-            assert_eq!(told, WrongKeys::NotAKey { line: 2 });
-            assert!(!told.to_string().contains(odd));
+            let error = parse(&format!("{}\n{odd}", line(1)));
+            assert_eq!(error, SealKeysError::NotAKey { line: 2 });
+            assert!(!error.to_string().contains(odd));
         }
     }
 

@@ -1,4 +1,4 @@
-//! `core-service migrate`: the database's schema brought up to date.
+//! `core-service migrate`: brings the database's schema up to date.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `core-service purge`: everything of one DID removed.
+//! `core-service purge`: deletes everything that one DID has.
 
 use std::process::ExitCode;
 

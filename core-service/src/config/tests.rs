@@ -1,4 +1,4 @@
-//! What the settings accept, and what is told about those that do not fit.
+//! Which settings are accepted, and the messages about those that are not.
 
 use std::path::Path;
 
@@ -19,10 +19,10 @@ struct Flags {
     shared: RawShared,
 }
 
-/// What the flags come to, and where they were read from.
+/// Checks flags. The error has every problem.
 fn check(listen: &str, flags: &[&str]) -> Result<Config, String> {
     let all = std::iter::once("test").chain(flags.iter().copied());
-    let Flags { core, shared } = Flags::try_parse_from(all).map_err(|told| told.to_string())?;
+    let Flags { core, shared } = Flags::try_parse_from(all).map_err(|error| error.to_string())?;
     let mut problems = Problems::new();
     let listen = RawListen { flag: "--listen", text: listen };
     let shared = Shared::check(shared, &mut problems);
@@ -70,7 +70,7 @@ impl Files {
     fn refused(&self, listen: &str, flags: &[&str]) -> String {
         match self.check(listen, flags) {
             Ok(_) => panic!("accepted: {flags:?}"),
-            Err(told) => told,
+            Err(message) => message,
         }
     }
 }
@@ -119,8 +119,8 @@ fn rotation_overlap_has_an_end() {
         assert_eq!(config.rotation_overlap, Duration::from_secs(seconds), "{text}");
     }
     for text in ["30days 1s", "1year", "60", "-1s", "soon"] {
-        let told = files.refused(LOOPBACK, &[&format!("--rotation-overlap={text}")]);
-        assert!(told.contains("--rotation-overlap:"), "{text}: {told}");
+        let message = files.refused(LOOPBACK, &[&format!("--rotation-overlap={text}")]);
+        assert!(message.contains("--rotation-overlap:"), "{text}: {message}");
     }
 }
 
@@ -138,7 +138,7 @@ fn booleans() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let flags = [
         "--health-listen=here",
         "--database-url=mysql://someone:letmein@host/name",
@@ -149,7 +149,7 @@ fn all_problems_are_told_at_once() {
         "--allow-http=perhaps",
         "--rotation-overlap=31days",
     ];
-    let told = Files::new().refused("nowhere", &flags);
+    let message = Files::new().refused("nowhere", &flags);
     for flag in [
         "--listen:",
         "--health-listen:",
@@ -161,11 +161,11 @@ fn all_problems_are_told_at_once() {
         "--allow-http:",
         "--rotation-overlap:",
     ] {
-        assert!(told.contains(flag), "{flag} in {told}");
+        assert!(message.contains(flag), "{flag} in {message}");
     }
-    assert!(!told.contains("letmein"), "{told}");
-    let told = check(LOOPBACK, &[]).err().unwrap();
-    assert!(told.contains("--seal-keys-file: required"), "{told}");
+    assert!(!message.contains("letmein"), "{message}");
+    let message = check(LOOPBACK, &[]).err().unwrap();
+    assert!(message.contains("--seal-keys-file: required"), "{message}");
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn database_url_from_a_file() {
     let both = ["--database-url-file", "@url", "--database-url", "sqlite://a.db"];
     assert!(files.refused(LOOPBACK, &both).contains("not both"));
     files.write("url", "letmein\n");
-    let told = files.refused(LOOPBACK, &["--database-url-file", "@url"]);
-    assert!(told.contains("--database-url-file: must be") && !told.contains("letmein"), "{told}");
+    let message = files.refused(LOOPBACK, &["--database-url-file", "@url"]);
+    assert!(message.contains("--database-url-file: must be") && !message.contains("letmein"), "{message}");
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn address_that_others_reach_needs_a_guard() {
     let tls = ["--tls-cert", "@cert.pem", "--tls-key", "@key.pem"];
     for flags in [&[][..], &tls] {
         for listen in [OPEN, "[::]:0", "192.0.2.1:50051", "[::ffff:192.0.2.1]:50051"] {
-            let told = files.refused(listen, flags);
-            assert!(told.contains("--listen:") && told.contains("set --core-token-file"), "{told}");
+            let message = files.refused(listen, flags);
+            assert!(message.contains("--listen:") && message.contains("set --core-token-file"), "{message}");
         }
     }
     let mutual = [&tls[..], &["--tls-client-ca", "@cert.pem"]].concat();
@@ -201,7 +201,7 @@ fn address_that_others_reach_needs_a_guard() {
 }
 
 #[test]
-fn tls_files_are_looked_into() {
+fn tls_files_are_parsed() {
     let files = Files::new();
     files.write("garbage", "garbage");
     for flags in [
@@ -214,9 +214,9 @@ fn tls_files_are_looked_into() {
 }
 
 #[test]
-fn seal_keys_are_not_told() {
+fn seal_keys_are_not_printed() {
     let files = Files::new();
     files.write("keys", "letmein\n");
-    let told = files.refused(LOOPBACK, &[]);
-    assert!(told.contains("line 1") && !told.contains("letmein"), "{told}");
+    let message = files.refused(LOOPBACK, &[]);
+    assert!(message.contains("line 1") && !message.contains("letmein"), "{message}");
 }
