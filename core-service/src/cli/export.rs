@@ -1,4 +1,4 @@
-//! `core-service export`: all rows of a database, to standard output or into a file.
+//! `core-service export`: writes all rows of a database to standard output or into a new file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _, stdout};
@@ -13,9 +13,9 @@ use super::install_logs;
 use crate::config::{RawDatabase, check_database};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::transfer::export::export;
-use crate::store::operator::transfer::line::Totals;
+use crate::store::operator::transfer::line::RowCounts;
 
-/// Who may read an export: its owner. It has everybody's DIDs in it, and what was sealed.
+/// The mode of a new file: only its owner may read it. An export has all DIDs and all sealed values.
 const MODE: u32 = 0o600;
 
 #[derive(clap::Args)]
@@ -37,32 +37,32 @@ pub(super) fn run(raw: RawExport) -> ExitCode {
     };
     install_logs();
     exit::run(async move {
-        let Totals { index_keys: _, accounts, secrets, webhooks } = match given(to) {
+        let RowCounts { index_keys: _, accounts, secrets, webhooks } = match given(to) {
             None => export(&database, &mut BufWriter::new(stdout().lock())).await?,
-            Some(path) => export_into(&database, &PathBuf::from(path)).await?,
+            Some(path) => export_to_file(&database, &PathBuf::from(path)).await?,
         };
         tracing::info!(accounts, secrets, webhooks, "exported");
         Ok(())
     })
 }
 
-/// Into a new file, which is on the disk when it returns, and is removed again if that fails.
-async fn export_into(database: &DatabaseUrl, path: &Path) -> Result<Totals, Failure> {
-    let named = |error: std::io::Error| format!("--to {}: {error}", path.display());
-    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(named)?;
+/// Exports into a new file, which is on disk when this returns, and is removed if the export fails.
+async fn export_to_file(database: &DatabaseUrl, path: &Path) -> Result<RowCounts, Failure> {
+    let with_path = |error: std::io::Error| format!("--to {}: {error}", path.display());
+    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path).map_err(with_path)?;
     let written = write(database, file).await;
     if written.is_err()
         && let Err(error) = std::fs::remove_file(path)
     {
-        tracing::warn!("{}", named(error));
+        tracing::warn!("{}", with_path(error));
     }
     written
 }
 
-async fn write(database: &DatabaseUrl, file: File) -> Result<Totals, Failure> {
+async fn write(database: &DatabaseUrl, file: File) -> Result<RowCounts, Failure> {
     let mut file = BufWriter::new(file);
-    let totals = export(database, &mut file).await?;
+    let counts = export(database, &mut file).await?;
     file.flush()?;
     file.get_ref().sync_all()?;
-    Ok(totals)
+    Ok(counts)
 }

@@ -1,4 +1,4 @@
-//! `core-service import`: what `export` wrote, from standard input or a file, into an empty database.
+//! `core-service import`: reads an export from standard input or a file into an empty database.
 
 use std::fs::File;
 use std::io::{BufReader, stdin};
@@ -10,7 +10,7 @@ use process::settings::{Problems, given};
 use super::install_logs;
 use crate::config::{RawDatabase, check_database};
 use crate::store::operator::transfer::import::import;
-use crate::store::operator::transfer::line::Totals;
+use crate::store::operator::transfer::line::RowCounts;
 
 #[derive(clap::Args)]
 pub(super) struct RawImport {
@@ -31,7 +31,7 @@ pub(super) fn run(raw: RawImport) -> ExitCode {
     };
     install_logs();
     exit::run(async move {
-        let Totals { index_keys: _, accounts, secrets, webhooks } = match given(from) {
+        let RowCounts { index_keys: _, accounts, secrets, webhooks } = match given(from) {
             None => import(&database, stdin().lock()).await?,
             Some(path) => {
                 let file = File::open(&path).map_err(|error| format!("--from {path}: {error}"))?;

@@ -1,6 +1,7 @@
-//! `core-service reseal`: every sealed value under the first of the seal keys.
+//! `core-service reseal`: moves every sealed value to the first of the seal keys.
 //!
-//! Owns the loop, its pauses, its reports, and what counts as done; a round is the store's.
+//! Owns the loop over the batches, its pauses and progress logs, and when the work counts as done. A batch is
+//! the store's ([`crate::store::operator::reseal`]).
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use crate::config::{RawDatabase, check_database, seal_keys};
 use crate::randomness::Randomness;
 use crate::seal::SealKeys;
 use crate::store::database::DatabaseUrl;
-use crate::store::operator::reseal::{Cursor, Reseal, Tally};
+use crate::store::operator::reseal::{Counts, Cursor, Reseal};
 
-/// Between two batches that wrote: SQLite has one writer at a time, and the services want their turn.
+/// The pause after a batch that wrote: SQLite has one writer at a time, and services write too.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(clap::Args)]
@@ -29,9 +30,9 @@ pub(super) struct RawReseal {
     seal_keys_file: Option<String>,
 }
 
-/// It ended, and yet the older keys are still needed.
+/// Reseal ended, but the older keys are still needed.
 #[derive(Debug, thiserror::Error)]
-enum NotDone {
+enum Incomplete {
     #[error("stopped before the end; run it again to go on")]
     Stopped,
     #[error("{0} sealed values do not open and were left as they are; the lines above have their ids")]
@@ -69,40 +70,40 @@ async fn reseal(url: &DatabaseUrl, keys: SealKeys, shutdown: &Shutdown) -> Resul
 async fn reseal_all(reseal: &Reseal, shutdown: &Shutdown) -> Result<(), Failure> {
     let total = reseal.total().await?;
     tracing::info!(total, "resealing");
-    let mut tally = Tally::default();
-    let mut at = Cursor::START;
+    let mut counts = Counts::default();
+    let mut cursor = Cursor::START;
     loop {
         if shutdown.is_leaving() {
-            report(tally, total);
-            return Err(NotDone::Stopped.into());
+            report(counts, total);
+            return Err(Incomplete::Stopped.into());
         }
-        let (batch, next) = reseal.round(at).await?;
-        tally.add(batch);
+        let (batch, next) = reseal.batch(cursor).await?;
+        counts.add(batch);
         let Some(next) = next else { break };
-        at = next;
-        if batch.done() > 0 {
-            tracing::info!(done = tally.done(), total, "resealing");
+        cursor = next;
+        if batch.total() > 0 {
+            tracing::info!(done = counts.total(), total, "resealing");
         }
         if batch.resealed > 0 {
             sleep(PAUSE).await;
         }
     }
-    tally.add(reseal.index_key().await?);
-    report(tally, total);
-    if tally.unopenable > 0 {
-        return Err(NotDone::Unopenable(tally.unopenable).into());
+    counts.add(reseal.index_key().await?);
+    report(counts, total);
+    if counts.unopenable > 0 {
+        return Err(Incomplete::Unopenable(counts.unopenable).into());
     }
     match reseal.under_other_keys().await? {
         0 => {
             tracing::info!("every sealed value is under the first key");
             Ok(())
         }
-        left => Err(NotDone::Left(left).into()),
+        left => Err(Incomplete::Left(left).into()),
     }
 }
 
-fn report(tally: Tally, total: u64) {
-    let Tally { resealed, current, changed, unopenable } = tally;
+fn report(counts: Counts, total: u64) {
+    let Counts { resealed, current, changed, unopenable } = counts;
     tracing::info!(
         resealed,
         already_current = current,

@@ -1,6 +1,6 @@
 //! The tables, as sea-orm sees them. Their columns and constraints are made in crate `migrations`.
 //!
-//! Rows are plain and sealed: no token and no URL is in clear here. Their serde form is a line of an export
+//! Tokens and URLs are sealed here, never in plaintext. Their serde form is a line of an export
 //! ([`line`](super::operator::transfer::line)): to add, rename or remove a column changes that format.
 
 pub(super) mod account;

@@ -1,7 +1,10 @@
-//! Databases as commands open them: there already, and with the schema of this release.
+//! Opens databases for commands: they must exist and have the schema of this release.
 //!
-//! Owns that check, and what a command does in place of a call's short transactions: one long view of the
-//! database, and pages of a whole table. Writes nothing.
+//! A command makes no database and no schema. With the `mode=rwc` of the service's URL, a mistyped path would
+//! otherwise be a new, empty database that was exported or resealed with success.
+//!
+//! Owns that check, and how commands read: one long snapshot instead of a call's short transactions, and
+//! whole tables page by page. Writes nothing.
 
 use sea_orm::{
     AccessMode, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
@@ -13,10 +16,10 @@ use migrations::Standing;
 
 use crate::store::database::{Database, DatabaseUrl};
 
-/// Rows of a page. A webhook is at most 25 kB.
+/// The most rows of a page. A webhook has at most 25 kB.
 pub(super) const PAGE_ROWS: u64 = 250;
 
-/// A database that a command can't work on.
+/// A database that a command refuses.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExistingError {
     #[error("there is no database: {url}")]
@@ -35,30 +38,30 @@ pub(crate) enum ExistingError {
     Newer { url: DatabaseUrl },
 }
 
-/// Opens the database at `url`, which is neither made nor changed.
+/// Opens the database at `url`, without creating or changing anything.
 ///
 /// # Errors
 ///
-/// There is none, it can't be used, or its schema is not the one of this release: a command that did not know
-/// of a column would leave it out.
+/// It does not exist, it can't be used, or its schema is not that of this release: an export would leave out
+/// a column that it does not know.
 pub(in crate::store) async fn open(url: &DatabaseUrl) -> Result<Database, ExistingError> {
     if url.sqlite_file().is_some_and(|file| !file.exists()) {
         return Err(ExistingError::Missing { url: url.clone() });
     }
     let unusable = |error| ExistingError::Unusable { url: url.clone(), error };
     let database = Database::connect(url).await.map_err(unusable)?;
-    let told = require_same(&database, url).await;
-    if told.is_err() {
+    let checked = require_same(&database, url).await;
+    if checked.is_err() {
         database.close().await;
     }
-    told.map(|()| database)
+    checked.map(|()| database)
 }
 
-/// Makes sure that the schema of `database` is the one of this release.
+/// Checks that the schema of `database` is that of this release.
 ///
 /// # Errors
 ///
-/// It is not.
+/// It is older or newer, or the database fails.
 pub(super) async fn require_same(database: &Database, url: &DatabaseUrl) -> Result<(), ExistingError> {
     match migrations::standing(&database.reading).await {
         Ok(Standing::Same) => Ok(()),
@@ -68,7 +71,7 @@ pub(super) async fn require_same(database: &Database, url: &DatabaseUrl) -> Resu
     }
 }
 
-/// Begins a transaction that sees the database as it is now, however long it takes, and can't write.
+/// Begins a read-only transaction that sees the database as it is now, however long it takes.
 pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction, DbErr> {
     let reading = &database.reading;
     let options = match reading.get_database_backend() {
@@ -77,7 +80,8 @@ pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction,
             access_mode: Some(AccessMode::ReadOnly),
             sqlite_transaction_mode: None,
         },
-        // The pool itself is read-only, and every transaction is a snapshot from its first read.
+        // On SQLite the reading pool is read-only, and every transaction is a snapshot from its first read
+        // on.
         _ => TransactionOptions {
             isolation_level: None,
             access_mode: None,
@@ -89,7 +93,7 @@ pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction,
     Ok(transaction)
 }
 
-/// Lifts the limits of time that a connection has for calls, until the transaction ends: other programs at the
+/// Lifts the time limits that connections have for calls, until the transaction ends: the program at the
 /// other end of a pipe may be slow.
 pub(super) async fn lift_limits(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
@@ -100,7 +104,7 @@ pub(super) async fn lift_limits(transaction: &DatabaseTransaction) -> Result<(),
     Ok(())
 }
 
-/// The rows of a table whose `key` comes after `after`, in the order of the key: [`PAGE_ROWS`] at most.
+/// The next rows of a table in the order of `key`, after the row `after`: at most [`PAGE_ROWS`].
 pub(super) async fn page<E, Key>(
     database: &impl ConnectionTrait,
     key: E::Column,

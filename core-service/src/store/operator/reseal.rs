@@ -1,7 +1,19 @@
-//! Moving every sealed value to the first of the seal keys, a batch at a time, while services write.
+//! Moves every sealed value to the first of the seal keys, batch by batch, while services write.
 //!
-//! A value is replaced only where it is still the one that was read (compare and swap): whoever changes it
-//! meanwhile wins. Owns one round; the loop, its pauses and its reports are the command's (`cli/reseal.rs`).
+//! A batch reads a page of a table, opens every value, seals those under an older key anew, and puts each in
+//! place of the old one, in one transaction of `UPDATE … WHERE id = … AND sealed = <the old value>`. That
+//! takes no account lock: if a rotation or a deletion comes between reading and writing, the update matches
+//! no row, and the value counts as changed. An envelope names its key, so that a run that was stopped needs
+//! no bookkeeping to go on.
+//!
+//! Values under the first key are opened too. That costs a microsecond for each, and makes each run a check
+//! of all sealed values: one that was moved from another row is reported, whatever its key.
+//!
+//! The index key comes last: as long as anything is under an older key, a core-service without that key does
+//! not start. At the end [`Reseal::under_other_keys`] counts what is under another key still, which happens
+//! when a service seals with the old one.
+//!
+//! Owns one batch. The loop, its pauses and its reports belong to the command (`cli/reseal.rs`).
 
 mod value;
 
@@ -12,7 +24,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, Func, IntoColumnRef};
 use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use self::value::{Found, Swap, Table, replace_index_key};
+use self::value::{Replacement, SealedValue, Table, replace_index_key};
 use super::existing::{self, ExistingError, snapshot};
 use crate::randomness::{NoRandomness, Randomness};
 use crate::seal::{OpenError, Purpose, SealKeys};
@@ -21,34 +33,34 @@ use crate::store::index_key;
 use crate::store::table::{index_key as index_key_table, secret, webhook};
 use crate::store::transaction::{Failure, begin, commit};
 
-/// A database whose sealed values move to the first key.
+/// A database to reseal, and the keys.
 pub(crate) struct Reseal {
     database: Database,
     keys: SealKeys,
     randomness: Randomness,
 }
 
-/// Where a round begins: in which table, after which row.
+/// Where a batch begins: in which table, after which row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cursor {
     table: Table,
     after: Option<Uuid>,
 }
 
-/// What became of sealed values.
+/// How many sealed values had which result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     /// Moved to the first key.
     pub(crate) resealed: u64,
     /// Under the first key already.
     pub(crate) current: u64,
-    /// Changed or removed by others after they were read.
+    /// Changed or deleted by others after they were read.
     pub(crate) changed: u64,
-    /// Do not open as what they should be, and were left as they are.
+    /// Did not open, and were left as they are.
     pub(crate) unopenable: u64,
 }
 
-/// Resealing failed. What was resealed before stays, and it can be begun again.
+/// A batch failed. Earlier batches stay, and the command can be run again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResealError {
     #[error("the database failed")]
@@ -64,26 +76,29 @@ impl From<Failure> for ResealError {
     }
 }
 
-/// What is to be done about a value.
-enum Verdict {
-    Current,
-    Reseal(Vec<u8>),
-    Unopenable(OpenError),
+/// What to do with a sealed value.
+enum Action {
+    /// Nothing: it is under the first key.
+    Keep,
+    /// Replace it by this one.
+    Replace(Vec<u8>),
+    /// Report it, and leave it as it is.
+    Report(OpenError),
 }
 
 impl Cursor {
-    /// Before all rows.
+    /// Before the first row of the first table.
     pub(crate) const START: Self = Self { table: Table::FIRST, after: None };
 }
 
-impl Tally {
-    /// All values that were looked at.
-    pub(crate) fn done(self) -> u64 {
+impl Counts {
+    /// All values.
+    pub(crate) fn total(self) -> u64 {
         let Self { resealed, current, changed, unopenable } = self;
         resealed + current + changed + unopenable
     }
 
-    /// Adds `other` to it.
+    /// Adds `other` to these.
     pub(crate) fn add(&mut self, other: Self) {
         let Self { resealed, current, changed, unopenable } = other;
         self.resealed += resealed;
@@ -98,7 +113,7 @@ impl Reseal {
     ///
     /// # Errors
     ///
-    /// It is not there, or not of this release.
+    /// It does not exist, can't be used, or does not have the schema of this release.
     pub(crate) async fn open(
         url: &DatabaseUrl,
         keys: SealKeys,
@@ -127,7 +142,7 @@ impl Reseal {
         Ok(tokens + previous_tokens + urls + index_keys)
     }
 
-    /// How many sealed values are under another key than the first now, whether they open or not.
+    /// How many sealed values are under another key than the first now, whether or not they open.
     ///
     /// # Errors
     ///
@@ -135,7 +150,7 @@ impl Reseal {
     pub(crate) async fn under_other_keys(&self) -> Result<u64, ResealError> {
         let snapshot = snapshot(&self.database).await?;
         let tokens = secret::Entity::find().filter(self.under_other_key(secret::Column::SealedToken));
-        // Where there is none, nothing is compared.
+        // NULL compares as false, so that rows without a previous token do not count.
         let previous = self.under_other_key(secret::Column::PreviousSealedToken);
         let previous_tokens = secret::Entity::find().filter(previous);
         let urls = webhook::Entity::find().filter(self.under_other_key(webhook::Column::SealedUrl));
@@ -153,44 +168,44 @@ impl Reseal {
     fn under_other_key(&self, sealed: impl IntoColumnRef) -> Expr {
         let prefix = self.keys.first_prefix().to_vec();
         let length = i32::try_from(prefix.len()).unwrap_or(i32::MAX);
-        let beginning = Func::cust("substr").arg(Expr::col(sealed)).arg(1).arg(length);
-        Expr::expr(beginning).ne(prefix)
+        let start = Func::cust("substr").arg(Expr::col(sealed)).arg(1).arg(length);
+        Expr::expr(start).ne(prefix)
     }
 
-    /// One batch from `at`: what became of it, and where to go on, which is nowhere after the last.
+    /// Reseals one batch from `cursor` on. Returns its counts, and where the next batch begins: `None` after
+    /// the last.
     ///
     /// # Errors
     ///
-    /// The database or the generator failed. The batch may be repeated.
-    pub(crate) async fn round(&self, at: Cursor) -> Result<(Tally, Option<Cursor>), ResealError> {
-        let Cursor { table, after } = at;
-        let (found, last) = table.page(&self.database, after).await?;
+    /// The database or the random number generator failed. The batch may be repeated.
+    pub(crate) async fn batch(&self, cursor: Cursor) -> Result<(Counts, Option<Cursor>), ResealError> {
+        let Cursor { table, after } = cursor;
+        let (values, last) = table.page(&self.database, after).await?;
         let next = match last {
             Some(last) => Some(Cursor { table, after: Some(last) }),
             None => table.next().map(|table| Cursor { table, after: None }),
         };
-        let (mut tally, swaps) = self.renew(found)?;
-        tally.add(self.swap(&swaps).await?);
-        Ok((tally, next))
+        let (mut counts, replacements) = self.plan(values)?;
+        counts.add(self.replace(&replacements).await?);
+        Ok((counts, next))
     }
 
-    /// The index key. It goes last: as long as anything else is under an older key, a core-service that lacks
-    /// that key does not start.
+    /// Reseals the index key.
     ///
     /// # Errors
     ///
-    /// The database or the generator failed.
-    pub(crate) async fn index_key(&self) -> Result<Tally, ResealError> {
+    /// The database or the random number generator failed.
+    pub(crate) async fn index_key(&self) -> Result<Counts, ResealError> {
         let row = index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading).await?;
         let Some(index_key_table::Model { id: _, sealed_key: old }) = row else {
-            return Ok(Tally::default());
+            return Ok(Counts::default());
         };
-        let new = match self.judge(Purpose::IndexKey, &old)? {
-            Verdict::Reseal(new) => new,
-            Verdict::Current => return Ok(Tally { current: 1, ..Tally::default() }),
-            Verdict::Unopenable(error) => {
+        let new = match self.decide(Purpose::IndexKey, &old)? {
+            Action::Replace(new) => new,
+            Action::Keep => return Ok(Counts { current: 1, ..Counts::default() }),
+            Action::Report(error) => {
                 tracing::error!(cause = %error, "the index key does not open; it is left as it is");
-                return Ok(Tally { unopenable: 1, ..Tally::default() });
+                return Ok(Counts { unopenable: 1, ..Counts::default() });
             }
         };
         let resealed = self.database.write(|| async {
@@ -200,55 +215,54 @@ impl Reseal {
             Ok(resealed)
         });
         let resealed = resealed.await?;
-        Ok(Tally { resealed, changed: 1 - resealed, ..Tally::default() })
+        Ok(Counts { resealed, changed: 1 - resealed, ..Counts::default() })
     }
 
-    /// What is to be swapped of `found`, and the tally of the rest. Values under the first key are opened too, so
-    /// that one that was moved from another row is noticed.
-    fn renew(&self, found: Vec<Found>) -> Result<(Tally, Vec<Swap>), NoRandomness> {
-        let mut tally = Tally::default();
-        let mut swaps = Vec::new();
-        for Found { id, column, sealed, of } in found {
-            let verdict = match &of {
-                Some(of) => self.judge(of.purpose(), &sealed)?,
-                None => Verdict::Unopenable(OpenError::Broken),
+    /// The replacements for `values`, and the counts of the other values.
+    fn plan(&self, values: Vec<SealedValue>) -> Result<(Counts, Vec<Replacement>), NoRandomness> {
+        let mut counts = Counts::default();
+        let mut replacements = Vec::new();
+        for SealedValue { id, column, sealed, identity } in values {
+            let action = match &identity {
+                Some(identity) => self.decide(identity.purpose(), &sealed)?,
+                None => Action::Report(OpenError::Broken),
             };
-            match verdict {
-                Verdict::Current => tally.current += 1,
-                Verdict::Reseal(new) => swaps.push(Swap { id, column, old: sealed, new }),
-                Verdict::Unopenable(error) => {
+            match action {
+                Action::Keep => counts.current += 1,
+                Action::Replace(new) => replacements.push(Replacement { id, column, old: sealed, new }),
+                Action::Report(error) => {
                     let column = column.name();
                     tracing::error!(column, %id, cause = %error, "a value does not open; it is left as it is");
-                    tally.unopenable += 1;
+                    counts.unopenable += 1;
                 }
             }
         }
-        Ok((tally, swaps))
+        Ok((counts, replacements))
     }
 
-    fn judge(&self, purpose: Purpose<'_>, sealed: &[u8]) -> Result<Verdict, NoRandomness> {
+    fn decide(&self, purpose: Purpose<'_>, sealed: &[u8]) -> Result<Action, NoRandomness> {
         Ok(match self.keys.open(purpose, sealed) {
-            Err(error) => Verdict::Unopenable(error),
-            Ok(_) if self.keys.is_first(sealed) => Verdict::Current,
-            Ok(text) => Verdict::Reseal(self.keys.seal(self.randomness.bytes()?, purpose, &text)),
+            Err(error) => Action::Report(error),
+            Ok(_) if self.keys.is_first(sealed) => Action::Keep,
+            Ok(text) => Action::Replace(self.keys.seal(self.randomness.bytes()?, purpose, &text)),
         })
     }
 
-    /// Swaps, in one transaction, what nobody has changed since it was read.
-    async fn swap(&self, swaps: &[Swap]) -> Result<Tally, Failure> {
-        if swaps.is_empty() {
-            return Ok(Tally::default());
+    /// Writes the replacements in one transaction, those whose old value nobody has changed.
+    async fn replace(&self, replacements: &[Replacement]) -> Result<Counts, Failure> {
+        if replacements.is_empty() {
+            return Ok(Counts::default());
         }
         let resealed = self.database.write(|| async {
             let transaction = begin(&self.database.writing).await?;
             let mut resealed = 0;
-            for swap in swaps {
-                resealed += swap.make(&transaction).await?;
+            for replacement in replacements {
+                resealed += replacement.write(&transaction).await?;
             }
             commit(transaction).await?;
             Ok(resealed)
         });
         let resealed = resealed.await?;
-        Ok(Tally { resealed, changed: swaps.len() as u64 - resealed, ..Tally::default() })
+        Ok(Counts { resealed, changed: replacements.len() as u64 - resealed, ..Counts::default() })
     }
 }

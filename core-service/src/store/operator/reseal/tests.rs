@@ -1,4 +1,4 @@
-//! Rounds on an SQLite file. The command beside a service that runs is in the root package's tests.
+//! Batches on an SQLite file. The root package's tests run the command beside a service.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,17 +30,17 @@ async fn open_with(folder: &TempDir, keys: &str) -> Result<Store, StoreError> {
     Store::open(&url, LIMITS, keys, Randomness::of_the_system(), &metrics()).await
 }
 
-/// All rounds, and the index key.
-async fn run(reseal: &Reseal) -> Tally {
-    let mut tally = Tally::default();
-    let mut at = Some(Cursor::START);
-    while let Some(cursor) = at {
-        let (batch, next) = reseal.round(cursor).await.unwrap();
-        tally.add(batch);
-        at = next;
+/// All batches, and the index key.
+async fn run(reseal: &Reseal) -> Counts {
+    let mut counts = Counts::default();
+    let mut next = Some(Cursor::START);
+    while let Some(cursor) = next {
+        let (batch, after) = reseal.batch(cursor).await.unwrap();
+        counts.add(batch);
+        next = after;
     }
-    tally.add(reseal.index_key().await.unwrap());
-    tally
+    counts.add(reseal.index_key().await.unwrap());
+    counts
 }
 
 async fn token_of(store: &Store, owner: &str) -> secret::Model {
@@ -61,9 +61,9 @@ async fn everything_moves_to_the_first_key() {
     store.create_webhook(&new_webhook("a", "https://example.com/", Some("n"))).await.unwrap();
     let reseal = reseal(&folder, &[NEW_KEY, KEY]).await;
     assert_eq!((reseal.total().await.unwrap(), reseal.under_other_keys().await.unwrap()), (3, 3));
-    assert_eq!(run(&reseal).await, Tally { resealed: 3, ..Tally::default() });
+    assert_eq!(run(&reseal).await, Counts { resealed: 3, ..Counts::default() });
     assert_eq!(reseal.under_other_keys().await.unwrap(), 0);
-    assert_eq!(run(&reseal).await, Tally { current: 3, ..Tally::default() });
+    assert_eq!(run(&reseal).await, Counts { current: 3, ..Counts::default() });
 
     assert!(open_with(&folder, KEY).await.is_err(), "the old key opens nothing any more");
     let store = open_with(&folder, NEW_KEY).await.unwrap();
@@ -85,15 +85,15 @@ async fn goes_on_after_a_stop() {
     assert!(join_all(new.iter().map(|new| store.create_secret(new))).await.iter().all(Result::is_ok));
 
     let stopped = reseal(&folder, &[NEW_KEY, KEY]).await;
-    let (first, next) = stopped.round(Cursor::START).await.unwrap();
-    assert_eq!(first, Tally { resealed: page, ..Tally::default() });
+    let (first, next) = stopped.batch(Cursor::START).await.unwrap();
+    assert_eq!(first, Counts { resealed: page, ..Counts::default() });
     assert!(next.is_some());
     assert_eq!(stopped.under_other_keys().await.unwrap(), page / 2 + 1);
-    // As long as anything is under the old key, a service without it does not start.
+    // As long as anything is under the old key, a service without that key does not start.
     assert!(open_with(&folder, NEW_KEY).await.is_err());
 
     let again = run(&reseal(&folder, &[NEW_KEY, KEY]).await).await;
-    assert_eq!(again, Tally { resealed: page / 2 + 1, current: page, ..Tally::default() });
+    assert_eq!(again, Counts { resealed: page / 2 + 1, current: page, ..Counts::default() });
     assert!(open_with(&folder, NEW_KEY).await.is_ok());
 }
 
@@ -104,24 +104,24 @@ async fn change_meanwhile_wins() {
         store.create_secret(&new_secret(owner, "n")).await.unwrap();
     }
     let reseal = reseal(&folder, &[NEW_KEY, KEY]).await;
-    let (found, _) = Table::Secret.page(&reseal.database, None).await.unwrap();
-    let (tally, swaps) = reseal.renew(found).unwrap();
-    assert_eq!((tally, swaps.len()), (Tally::default(), 3));
+    let (values, _) = Table::Secret.page(&reseal.database, None).await.unwrap();
+    let (counts, replacements) = reseal.plan(values).unwrap();
+    assert_eq!((counts, replacements.len()), (Counts::default(), 3));
 
-    // Of the three that are about to be swapped one is rotated and one is deleted.
+    // Before the three are replaced, one is rotated and one is deleted.
     let rotated = token_of(&store, "a").await;
     let (owner, name) = (did("a"), "n".parse().unwrap());
     let sealed = store.seal(Purpose::Token { owner: &owner, name: &name }, "rotated").unwrap();
     set_token(&store, &rotated, sealed.clone()).await;
     let deleted = token_of(&store, "b").await.id;
     secret::Entity::delete_by_id(deleted).exec(&store.database.writing).await.unwrap();
-    let tally = reseal.swap(&swaps).await.unwrap();
-    assert_eq!(tally, Tally { resealed: 1, changed: 2, ..Tally::default() });
+    let counts = reseal.replace(&replacements).await.unwrap();
+    assert_eq!(counts, Counts { resealed: 1, changed: 2, ..Counts::default() });
     assert_eq!(token_of(&store, "a").await.sealed_token, sealed);
-    // The rotation was sealed with the old key: that is told.
+    // The rotation sealed with the old key, which is noticed.
     reseal.index_key().await.unwrap();
     assert_eq!(reseal.under_other_keys().await.unwrap(), 1);
-    assert_eq!(run(&reseal).await, Tally { resealed: 1, current: 2, ..Tally::default() });
+    assert_eq!(run(&reseal).await, Counts { resealed: 1, current: 2, ..Counts::default() });
 }
 
 #[tokio::test]
@@ -141,18 +141,18 @@ async fn token_before_a_rotation_moves_too() {
         let sealed = column(token_of(&store, "a").await).unwrap();
         keys.open(Purpose::Token { owner: &new.owner, name: &new.name }, &sealed)
     };
-    // It is read as the token and, before it is swapped, rotated away.
+    // It is read as the current token, and becomes the previous one before it is replaced.
     let reseal = reseal(&folder, &[NEW_KEY, KEY]).await;
-    let (found, _) = Table::Secret.page(&reseal.database, None).await.unwrap();
-    let (_, swaps) = reseal.renew(found).unwrap();
+    let (values, _) = Table::Secret.page(&reseal.database, None).await.unwrap();
+    let (_, replacements) = reseal.plan(values).unwrap();
     store.rotate_secret(&rotate()).await.unwrap();
-    assert_eq!(reseal.swap(&swaps).await.unwrap(), Tally { resealed: 1, ..Tally::default() });
+    assert_eq!(reseal.replace(&replacements).await.unwrap(), Counts { resealed: 1, ..Counts::default() });
     assert_eq!(opens(|row| row.previous_sealed_token).await.unwrap(), TOKEN.as_bytes());
 
     // It is read as the previous token.
     store.rotate_secret(&rotate()).await.unwrap();
     assert_eq!((reseal.total().await.unwrap(), reseal.under_other_keys().await.unwrap()), (3, 3));
-    assert_eq!(run(&reseal).await, Tally { resealed: 3, ..Tally::default() });
+    assert_eq!(run(&reseal).await, Counts { resealed: 3, ..Counts::default() });
     assert_eq!(opens(|row| row.previous_sealed_token).await.unwrap(), "r".repeat(40).as_bytes());
     assert_eq!(opens(|row| Some(row.sealed_token)).await.unwrap(), "r".repeat(40).as_bytes());
     assert_eq!(reseal.under_other_keys().await.unwrap(), 0);
@@ -168,8 +168,8 @@ async fn value_of_another_row_is_left() {
     set_token(&store, &token_of(&store, "b").await, moved.clone()).await;
     // Under the first key, and under an older one.
     for keys in [&[KEY][..], &[NEW_KEY, KEY]] {
-        let tally = run(&reseal(&folder, keys).await).await;
-        assert_eq!((tally.unopenable, tally.done()), (1, 3), "{tally:?}");
+        let counts = run(&reseal(&folder, keys).await).await;
+        assert_eq!((counts.unopenable, counts.total()), (1, 3), "{counts:?}");
         assert_eq!(token_of(&store, "b").await.sealed_token, moved);
     }
 }
@@ -180,7 +180,7 @@ async fn value_under_an_unknown_key_is_left() {
     store.create_secret(&new_secret("a", "n")).await.unwrap();
     let before = token_of(&store, "a").await;
     let lost = reseal(&folder, &[NEW_KEY]).await;
-    assert_eq!(run(&lost).await, Tally { unopenable: 2, ..Tally::default() });
+    assert_eq!(run(&lost).await, Counts { unopenable: 2, ..Counts::default() });
     assert_eq!(lost.under_other_keys().await.unwrap(), 2);
     assert_eq!(token_of(&store, "a").await, before);
 }

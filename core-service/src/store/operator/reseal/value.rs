@@ -1,4 +1,4 @@
-//! The sealed values of the database: where each is, what it is bound to, and how one is replaced.
+//! The sealed values of the database: which columns have them, whose each is, and how one is replaced.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, QueryFilter as _, Value};
@@ -12,7 +12,7 @@ use crate::store::index_key;
 use crate::store::operator::existing::page;
 use crate::store::table::{index_key as index_key_table, secret, webhook};
 
-/// A table with sealed values, in the order in which they are gone through.
+/// A table with sealed values, in the order of resealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Secret,
@@ -28,23 +28,23 @@ pub(super) enum Column {
 }
 
 /// A sealed value as it was read.
-pub(super) struct Found {
+pub(super) struct SealedValue {
     pub(super) id: Uuid,
     pub(super) column: Column,
     pub(super) sealed: Vec<u8>,
-    /// What it is bound to. `None`: the row has no owner or no name that anything could be bound to.
-    pub(super) of: Option<Of>,
+    /// `None` if the row's owner or name is not valid; then nothing can have been sealed for it.
+    pub(super) identity: Option<Identity>,
 }
 
-/// Whose value it is.
+/// Whose value it is. It is sealed for that alone.
 #[derive(Debug, Clone)]
-pub(super) enum Of {
+pub(super) enum Identity {
     Secret { owner: Did, name: SecretName },
     Webhook { owner: Did, id: Uuid },
 }
 
-/// A value to be put in the place of the one that was read.
-pub(super) struct Swap {
+/// A new value for the one that was read.
+pub(super) struct Replacement {
     pub(super) id: Uuid,
     pub(super) column: Column,
     pub(super) old: Vec<u8>,
@@ -61,30 +61,30 @@ impl Table {
         }
     }
 
-    /// The values of a page of rows after `after`, and the last row of it: `None` after the last page.
+    /// The sealed values of the page after the row `after`, and its last row: `None` after the last page.
     pub(super) async fn page(
         self,
         database: &Database,
         after: Option<Uuid>,
-    ) -> Result<(Vec<Found>, Option<Uuid>), DbErr> {
+    ) -> Result<(Vec<SealedValue>, Option<Uuid>), DbErr> {
         let reading = &database.reading;
         match self {
             Self::Secret => {
                 let rows = page::<secret::Entity, _>(reading, secret::Column::Id, after).await?;
                 let last = rows.last().map(|row| row.id);
-                Ok((rows.into_iter().flat_map(of_secret).collect(), last))
+                Ok((rows.into_iter().flat_map(values_of_secret).collect(), last))
             }
             Self::Webhook => {
                 let rows = page::<webhook::Entity, _>(reading, webhook::Column::Id, after).await?;
                 let last = rows.last().map(|row| row.id);
-                Ok((rows.into_iter().map(of_webhook).collect(), last))
+                Ok((rows.into_iter().map(value_of_webhook).collect(), last))
             }
         }
     }
 }
 
-/// Without `..`: a new column may be a sealed one.
-fn of_secret(row: secret::Model) -> Vec<Found> {
+/// Destructures without `..`, because a new column may be a sealed one.
+fn values_of_secret(row: secret::Model) -> Vec<SealedValue> {
     let secret::Model {
         id,
         owner_did,
@@ -95,21 +95,21 @@ fn of_secret(row: secret::Model) -> Vec<Found> {
         previous_sealed_token,
         previous_until_ms: _,
     } = row;
-    let of = match (owner_did.parse(), name.parse()) {
-        (Ok(owner), Ok(name)) => Some(Of::Secret { owner, name }),
+    let identity = match (owner_did.parse(), name.parse()) {
+        (Ok(owner), Ok(name)) => Some(Identity::Secret { owner, name }),
         _ => None,
     };
     let previous = previous_sealed_token.map(|sealed| (Column::PreviousToken, sealed));
     let sealed = std::iter::once((Column::Token, sealed_token)).chain(previous);
-    sealed.map(|(column, sealed)| Found { id, column, sealed, of: of.clone() }).collect()
+    sealed.map(|(column, sealed)| SealedValue { id, column, sealed, identity: identity.clone() }).collect()
 }
 
-fn of_webhook(row: webhook::Model) -> Found {
-    let of = row.owner_did.parse().ok().map(|owner| Of::Webhook { owner, id: row.id });
-    Found { id: row.id, column: Column::Url, sealed: row.sealed_url, of }
+fn value_of_webhook(row: webhook::Model) -> SealedValue {
+    let identity = row.owner_did.parse().ok().map(|owner| Identity::Webhook { owner, id: row.id });
+    SealedValue { id: row.id, column: Column::Url, sealed: row.sealed_url, identity }
 }
 
-impl Of {
+impl Identity {
     pub(super) fn purpose(&self) -> Purpose<'_> {
         match self {
             Self::Secret { owner, name } => Purpose::Token { owner, name },
@@ -119,7 +119,7 @@ impl Of {
 }
 
 impl Column {
-    /// Table and column, for the log.
+    /// Table and column, for logs.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Token => "secret.sealed_token",
@@ -129,16 +129,16 @@ impl Column {
     }
 }
 
-impl Swap {
-    /// Puts the new value in the place of the old one: 1, or 0 if the old one is there no more.
-    pub(super) async fn make(&self, transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
+impl Replacement {
+    /// Replaces the old value by the new one. Returns how many were replaced: 1, or 0 if the old one is gone.
+    pub(super) async fn write(&self, transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
         let Self { id, column, old, new } = self;
         let token = async |column| {
             replace::<secret::Entity>(transaction, (secret::Column::Id, column), *id, old, new).await
         };
         match column {
             Column::Token => match token(secret::Column::SealedToken).await? {
-                // A rotation may have made it the previous one.
+                // A rotation may have moved it to the other column.
                 0 => token(secret::Column::PreviousSealedToken).await,
                 replaced => Ok(replaced),
             },
@@ -151,7 +151,7 @@ impl Swap {
     }
 }
 
-/// The same for the index key.
+/// Replaces the index key, like [`Replacement::write`].
 pub(super) async fn replace_index_key(
     transaction: &DatabaseTransaction,
     old: &[u8],

@@ -1,16 +1,16 @@
-//! All rows of a database as lines.
+//! Writes all rows of a database as lines.
 
 use std::io::Write;
 
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, Value};
 
 use super::PROGRESS_ROWS;
-use super::line::{FORMAT, Header, Line, Totals, VERSION};
+use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{self, ExistingError, page, snapshot};
 use crate::store::table::{account, index_key, secret, webhook};
 
-/// An export that failed. What was written has no end line, and no import takes it.
+/// An export that failed. What it wrote has no end line, so that no import takes it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     #[error(transparent)]
@@ -21,13 +21,14 @@ pub(crate) enum ExportError {
     Output(#[from] std::io::Error),
 }
 
-/// Writes all rows of the database at `url`, as they are at one moment, to `target`: in pages, so that memory does not
-/// grow with the database. Writing blocks, which is well where nothing else is done.
+/// Writes all rows of the database at `url`, as they are at one moment, to `target`. It reads in pages, so
+/// that memory does not grow with the database. LineWriter blocks the thread, which has nothing else to do.
 ///
 /// # Errors
 ///
-/// The database is not there, not of this release, or fails; `target` can't be written.
-pub(crate) async fn export(url: &DatabaseUrl, target: &mut impl Write) -> Result<Totals, ExportError> {
+/// The database does not exist, does not have the schema of this release, or fails; `target` can't be
+/// written.
+pub(crate) async fn export(url: &DatabaseUrl, target: &mut impl Write) -> Result<RowCounts, ExportError> {
     let database = existing::open(url).await?;
     let exported = async {
         let snapshot = snapshot(&database).await?;
@@ -38,44 +39,47 @@ pub(crate) async fn export(url: &DatabaseUrl, target: &mut impl Write) -> Result
     exported
 }
 
-async fn export_all(snapshot: &impl ConnectionTrait, target: &mut impl Write) -> Result<Totals, ExportError> {
-    let all = Totals {
+async fn export_all(
+    snapshot: &impl ConnectionTrait,
+    target: &mut impl Write,
+) -> Result<RowCounts, ExportError> {
+    let all = RowCounts {
         index_keys: index_key::Entity::find().count(snapshot).await?,
         accounts: account::Entity::find().count(snapshot).await?,
         secrets: secret::Entity::find().count(snapshot).await?,
         webhooks: webhook::Entity::find().count(snapshot).await?,
     };
-    tracing::info!(total = all.rows(), "exporting");
-    let mut writing = Writing { target, rows: 0, total: all.rows() };
+    tracing::info!(total = all.total(), "exporting");
+    let mut output = LineWriter { target, rows: 0, total: all.total() };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    writing.line(&Line::Header(Header { format: FORMAT.to_owned(), version: VERSION, athook: version }))?;
+    output.line(&Line::Header(Header { format: FORMAT.to_owned(), version: VERSION, athook: version }))?;
 
-    let mut written = Totals::default();
+    let mut written = RowCounts::default();
     for row in index_key::Entity::find().all(snapshot).await? {
-        writing.row(&Line::IndexKey(row))?;
+        output.row(&Line::IndexKey(row))?;
         written.index_keys += 1;
     }
     let key = account::Column::Did;
     written.accounts =
-        writing.table::<account::Entity, _>(snapshot, key, |row| row.did.clone(), Line::Account).await?;
+        output.table::<account::Entity, _>(snapshot, key, |row| row.did.clone(), Line::Account).await?;
     written.secrets =
-        writing.table::<secret::Entity, _>(snapshot, secret::Column::Id, |row| row.id, Line::Secret).await?;
+        output.table::<secret::Entity, _>(snapshot, secret::Column::Id, |row| row.id, Line::Secret).await?;
     let line = |row| Line::Webhook(Box::new(row));
     written.webhooks =
-        writing.table::<webhook::Entity, _>(snapshot, webhook::Column::Id, |row| row.id, line).await?;
-    writing.line(&Line::End(written))?;
-    writing.target.flush()?;
+        output.table::<webhook::Entity, _>(snapshot, webhook::Column::Id, |row| row.id, line).await?;
+    output.line(&Line::End(written))?;
+    output.target.flush()?;
     Ok(written)
 }
 
-/// Lines on their way out, counted.
-struct Writing<'a, Target> {
+/// Writes lines, and counts the rows.
+struct LineWriter<'a, Target> {
     target: &'a mut Target,
     rows: u64,
     total: u64,
 }
 
-impl<Target: Write> Writing<'_, Target> {
+impl<Target: Write> LineWriter<'_, Target> {
     /// Writes all rows of a table, page by page in the order of `key`. Returns how many they were.
     async fn table<E, Key>(
         &mut self,

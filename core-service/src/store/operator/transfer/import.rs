@@ -1,4 +1,4 @@
-//! Lines into an empty database: all or none.
+//! Writes the rows of an export to an empty database: all or none.
 
 use std::io::BufRead;
 
@@ -8,7 +8,7 @@ use sea_orm::{
     QuerySelect as _,
 };
 
-use super::line::{FORMAT, Header, Line, LineError, Lines, Totals, VERSION, Wrong};
+use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCounts, VERSION};
 use super::{PROGRESS_ROWS, check};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
@@ -16,7 +16,8 @@ use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::transaction::begin;
 use crate::store::{OpenError, connect_and_migrate};
 
-/// Rows of one statement. A webhook has 18 parameters: within SQLite's 32,766 and Postgres's 65,535.
+/// The most rows of one statement. With 18 parameters for a webhook that is below the 32,766 parameters of
+/// SQLite and the 65,535 of Postgres.
 const INSERT_ROWS: usize = 500;
 
 /// An import that failed. Nothing was written.
@@ -45,15 +46,15 @@ pub(crate) enum ImportError {
     NoIndexKey,
 }
 
-/// Writes the rows that `source` has to the empty database at `url`, whose schema is brought up to date, in one
-/// transaction. Reading blocks, which is well where nothing else is done.
+/// Brings the schema of the empty database at `url` up to date, and writes the rows in `source` to it, in one
+/// transaction. Reading blocks the thread, which has nothing else to do.
 ///
 /// # Errors
 ///
-/// The first line that is wrong; the input ends early; the database is not empty, is newer than this release, or refuses.
-/// Then it has the schema and no row.
-pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<Totals, ImportError> {
-    let mut lines = Lines::new(source);
+/// The first line that is refused; the input ends early; the database is not empty, has a newer schema,
+/// refuses a row, or fails. Then no row is written.
+pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<RowCounts, ImportError> {
+    let mut lines = LineReader::new(source);
     check_header(&mut lines)?;
     let database = connect_and_migrate(url).await?;
     let imported = async {
@@ -63,32 +64,32 @@ pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<To
         if !is_empty(&transaction).await? {
             return Err(ImportError::NotEmpty(url.clone()));
         }
-        let totals = import_all(&transaction, &mut lines).await?;
+        let counts = import_all(&transaction, &mut lines).await?;
         check_accounts(&transaction).await?;
         transaction.commit().await?;
-        Ok(totals)
+        Ok(counts)
     };
     let imported = imported.await;
     database.close().await;
     imported
 }
 
-fn check_header(lines: &mut Lines<impl BufRead>) -> Result<(), ImportError> {
-    let no_header = |line| LineError::Wrong { line, wrong: Wrong::NoHeader };
+fn check_header(lines: &mut LineReader<impl BufRead>) -> Result<(), ImportError> {
+    let no_header = |line| LineError::Refused { line, fault: LineFault::NoHeader };
     let Some(Line::Header(header)) = lines.next()? else { return Err(no_header(1).into()) };
     let Header { format, version, athook } = header;
     if format != FORMAT || version == 0 {
         return Err(no_header(1).into());
     }
     if version > VERSION {
-        return Err(lines.wrong(Wrong::NewerVersion { version, athook }).into());
+        return Err(lines.refuse(LineFault::NewerVersion { version, athook }).into());
     }
     Ok(())
 }
 
 async fn is_empty(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
-    // Whoever has served the database has left an index key. Until the commit nobody else can make one: it would have
-    // the same id.
+    // A core-service that has used the database has left an index key. Until the commit no other process can
+    // insert one: it would have the same id.
     let anything = index_key::Entity::find().one(transaction).await?.is_some()
         || account::Entity::find().one(transaction).await?.is_some()
         || secret::Entity::find().one(transaction).await?.is_some()
@@ -96,7 +97,7 @@ async fn is_empty(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
     Ok(!anything)
 }
 
-/// The tables in the order in which their rows must come: each may refer to those before it.
+/// The tables in the order of their rows: each may refer to those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Section {
     IndexKey,
@@ -105,9 +106,9 @@ enum Section {
     Webhook,
 }
 
-/// Rows that wait for their statement.
+/// Rows for the next INSERT.
 #[derive(Default)]
-struct Waiting {
+struct Batch {
     index_keys: Vec<index_key::Model>,
     accounts: Vec<account::Model>,
     secrets: Vec<secret::Model>,
@@ -117,86 +118,90 @@ struct Waiting {
 
 async fn import_all(
     transaction: &DatabaseTransaction,
-    lines: &mut Lines<impl BufRead>,
-) -> Result<Totals, ImportError> {
-    let mut totals = Totals::default();
-    let mut waiting = Waiting::default();
+    lines: &mut LineReader<impl BufRead>,
+) -> Result<RowCounts, ImportError> {
+    let mut counts = RowCounts::default();
+    let mut batch = Batch::default();
     let mut section = Section::IndexKey;
     loop {
         let Some(line) = lines.next()? else { return Err(LineError::CutOff { line: lines.number() }.into()) };
-        let of = match &line {
+        let line_section = match &line {
             Line::IndexKey(_) => Section::IndexKey,
             Line::Account(_) => Section::Account,
             Line::Secret(_) => Section::Secret,
             Line::Webhook(_) => Section::Webhook,
-            Line::Header(_) => return Err(lines.wrong(Wrong::Order).into()),
-            Line::End(told) => {
-                waiting.insert(transaction, lines.number() - 1).await?;
-                check_end(lines, *told, totals)?;
-                return Ok(totals);
+            Line::Header(_) => return Err(lines.refuse(LineFault::Order).into()),
+            Line::End(declared) => {
+                batch.insert(transaction, lines.number() - 1).await?;
+                check_end(lines, *declared, counts)?;
+                return Ok(counts);
             }
         };
-        if of < section {
-            return Err(lines.wrong(Wrong::Order).into());
+        if line_section < section {
+            return Err(lines.refuse(LineFault::Order).into());
         }
-        if of > section || waiting.rows == INSERT_ROWS {
-            waiting.insert(transaction, lines.number() - 1).await?;
-            section = of;
+        if line_section > section || batch.rows == INSERT_ROWS {
+            batch.insert(transaction, lines.number() - 1).await?;
+            section = line_section;
         }
-        if of > Section::IndexKey && totals.index_keys == 0 {
+        if line_section > Section::IndexKey && counts.index_keys == 0 {
             return Err(ImportError::NoIndexKey);
         }
-        waiting.add(line, &mut totals).map_err(|wrong| lines.wrong(wrong))?;
-        if totals.rows().is_multiple_of(PROGRESS_ROWS) {
-            tracing::info!(rows = totals.rows(), "importing");
+        batch.add(line, &mut counts).map_err(|fault| lines.refuse(fault))?;
+        if counts.total().is_multiple_of(PROGRESS_ROWS) {
+            tracing::info!(rows = counts.total(), "importing");
         }
     }
 }
 
-/// The end line counts what came, and nothing comes after it.
-fn check_end(lines: &mut Lines<impl BufRead>, told: Totals, counted: Totals) -> Result<(), LineError> {
-    if told != counted {
-        return Err(lines.wrong(Wrong::Counts));
+/// Checks that the end line has the right counts, and that nothing comes after it.
+fn check_end(
+    lines: &mut LineReader<impl BufRead>,
+    declared: RowCounts,
+    counted: RowCounts,
+) -> Result<(), LineError> {
+    if declared != counted {
+        return Err(lines.refuse(LineFault::Counts));
     }
     match lines.next() {
         Ok(None) => Ok(()),
-        Ok(Some(_)) | Err(LineError::Wrong { .. } | LineError::CutOff { .. }) => {
-            Err(lines.wrong(Wrong::AfterEnd))
+        Ok(Some(_)) | Err(LineError::Refused { .. } | LineError::CutOff { .. }) => {
+            Err(lines.refuse(LineFault::AfterEnd))
         }
         Err(error @ LineError::Io { .. }) => Err(error),
     }
 }
 
-impl Waiting {
-    fn add(&mut self, line: Line, totals: &mut Totals) -> Result<(), Wrong> {
+impl Batch {
+    fn add(&mut self, line: Line, counts: &mut RowCounts) -> Result<(), LineFault> {
         match line {
             Line::IndexKey(row) => {
                 check::index_key(&row)?;
                 self.index_keys.push(row);
-                totals.index_keys += 1;
+                counts.index_keys += 1;
             }
             Line::Account(row) => {
                 check::account(&row)?;
                 self.accounts.push(row);
-                totals.accounts += 1;
+                counts.accounts += 1;
             }
             Line::Secret(row) => {
                 check::secret(&row)?;
                 self.secrets.push(row);
-                totals.secrets += 1;
+                counts.secrets += 1;
             }
             Line::Webhook(row) => {
                 check::webhook(&row)?;
                 self.webhooks.push(*row);
-                totals.webhooks += 1;
+                counts.webhooks += 1;
             }
-            Line::Header(_) | Line::End(_) => return Err(Wrong::Order),
+            Line::Header(_) | Line::End(_) => return Err(LineFault::Order),
         }
         self.rows += 1;
         Ok(())
     }
 
-    /// Inserts all that waits, which are the lines up to `last`.
+    /// Inserts all rows, which came in the lines up to `last`.
     async fn insert(&mut self, transaction: &DatabaseTransaction, last: u64) -> Result<(), ImportError> {
         let Self { index_keys, accounts, secrets, webhooks, rows } = std::mem::take(self);
         let first = last + 1 - rows as u64;
@@ -221,7 +226,7 @@ where
     <Row::Entity as EntityTrait>::insert_many(rows).exec_without_returning(transaction).await.map(drop)
 }
 
-/// The counts of every account are those of its rows: limits rely on them.
+/// Checks that the counts of every account are those of its rows. The limits rely on them.
 async fn check_accounts(transaction: &DatabaseTransaction) -> Result<(), ImportError> {
     let secrets = Query::select()
         .expr(Expr::col((secret::Entity, secret::Column::Id)).count())
@@ -239,17 +244,17 @@ async fn check_accounts(transaction: &DatabaseTransaction) -> Result<(), ImportE
                 .equals((account::Entity, account::Column::Did)),
         )
         .to_owned();
-    let wrong = Condition::any()
+    let differs = Condition::any()
         .add(Expr::col((account::Entity, account::Column::Secrets)).ne(secrets))
         .add(Expr::col((account::Entity, account::Column::Webhooks)).ne(webhooks));
-    let found: Option<String> = account::Entity::find()
+    let did: Option<String> = account::Entity::find()
         .select_only()
         .column(account::Column::Did)
-        .filter(wrong)
+        .filter(differs)
         .into_tuple()
         .one(transaction)
         .await?;
-    match found {
+    match did {
         None => Ok(()),
         Some(did) => Err(ImportError::AccountCounts(did)),
     }

@@ -9,8 +9,11 @@
 //! {"end":{"index_keys":1,"accounts":1,"secrets":1,"webhooks":1}}
 //! ```
 //!
-//! The lines come in this order. Fields are named after the columns; bytes are standard base64; what is NULL is
-//! left out. A field that is unknown is refused: a change of the format is a new version.
+//! The lines come in this order, that of the foreign keys. Without the end line an import takes nothing.
+//!
+//! A row is the serde form of its table's model (`store/table/`): fields have the names of the columns, bytes
+//! are standard base64, and a column that is NULL is left out. Unknown fields are refused, so every change of
+//! a table is a new [`VERSION`] of the format.
 
 use std::io::{BufRead, Read as _};
 
@@ -20,11 +23,11 @@ use serde_json::error::Category;
 use crate::domain::rule::BrokenField;
 use crate::store::table::{account, index_key, secret, webhook};
 
-/// What a header says first.
+/// The format's name in the header.
 pub(super) const FORMAT: &str = "athook-export";
-/// The version of the format that is written, and the newest that is read.
+/// The version that is written, and the newest that is read.
 pub(super) const VERSION: u32 = 1;
-/// The longest line, in bytes with its end. A webhook with everything in it has less than 200 KiB.
+/// The longest line in bytes, with its newline. A webhook with all fields has less than 200 KiB.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 
 /// One line.
@@ -36,39 +39,39 @@ pub(super) enum Line {
     Account(account::Model),
     Secret(secret::Model),
     Webhook(Box<webhook::Model>),
-    End(Totals),
+    End(RowCounts),
 }
 
-/// The first line. Read without regard to other fields, so that a newer version can be told.
+/// The first line. Unknown fields are ignored here, so that a newer version is recognised by its number.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) format: String,
     pub(super) version: u32,
-    /// The release that wrote it.
+    /// The release of athook that wrote the export.
     pub(super) athook: String,
 }
 
-/// How many rows of each table there are.
+/// The number of rows of each table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Totals {
+pub(crate) struct RowCounts {
     pub(crate) index_keys: u64,
     pub(crate) accounts: u64,
     pub(crate) secrets: u64,
     pub(crate) webhooks: u64,
 }
 
-impl Totals {
-    /// Of all tables.
-    pub(crate) fn rows(self) -> u64 {
+impl RowCounts {
+    /// The rows of all tables.
+    pub(crate) fn total(self) -> u64 {
         let Self { index_keys, accounts, secrets, webhooks } = self;
         index_keys + accounts + secrets + webhooks
     }
 }
 
-/// What is wrong with a line. `Display` says no value: it may be a sealed one.
+/// What is wrong with a line. `Display` never contains a value of a row.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Wrong {
+pub(crate) enum LineFault {
     #[error("it is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
     #[error("broken JSON at column {column}")]
@@ -93,13 +96,13 @@ pub(crate) enum Wrong {
     AfterEnd,
 }
 
-impl From<BrokenField> for Wrong {
+impl From<BrokenField> for LineFault {
     fn from(broken: BrokenField) -> Self {
         Self::Field(broken)
     }
 }
 
-/// Input that ends too early, can't be read, or has a wrong line.
+/// The input can't be read, ends too early, or has a line that is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LineError {
     #[error("the input can't be read after line {line}")]
@@ -108,20 +111,20 @@ pub(crate) enum LineError {
         #[source]
         error: std::io::Error,
     },
-    #[error("line {line}: {wrong}")]
-    Wrong { line: u64, wrong: Wrong },
+    #[error("line {line}: {fault}")]
+    Refused { line: u64, fault: LineFault },
     #[error("the input ends early, in or after line {line}: it was cut off")]
     CutOff { line: u64 },
 }
 
-/// Reads line by line, and counts.
-pub(super) struct Lines<Source> {
+/// Reads line by line, and counts them.
+pub(super) struct LineReader<Source> {
     source: Source,
     line: u64,
     buffer: Vec<u8>,
 }
 
-impl<Source: BufRead> Lines<Source> {
+impl<Source: BufRead> LineReader<Source> {
     pub(super) fn new(source: Source) -> Self {
         Self { source, line: 0, buffer: Vec::new() }
     }
@@ -131,7 +134,7 @@ impl<Source: BufRead> Lines<Source> {
         self.line
     }
 
-    /// The next line; `None` at the end of the input. Blocks until there is one.
+    /// Reads the next line; `None` at the end of the input. Blocks.
     ///
     /// # Errors
     ///
@@ -147,21 +150,21 @@ impl<Source: BufRead> Lines<Source> {
         }
         self.line += 1;
         if self.buffer.len() as u64 > MAX_LINE_BYTES {
-            return Err(self.wrong(Wrong::TooLong));
+            return Err(self.refuse(LineFault::TooLong));
         }
         match serde_json::from_slice(&self.buffer) {
             Ok(line) => Ok(Some(line)),
             Err(_) if !self.buffer.ends_with(b"\n") => Err(LineError::CutOff { line: self.line }),
-            // Without the library's text, which has values in it.
+            // Without the library's text, which contains values.
             Err(error) if error.classify() == Category::Data => {
-                Err(self.wrong(Wrong::Shape { column: error.column() }))
+                Err(self.refuse(LineFault::Shape { column: error.column() }))
             }
-            Err(error) => Err(self.wrong(Wrong::Json { column: error.column() })),
+            Err(error) => Err(self.refuse(LineFault::Json { column: error.column() })),
         }
     }
 
-    /// The error that the line read last is wrong in this way.
-    pub(super) fn wrong(&self, wrong: impl Into<Wrong>) -> LineError {
-        LineError::Wrong { line: self.line, wrong: wrong.into() }
+    /// The error that refuses the line read last.
+    pub(super) fn refuse(&self, fault: impl Into<LineFault>) -> LineError {
+        LineError::Refused { line: self.line, fault: fault.into() }
     }
 }

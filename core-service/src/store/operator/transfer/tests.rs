@@ -1,4 +1,4 @@
-//! The format, and what an import makes of input that is wrong. Whole databases cross in the root package's tests.
+//! The format, and input that an import refuses. The root package's tests export and import whole databases.
 
 mod format;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::export::export;
 use super::import::{ImportError, import};
-use super::line::{LineError, Totals, Wrong};
+use super::line::{LineError, LineFault, RowCounts};
 use crate::domain::secret::NewSecret;
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{self, ExistingError};
@@ -27,11 +27,11 @@ impl Target {
         format!("sqlite://{}?mode=rwc", self.0.path().join("test.db").display()).parse().unwrap()
     }
 
-    async fn import(&self, lines: &[String]) -> Result<Totals, ImportError> {
+    async fn import(&self, lines: &[String]) -> Result<RowCounts, ImportError> {
         import(&self.url(), lines.concat().as_bytes()).await
     }
 
-    /// Imports what is wrong; nothing of it is there afterwards. What is told.
+    /// Imports lines that must be refused, and checks that no row was written. Returns the error.
     async fn refuses(&self, lines: &[String]) -> ImportError {
         let error = self.import(lines).await.unwrap_err();
         assert_eq!(self.rows().await, 0, "{error}");
@@ -69,10 +69,10 @@ async fn lines() -> Vec<String> {
     lines
 }
 
-/// The line that is told to be wrong, and why.
-fn told(error: ImportError) -> (u64, Wrong) {
+/// The number of the line that was refused, and why.
+fn refused_line(error: ImportError) -> (u64, LineFault) {
     match error {
-        ImportError::Line(LineError::Wrong { line, wrong }) => (line, wrong),
+        ImportError::Line(LineError::Refused { line, fault }) => (line, fault),
         other => panic!("{other:?}"),
     }
 }
@@ -81,8 +81,8 @@ fn told(error: ImportError) -> (u64, Wrong) {
 async fn comes_back_as_it_was() {
     let lines = lines().await;
     let target = Target::new();
-    let totals = target.import(&lines).await.unwrap();
-    assert_eq!(totals, Totals { index_keys: 1, accounts: 1, secrets: 2, webhooks: 1 });
+    let counts = target.import(&lines).await.unwrap();
+    assert_eq!(counts, RowCounts { index_keys: 1, accounts: 1, secrets: 2, webhooks: 1 });
     assert_eq!(exported(&target.url()).await, lines);
 }
 
@@ -92,9 +92,9 @@ async fn nothing_is_a_database_too() {
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display()).parse().unwrap();
     crate::store::migrate(&url).await.unwrap();
     let mut text = Vec::new();
-    assert_eq!(export(&url, &mut text).await.unwrap(), Totals::default());
+    assert_eq!(export(&url, &mut text).await.unwrap(), RowCounts::default());
     let target = Target::new();
-    assert_eq!(import(&target.url(), &*text).await.unwrap(), Totals::default());
+    assert_eq!(import(&target.url(), &*text).await.unwrap(), RowCounts::default());
     assert_eq!(target.rows().await, 0);
 }
 
@@ -105,7 +105,9 @@ async fn cut_off_anywhere() {
         let error = Target::new().refuses(&lines[..length]).await;
         let expected = length as u64;
         match error {
-            ImportError::Line(LineError::Wrong { line: 1, wrong: Wrong::NoHeader }) => assert_eq!(length, 0),
+            ImportError::Line(LineError::Refused { line: 1, fault: LineFault::NoHeader }) => {
+                assert_eq!(length, 0);
+            }
             ImportError::Line(LineError::CutOff { line }) => assert_eq!(line, expected),
             other => panic!("{length}: {other:?}"),
         }
@@ -123,18 +125,22 @@ async fn cut_off_anywhere() {
 async fn lines_in_another_order() {
     let lines = lines().await;
     let [header, index_key, account, secret, other, webhook, end] = &lines[..] else { panic!("{lines:?}") };
-    for (order, line, wrong) in [
-        (&[index_key, header][..], 1, Wrong::NoHeader),
-        (&[header, header], 2, Wrong::Order),
-        (&[header, index_key, account, index_key], 4, Wrong::Order),
-        (&[header, index_key, account, secret, webhook, other, end], 6, Wrong::Order),
-        (&[header, index_key, account, secret, account], 5, Wrong::Order),
-        (&[header, index_key, account, secret, webhook, end], 6, Wrong::Counts),
-        (&[header, index_key, account, secret, other, webhook, end, end], 8, Wrong::AfterEnd),
-        (&[header, index_key, account, secret, other, webhook, end, &"\n".to_owned()], 8, Wrong::AfterEnd),
+    for (order, line, fault) in [
+        (&[index_key, header][..], 1, LineFault::NoHeader),
+        (&[header, header], 2, LineFault::Order),
+        (&[header, index_key, account, index_key], 4, LineFault::Order),
+        (&[header, index_key, account, secret, webhook, other, end], 6, LineFault::Order),
+        (&[header, index_key, account, secret, account], 5, LineFault::Order),
+        (&[header, index_key, account, secret, webhook, end], 6, LineFault::Counts),
+        (&[header, index_key, account, secret, other, webhook, end, end], 8, LineFault::AfterEnd),
+        (
+            &[header, index_key, account, secret, other, webhook, end, &"\n".to_owned()],
+            8,
+            LineFault::AfterEnd,
+        ),
     ] {
         let order: Vec<String> = order.iter().map(|&line| line.clone()).collect();
-        assert_eq!(told(Target::new().refuses(&order).await), (line, wrong));
+        assert_eq!(refused_line(Target::new().refuses(&order).await), (line, fault));
     }
     let error = Target::new().refuses(&[header.clone(), account.clone()]).await;
     assert!(matches!(error, ImportError::NoIndexKey), "{error:?}");

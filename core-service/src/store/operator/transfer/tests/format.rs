@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::super::check;
-use super::super::line::{Header, Line, LineError, Lines, Totals, Wrong};
-use super::{Target, exported, lines, told};
+use super::super::line::{Header, Line, LineError, LineFault, LineReader, RowCounts};
+use super::{Target, exported, lines, refused_line};
 use crate::domain::rule::Rule;
 use crate::store::table::account::Model as Account;
 use crate::store::table::index_key::Model as IndexKey;
@@ -49,7 +49,7 @@ fn secret() -> Secret {
     }
 }
 
-/// Whoever changes one of these changes the format, and has to give it another version.
+/// A change of one of these texts is a change of the format, which needs a new version.
 #[test]
 fn lines_as_they_are_written() {
     let header = Header { format: "athook-export".into(), version: 1, athook: "0.1.0".into() };
@@ -72,7 +72,7 @@ fn lines_as_they_are_written() {
             r#"{"webhook":{"id":"01234567-89ab-7def-8123-456789abcdef","owner_did":"did:plc:a","sealed_url":"/w==","url_hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","events":"chat,follow","active":true,"name":"n\"ä\u0001","rewrite":"[]","mute_words":"[]","streamplace_format":false,"secret_name":"s","created_at_ms":1,"updated_at_ms":2,"last_triggered_at_ms":3,"error_count":4}}"#,
         ),
         (
-            Line::End(Totals { index_keys: 1, accounts: 2, secrets: 3, webhooks: 4 }),
+            Line::End(RowCounts { index_keys: 1, accounts: 2, secrets: 3, webhooks: 4 }),
             r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4}}"#,
         ),
     ] {
@@ -81,7 +81,7 @@ fn lines_as_they_are_written() {
     }
 }
 
-/// Exports that were made by earlier releases can be imported for good, and say the same when they are exported again.
+/// Exports of earlier releases stay readable. Exported again, they are the same byte for byte.
 #[tokio::test]
 async fn export_of_the_first_version_is_read() {
     let lines = [
@@ -129,26 +129,26 @@ async fn broken_line_is_named() {
     ] {
         let mut lines = good.clone();
         lines[4].clone_from(&broken);
-        let (line, wrong) = told(Target::new().refuses(&lines).await);
+        let (line, fault) = refused_line(Target::new().refuses(&lines).await);
         assert_eq!(line, 5, "{broken}");
-        assert!(matches!(wrong, Wrong::Json { .. } | Wrong::Shape { .. }), "{broken}: {wrong}");
+        assert!(matches!(fault, LineFault::Json { .. } | LineFault::Shape { .. }), "{broken}: {fault}");
     }
 }
 
 #[tokio::test]
 async fn header_that_is_refused() {
     let mut lines = lines().await;
-    for (header, wrong) in [
-        (r#"{"header":{"format":"other","version":1,"athook":"1"}}"#, Wrong::NoHeader),
-        (r#"{"header":{"format":"athook-export","version":0,"athook":"1"}}"#, Wrong::NoHeader),
+    for (header, fault) in [
+        (r#"{"header":{"format":"other","version":1,"athook":"1"}}"#, LineFault::NoHeader),
+        (r#"{"header":{"format":"athook-export","version":0,"athook":"1"}}"#, LineFault::NoHeader),
         (
             r#"{"header":{"format":"athook-export","version":2,"athook":"7.0.0","columns":[]}}"#,
-            Wrong::NewerVersion { version: 2, athook: "7.0.0".into() },
+            LineFault::NewerVersion { version: 2, athook: "7.0.0".into() },
         ),
     ] {
         lines[0] = format!("{header}\n");
         let target = Target::new();
-        assert_eq!(told(target.refuses(&lines).await), (1, wrong));
+        assert_eq!(refused_line(target.refuses(&lines).await), (1, fault));
         assert!(!target.0.path().join("test.db").exists(), "the database is not even opened");
     }
 }
@@ -165,39 +165,39 @@ fn longest_line() {
         format!("{text}{}\n", " ".repeat(length - text.len() - 1))
     };
     let limit = 1024 * 1024;
-    assert!(matches!(Lines::new(line(limit).as_bytes()).next(), Ok(Some(Line::Account(_)))));
-    let told = Lines::new(line(limit + 1).as_bytes()).next().unwrap_err();
-    assert!(matches!(told, LineError::Wrong { line: 1, wrong: Wrong::TooLong }), "{told:?}");
+    assert!(matches!(LineReader::new(line(limit).as_bytes()).next(), Ok(Some(Line::Account(_)))));
+    let error = LineReader::new(line(limit + 1).as_bytes()).next().unwrap_err();
+    assert!(matches!(error, LineError::Refused { line: 1, fault: LineFault::TooLong }), "{error:?}");
 }
 
 #[test]
 fn rows_that_the_service_could_not_have_written() {
     let nul = || Some("a\0b".to_owned());
-    let field = |rule: Rule, field: &str| Wrong::Field(rule.at(field));
+    let field = |rule: Rule, field: &str| LineFault::Field(rule.at(field));
     let did = || Rule::Did { max: 2048 };
     assert!(check::secret(&secret()).is_ok());
-    for (row, wrong) in [
+    for (row, fault) in [
         (Secret { owner_did: "alice".into(), ..secret() }, field(did(), "owner_did")),
         (Secret { name: "a b".into(), ..secret() }, field(Rule::RecordKey, "name")),
         (
             Secret { sealed_token: Vec::new(), ..secret() },
-            Wrong::Column { field: "sealed_token", what: "not empty" },
+            LineFault::Column { field: "sealed_token", what: "not empty" },
         ),
         (
             Secret { previous_sealed_token: Some(Vec::new()), ..secret() },
-            Wrong::Column { field: "previous_sealed_token", what: "not empty" },
+            LineFault::Column { field: "previous_sealed_token", what: "not empty" },
         ),
         (
             Secret { previous_until_ms: None, ..secret() },
-            Wrong::Column { field: "previous_until_ms", what: "there when previous_sealed_token is" },
+            LineFault::Column { field: "previous_until_ms", what: "there when previous_sealed_token is" },
         ),
     ] {
-        assert_eq!(check::secret(&row).unwrap_err(), wrong);
+        assert_eq!(check::secret(&row).unwrap_err(), fault);
     }
     assert!(check::webhook(&webhook()).is_ok());
     let hash = |length| Webhook { url_hash: vec![0; length], ..webhook() };
-    let hash_rule = || Wrong::Column { field: "url_hash", what: "32 bytes" };
-    for (row, wrong) in [
+    let hash_rule = || LineFault::Column { field: "url_hash", what: "32 bytes" };
+    for (row, fault) in [
         (Webhook { owner_did: "alice".into(), ..webhook() }, field(did(), "owner_did")),
         (Webhook { secret_name: Some("..".into()), ..webhook() }, field(Rule::RecordKey, "secret_name")),
         (Webhook { events: String::new(), ..webhook() }, field(Rule::EventType, "events")),
@@ -210,15 +210,18 @@ fn rows_that_the_service_could_not_have_written() {
         (hash(33), hash_rule()),
         (
             Webhook { rewrite: r#"[["a"]]"#.into(), ..webhook() },
-            Wrong::Column { field: "rewrite", what: "a JSON array of [from, to]" },
+            LineFault::Column { field: "rewrite", what: "a JSON array of [from, to]" },
         ),
         (
             Webhook { mute_words: "null".into(), ..webhook() },
-            Wrong::Column { field: "mute_words", what: "a JSON array of strings" },
+            LineFault::Column { field: "mute_words", what: "a JSON array of strings" },
         ),
-        (Webhook { error_count: -1, ..webhook() }, Wrong::Column { field: "error_count", what: "0 or more" }),
+        (
+            Webhook { error_count: -1, ..webhook() },
+            LineFault::Column { field: "error_count", what: "0 or more" },
+        ),
     ] {
-        assert_eq!(check::webhook(&row).unwrap_err(), wrong);
+        assert_eq!(check::webhook(&row).unwrap_err(), fault);
     }
     let account = |secrets, webhooks| Account { did: "did:plc:a".into(), secrets, webhooks };
     assert!(check::account(&account(0, 0)).is_ok());
