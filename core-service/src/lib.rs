@@ -3,7 +3,16 @@
 //! Owns validation, limits, sealing and persistence. Knows no XRPC, no lexicon and no service-auth token: who
 //! the caller is comes in a field of each request, filled in by the gateway.
 //!
-//! `main` parses, binds, and calls [`serve`].
+//! `main` parses the settings, binds the listeners, and calls [`serve`].
+//!
+//! **Start.** The store brings the database's schema up to date, in one transaction under a lock, and waits
+//! up to 10 s for a database that is away or busy. A schema that is newer than this release is left as it is.
+//! Then the index key is opened, which fails unless the seal keys are those that the database was made with.
+//! Only then are calls taken.
+//!
+//! **Stop.** [`Shutdown`] first *leaves*: health goes off, calls are served as before for `--shutdown-delay`.
+//! Then it *drains*: no new connections, calls in flight finish, and after `--drain-limit` the rest are cut
+//! off. At last the store writes what is queued and closes, within 5 s.
 
 pub mod cli;
 pub mod config;
@@ -31,12 +40,12 @@ use crate::config::{Config, Unprotected, protected};
 use crate::probe::Prober;
 use crate::probe::metrics::ProbeMetrics;
 use crate::randomness::Randomness;
-use crate::rpc::{Parts, Rpcs};
+use crate::rpc::{Context, Rpcs};
 use crate::server::metrics::ServerMetrics;
-use crate::server::{Served, ServerError};
+use crate::server::{ServerError, ServerParts};
 use crate::store::{OpenError, Store};
 
-/// What the names of all metrics of this service begin with.
+/// The prefix of the names of this service's metrics.
 const METRICS: &str = "athook_core";
 
 /// The core-service could not start, or failed while it ran.
@@ -58,14 +67,13 @@ enum Cause {
     Server(#[source] ServerError),
 }
 
-/// Opens the store, which brings the database's schema up to date, and serves gRPC on `listener` until
-/// `shutdown` drains, and gRPC health alone, in plaintext, on `health_listener`. What is done is counted and
-/// traced with `telemetry`.
+/// Opens the store and serves gRPC on `listener` until `shutdown` has drained it; on `health_listener`, gRPC
+/// health alone, in plaintext.
 ///
 /// # Errors
 ///
-/// The database can't be used; the address of `listener` is open to others without a token or mutual TLS; the
-/// server failed.
+/// The database can't be used; others can reach the address of `listener` and there is neither a token nor
+/// mutual TLS; the server failed.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -101,7 +109,7 @@ pub async fn serve(
     let store = Arc::new(store);
     let (probes, metrics) =
         metrics.register(METRICS, |registry| (ProbeMetrics::new(registry), ServerMetrics::new(registry)));
-    let rpcs = Rpcs::new(Parts {
+    let rpcs = Rpcs::new(Context {
         store: Arc::clone(&store),
         prober: Prober::new(probe, egress, probes),
         schemes,
@@ -109,10 +117,18 @@ pub async fn serve(
         clock,
         randomness,
     });
-    let served =
-        Served { listener, health_listener, tls, tokens, rpcs, store: Arc::clone(&store), metrics, tracer };
+    let parts = ServerParts {
+        listener,
+        health_listener,
+        tls,
+        tokens,
+        rpcs,
+        store: Arc::clone(&store),
+        metrics,
+        tracer,
+    };
     tracing::info!(%address, %database, "core-service serves");
-    let (end, result) = shutdown.limit(server::serve(served, &shutdown)).await;
+    let (end, result) = shutdown.limit(server::serve(parts, &shutdown)).await;
     if end == End::Cut {
         tracing::warn!("the drain limit passed; calls in flight were cut off");
     }

@@ -1,4 +1,4 @@
-//! The `core-service` binary; everything is in the library, so that `athook core-service` is the same.
+//! The `core-service` binary. All of it is in the library, so that `athook core-service` is the same program.
 
 use std::process::ExitCode;
 

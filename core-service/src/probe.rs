@@ -1,10 +1,12 @@
-//! Whether a webhook's URL can be reached, tried before the webhook is made.
+//! Probes of webhook URLs: whether a URL can be reached, tried before the webhook is written.
 //!
-//! Owns how much is tried (`--probe`), how often, and the one answer for all that fails. The rules for
-//! addresses are `egress`'s. A probe is a lever against third parties, so it is limited twice ([`tries`]).
+//! Owns what a probe does (`--probe`), how many may run, and the one error for every failure: a caller must
+//! not learn whether a port is closed, filtered or in a private network. A probe makes this service connect
+//! to third parties, so its rate is limited for each DID and for each host ([`limits`]). Which addresses may
+//! be reached is decided by `egress`.
 
+mod limits;
 pub(crate) mod metrics;
-pub(crate) mod tries;
 
 use std::error::Error as StdError;
 use std::str::FromStr;
@@ -15,27 +17,27 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use self::limits::ProbeLimits;
 use self::metrics::ProbeMetrics;
-use self::tries::Tries;
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 use process::exit::chain;
 use process::traces::TraceContext;
 
-/// How long look-up, connection and TLS handshake may take in all (METHODS.md, "Unreachable").
+/// How long DNS look-up, connection and TLS handshake may take together (docs/methods.md, "Unreachable").
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-/// Probes under way at once, for all DIDs: each holds a socket for as long as its target pleases.
+/// Probes in flight at once, for all DIDs. A slow target keeps a socket open for up to [`PROBE_LIMIT`].
 const MAX_PROBES: usize = 256;
 
-/// `--probe`: how much is tried.
+/// `--probe`: what a probe does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProbeMode {
-    /// Look up, check every address, connect, and shake hands.
+    /// Look up the name, check every address, connect, and make the TLS handshake.
     Connect,
-    /// Look up and check every address.
+    /// Look up the name and check every address.
     Resolve,
-    /// Nothing: only the rules for URL, name, IP literal and port.
+    /// No network: check only URL, name, IP literal and port.
     Off,
 }
 
@@ -52,28 +54,28 @@ impl FromStr for ProbeMode {
     }
 }
 
-/// The prober. Shared by all calls.
+/// Probes URLs. Shared by all calls.
 pub(crate) struct Prober {
     mode: ProbeMode,
     egress: Egress,
-    tries: Tries,
-    /// For the probes under way.
-    places: Semaphore,
+    limits: ProbeLimits,
+    /// One permit for each probe in flight.
+    permits: Semaphore,
     metrics: ProbeMetrics,
 }
 
 impl Prober {
     pub(crate) fn new(mode: ProbeMode, egress: Egress, metrics: ProbeMetrics) -> Self {
-        Self { mode, egress, tries: Tries::new(), places: Semaphore::new(MAX_PROBES), metrics }
+        Self { mode, egress, limits: ProbeLimits::new(), permits: Semaphore::new(MAX_PROBES), metrics }
     }
 
-    /// Tries whether `url` can be reached, on behalf of `owner`.
+    /// Checks whether `url` can be reached, on behalf of `owner`.
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`], whatever the cause; [`Error::TooManyProbes`] when too much was tried;
-    /// [`Error::Overloaded`] when too much is being tried.
-    pub(crate) async fn try_url(&self, owner: &Did, url: &WebhookUrl) -> Result<(), Error> {
+    /// [`Error::Unreachable`], whatever the cause; [`Error::TooManyProbes`] above the rate of `owner` or of
+    /// the host; [`Error::Overloaded`] while [`MAX_PROBES`] are in flight.
+    pub(crate) async fn probe(&self, owner: &Did, url: &WebhookUrl) -> Result<(), Error> {
         let url = url.expose();
         if let Err(refused) = self.egress.check_url(url) {
             self.metrics.refused.inc();
@@ -82,27 +84,27 @@ impl Prober {
         if self.mode == ProbeMode::Off {
             return Ok(());
         }
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(_permit) = self.permits.try_acquire() else {
             self.metrics.overloaded.inc();
             return Err(Error::Overloaded);
         };
         let host = url.host_str().unwrap_or_default();
-        if let Err(retry_after) = self.tries.count(owner, host) {
+        if let Err(retry_after) = self.limits.take(owner, host) {
             self.metrics.limited.inc();
             return Err(Error::TooManyProbes { retry_after });
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let span = TraceContext::current().step("probe");
-        // Apart, so that a call that tries nothing is not as large as one that does.
-        let tried = Box::pin(self.probe(url)).await;
+        // In a box, so that the future of a call without a probe is smaller.
+        let result = Box::pin(self.reach(url)).await;
         drop(span);
-        self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
-        let outcome = if tried.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
+        self.metrics.seconds.observe(start.elapsed().as_secs_f64());
+        let outcome = if result.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
         outcome.inc();
-        tried
+        result
     }
 
-    async fn probe(&self, url: &Url) -> Result<(), Error> {
+    async fn reach(&self, url: &Url) -> Result<(), Error> {
         match self.mode {
             ProbeMode::Off => Ok(()),
             ProbeMode::Connect => {
@@ -117,7 +119,7 @@ impl Prober {
     }
 }
 
-/// The one answer. The cause is for the operator who looks for it; the URL is not in it.
+/// The one error for every failure. The cause is logged for operators, without the URL.
 fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
     tracing::debug!(causes = chain(cause), "a webhook URL can't be reached");
     Error::Unreachable
@@ -139,16 +141,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn probes_under_way_are_limited() {
+    async fn probes_in_flight_are_limited() {
         let owner = "did:plc:a".parse().unwrap();
         let url = WebhookUrl::parse("https://a.invalid/", Schemes::Https).unwrap();
         let prober = prober(ProbeMode::Resolve);
-        let under_way = prober.places.acquire_many(u32::try_from(MAX_PROBES).unwrap()).await.unwrap();
+        let in_flight = prober.permits.acquire_many(u32::try_from(MAX_PROBES).unwrap()).await.unwrap();
         for _ in 0..100 {
-            // No try is counted: more of those would be too many.
-            assert_eq!(prober.try_url(&owner, &url).await, Err(Error::Overloaded));
+            // This costs the owner none of its 30 probes a minute.
+            assert_eq!(prober.probe(&owner, &url).await, Err(Error::Overloaded));
         }
-        drop(under_way);
-        assert_ne!(prober.try_url(&owner, &url).await, Err(Error::Overloaded));
+        drop(in_flight);
+        assert_ne!(prober.probe(&owner, &url).await, Err(Error::Overloaded));
     }
 }

@@ -1,4 +1,9 @@
-//! The rpcs: message to domain to store to message. One file each; a service that lacks one does not compile.
+//! The rpcs, one file each: request message → domain types → store → response message.
+//!
+//! An rpc destructures its message without `..`, so that a new field is a compile error, and makes domain
+//! types of its texts; nowhere else is input validated. A service without one of its rpcs does not compile.
+//!
+//! Owns what all rpcs share: the owner's DID, ids, random bytes, and the size limit of a response.
 
 mod create_secret;
 mod create_webhook;
@@ -41,15 +46,15 @@ use crate::randomness::Randomness;
 use crate::request_id::RequestId;
 use crate::store::Store;
 
-/// Bytes of an id that are random; the rest is its time.
+/// The random bytes of a UUIDv7; the rest is its time.
 const ID_RANDOM_BYTES: usize = 10;
 
-/// What the rpcs work with. Clones share it.
+/// The implementation of all services. Clones share the [`Context`].
 #[derive(Clone)]
-pub(crate) struct Rpcs(Arc<Parts>);
+pub(crate) struct Rpcs(Arc<Context>);
 
-/// See [`Rpcs`].
-pub(crate) struct Parts {
+/// What rpcs work with.
+pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
     pub(crate) prober: Prober,
     pub(crate) schemes: Schemes,
@@ -60,18 +65,18 @@ pub(crate) struct Parts {
 }
 
 impl Rpcs {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+    pub(crate) fn new(context: Context) -> Self {
+        Self(Arc::new(context))
     }
 }
 
-impl Parts {
-    /// `N` bytes of the operating system's generator.
+impl Context {
+    /// `N` bytes from the operating system's random number generator.
     fn random<const N: usize>(&self) -> Result<[u8; N], Error> {
         self.randomness.bytes().map_err(|error| log_fault(Error::Internal, &error))
     }
 
-    /// A UUIDv7 of the millisecond `at_ms`.
+    /// A UUIDv7 for the millisecond `at_ms`.
     fn new_id(&self, at_ms: i64) -> Result<Uuid, Error> {
         let random: [u8; ID_RANDOM_BYTES] = self.random()?;
         let millis = u64::try_from(at_ms).unwrap_or(0);
@@ -79,36 +84,37 @@ impl Parts {
     }
 }
 
-/// The owner. Only a caller inside can get it wrong: the gateway fills it in.
+/// The owner, from the field `caller_did`. The gateway fills it in, so that only other internal callers can
+/// send a wrong one.
 fn caller(did: &str) -> Result<Did, BrokenField> {
     field("caller_did", did)
 }
 
-/// Serves one call, so that what goes wrong is logged with the id of its request.
-async fn serve<Asked, Answer, Call>(
-    request: Request<Asked>,
-    call: impl FnOnce(Asked) -> Call,
-) -> Result<Response<Answer>, Status>
+/// Serves one call; faults are logged with the id of its request.
+async fn serve<Input, Output, Call>(
+    request: Request<Input>,
+    call: impl FnOnce(Input) -> Call,
+) -> Result<Response<Output>, Status>
 where
-    Answer: Message,
-    Call: Future<Output = Result<Answer, Error>>,
+    Output: Message,
+    Call: Future<Output = Result<Output, Error>>,
 {
     let request_id = RequestId::of(request.metadata());
-    let answer = request_id.scope(async { sendable(call(request.into_inner()).await?) }).await?;
-    Ok(Response::new(answer))
+    let output = request_id.scope(async { check_size(call(request.into_inner()).await?) }).await?;
+    Ok(Response::new(output))
 }
 
-/// `answer`, if it is not too large to be sent. That one is, is a fault of this service and of no caller; tonic
-/// would say OUT_OF_RANGE.
-fn sendable<Answer: Message>(answer: Answer) -> Result<Answer, Error> {
-    let bytes = answer.encoded_len();
+/// Refuses a response that is too large to send. That is a fault of this service, INTERNAL; tonic itself
+/// would answer OUT_OF_RANGE, which blames the caller.
+fn check_size<Output: Message>(output: Output) -> Result<Output, Error> {
+    let bytes = output.encoded_len();
     if bytes > MAX_ANSWER_BYTES {
         return Err(log_fault(Error::Internal, &TooLarge { bytes }));
     }
-    Ok(answer)
+    Ok(output)
 }
 
-/// An answer of more than [`MAX_ANSWER_BYTES`].
+/// A response of more than [`MAX_ANSWER_BYTES`].
 #[derive(Debug, thiserror::Error)]
 #[error("the answer has {bytes} bytes, of {MAX_ANSWER_BYTES} that may be sent")]
 struct TooLarge {
@@ -206,7 +212,7 @@ mod tests {
             secrets: vec![Secret { name: "n".repeat(bytes), ..Secret::default() }],
         };
         let around = answer(MAX_ANSWER_BYTES).encoded_len() - MAX_ANSWER_BYTES;
-        assert!(sendable(answer(MAX_ANSWER_BYTES - around)).is_ok());
-        assert_eq!(sendable(answer(MAX_ANSWER_BYTES - around + 1)), Err(Error::Internal));
+        assert!(check_size(answer(MAX_ANSWER_BYTES - around)).is_ok());
+        assert_eq!(check_size(answer(MAX_ANSWER_BYTES - around + 1)), Err(Error::Internal));
     }
 }

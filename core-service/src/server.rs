@@ -1,4 +1,17 @@
-//! The gRPC server: which services, behind which guard, within which limits.
+//! The gRPC server: its services, the guard before them, and the limits of connections and calls.
+//!
+//! A call passes these layers, the outermost first:
+//!
+//! 1. [`Instrument`](metrics::Instrument) counts the call and begins its span.
+//! 2. `CatchPanic`: a panic becomes INTERNAL, and costs one call.
+//! 3. [`Guard`] refuses a call without the shared token.
+//! 4. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
+//!
+//! A call may take as long as its `grpc-timeout` says, at most [`CALL_LIMIT`]; tonic enforces both. The
+//! gateway sets it to what is left of the request's deadline. Within it each step has a limit of its own: the
+//! probe of a URL, waiting for a database connection, a lock, a statement, a transaction.
+//!
+//! Owns no rpc ([`crate::rpc`]) and no address: the listeners are handed in.
 
 mod connections;
 mod guard;
@@ -26,39 +39,42 @@ use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-use self::connections::{MAX_CONNECTIONS, accepted};
+use self::connections::{MAX_CONNECTIONS, accept};
 use self::guard::Guard;
-use self::metrics::{ServerMetrics, Watched};
+use self::metrics::{Instrument, ServerMetrics};
 use crate::config::Tls;
 use crate::rpc::Rpcs;
 use crate::store::Store;
 
-/// The largest message that is read, in bytes. The gateway takes 64 KiB of JSON.
+/// The largest request message, in bytes. The gateway takes at most 64 KiB of JSON.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
-/// How long a call may take that brings no `grpc-timeout` of its own.
+/// How long a call may take, if its `grpc-timeout` is not shorter.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Calls that one connection may have in flight.
+/// Calls in flight on one connection.
 const MAX_STREAMS: u32 = 1024;
-/// What a client may send ahead of being read, in bytes: for a call, the largest message and its frame's
-/// head; for a connection, some of those.
+/// HTTP/2 flow-control windows, in bytes. A stream's has room for the largest message with its frame header,
+/// a connection's for several of them.
 const STREAM_WINDOW_BYTES: u32 = 132 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Calls that a client began and reset before they were taken up, on one connection at once; with more the
-/// connection is closed (the "rapid reset" attack, CVE-2023-44487). A gateway whose clients all leave at the
-/// same time may reset as many as it has in flight.
+/// Streams of one connection that the client reset before the server accepted them; with more, the connection
+/// is closed ("rapid reset", CVE-2023-44487). A gateway whose clients all disconnect at once resets as many
+/// as it has in flight, so the limit is not lower than that.
 const MAX_PENDING_RESETS: usize = MAX_STREAMS as usize;
-/// Calls that this side reset because a client broke HTTP/2's rules; with more the connection is closed.
+/// Streams of one connection that the server reset because the client violated HTTP/2; with more, the
+/// connection is closed.
 const MAX_ERROR_RESETS: usize = 1024;
 /// The largest header block of a call, in bytes.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// A connection without traffic is asked whether it lives after this time, and closed without an answer.
+/// A connection without traffic gets a ping after this time.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long the answer to a ping may take; then the connection is closed.
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
-/// A connection is asked to end after this time, so that clients spread over new replicas.
+/// A connection gets GOAWAY after this time, so that clients spread over new replicas.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
+/// How long the calls of such a connection may take to finish; then it is closed.
 const MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
 
-/// Serving that could not start, or ended before it was asked to.
+/// The server could not start, or failed while it ran.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
     #[error("reflection can't be set up")]
@@ -67,15 +83,15 @@ pub(crate) enum ServerError {
     Transport(#[source] tonic::transport::Error),
 }
 
-/// What is served, and where.
-pub(crate) struct Served {
+/// What a server is made of.
+pub(crate) struct ServerParts {
     pub(crate) listener: TcpListener,
-    /// The health service alone, in plaintext.
+    /// Serves the health service alone, in plaintext.
     pub(crate) health_listener: Option<TcpListener>,
     pub(crate) tls: Option<Tls>,
     pub(crate) tokens: Vec<CoreToken>,
     pub(crate) rpcs: Rpcs,
-    /// What health depends on.
+    /// Its database decides the health status.
     pub(crate) store: Arc<Store>,
     pub(crate) metrics: ServerMetrics,
     pub(crate) tracer: Tracer,
@@ -85,9 +101,9 @@ pub(crate) struct Served {
 ///
 /// # Errors
 ///
-/// The settings can't be served, or the server failed.
-pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let Served { listener, health_listener, tls, tokens, rpcs, store, metrics, tracer } = served;
+/// Reflection or TLS can't be set up, or the server failed.
+pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(), ServerError> {
+    let ServerParts { listener, health_listener, tls, tokens, rpcs, store, metrics, tracer } = parts;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let secrets = SecretServiceServer::new(rpcs.clone())
@@ -106,15 +122,15 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
     };
     let reflection_v1 = reflection().build_v1().map_err(ServerError::Reflection)?;
     let reflection_v1alpha = reflection().build_v1alpha().map_err(ServerError::Reflection)?;
-    let (health, watching) = health::start(store, shutdown.clone(), metrics.database_up.clone());
+    let (health, health_task) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
-    let mut server = limited();
+    let mut server = server_with_limits();
     if let Some(tls) = tls {
         server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
     }
-    let counted = Arc::clone(&metrics);
+    let call_metrics = Arc::clone(&metrics);
     let main = server
-        .layer(layer_fn(move |inner| Watched::new(inner, Arc::clone(&counted), tracer.clone())))
+        .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens)))
         .add_service(health.clone())
@@ -124,30 +140,30 @@ pub(crate) async fn serve(served: Served, shutdown: &Shutdown) -> Result<(), Ser
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(
-            accepted(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone()),
+            accept(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone()),
             shutdown.draining(),
         );
-    let health_alone = async {
+    let health_only = async {
         match health_listener {
             None => Ok(()),
             Some(listener) => {
-                limited()
+                server_with_limits()
                     .add_service(health)
                     .serve_with_incoming_shutdown(
-                        accepted(listener, connection_limit(MAX_CONNECTIONS), Gauge::default()),
+                        accept(listener, connection_limit(MAX_CONNECTIONS), Gauge::default()),
                         shutdown.draining(),
                     )
                     .await
             }
         }
     };
-    let ended = tokio::try_join!(main, health_alone);
-    watching.abort();
+    let ended = tokio::try_join!(main, health_only);
+    health_task.abort();
     ended.map(drop).map_err(ServerError::Transport)
 }
 
-/// A server with every limit of a connection set.
-fn limited() -> Server {
+/// A server with every limit of calls and connections set.
+fn server_with_limits() -> Server {
     Server::builder()
         .timeout(CALL_LIMIT)
         .max_concurrent_streams(MAX_STREAMS)
@@ -162,7 +178,7 @@ fn limited() -> Server {
         .max_connection_age_grace(MAX_CONNECTION_AGE_GRACE)
 }
 
-/// A panic costs one call. Where it happened is in the log already: the panic hook writes it.
+/// The answer to a call that panicked. The panic hook has logged where.
 fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<tonic::body::Body> {
     tracing::error!("a call panicked");
     proto::error::status(Code::Internal, "", "internal error", None).into_http()

@@ -1,21 +1,21 @@
-//! What is counted of the trying of webhook URLs. No host and no DID is a label.
+//! Metrics of probes. No host and no DID is a label.
 
 use process::metrics::{counters, seconds};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// Probes, by their outcome.
+/// Probes by outcome, and how long they took.
 pub(crate) struct ProbeMetrics {
-    /// Of the probes that were begun.
+    /// The duration of the probes that ran: reached or unreachable.
     pub(super) seconds: Histogram,
     pub(super) reached: Counter,
     pub(super) unreachable: Counter,
-    /// By the rules for URLs, names and addresses that need no look-up.
+    /// Refused without a probe, by the rules for URL, name, IP literal and port.
     pub(super) refused: Counter,
-    /// By the limits for a DID and for a host.
+    /// Refused by the rate limit of a DID or of a host.
     pub(super) limited: Counter,
-    /// For want of a place.
+    /// Refused because too many probes were in flight.
     pub(super) overloaded: Counter,
 }
 

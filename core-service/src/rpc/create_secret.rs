@@ -1,20 +1,21 @@
-//! `SecretService.CreateSecret`, which is `place.wisp.v2.secret.create` (METHODS.md).
+//! `SecretService.CreateSecret`, served as `place.wisp.v2.secret.create` (docs/methods.md).
 
 use proto::athook::{CreateSecretRequest, CreateSecretResponse};
 
 use super::timestamp::timestamp;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::rule::field;
 use crate::domain::secret::{NewSecret, SecretName, SigningToken};
 use crate::error::Error;
 
-/// Makes a secret; the answer has the token, this one time.
+/// Creates a secret. Its token is in this response and in no other.
 ///
 /// # Errors
 ///
-/// The first field that breaks a rule, in the order of the lexicon; the name exists; the limit is reached.
+/// The first field that breaks a rule, in the order of the lexicon; the name exists; the limit is reached;
+/// the store's other errors.
 pub(super) async fn create_secret(
-    parts: &Parts,
+    context: &Context,
     request: CreateSecretRequest,
 ) -> Result<CreateSecretResponse, Error> {
     let CreateSecretRequest { caller_did, name, token } = request;
@@ -22,11 +23,11 @@ pub(super) async fn create_secret(
     let name: SecretName = field("input.name", &name)?;
     let token: SigningToken = match token {
         Some(token) => field("input.token", &token)?,
-        None => SigningToken::generated(&parts.random()?),
+        None => SigningToken::generated(&context.random()?),
     };
-    let created_at_ms = parts.clock.unix_ms();
-    let new = NewSecret { id: parts.new_id(created_at_ms)?, owner, name, token, created_at_ms };
-    parts.store.create_secret(&new).await?;
+    let created_at_ms = context.clock.unix_ms();
+    let new = NewSecret { id: context.new_id(created_at_ms)?, owner, name, token, created_at_ms };
+    context.store.create_secret(&new).await?;
     Ok(response(&new))
 }
 

@@ -1,9 +1,9 @@
-//! `WebhookService.CreateWebhook`, which is `place.stream.server.createWebhook` (METHODS.md).
+//! `WebhookService.CreateWebhook`, served as `place.stream.server.createWebhook` (docs/methods.md).
 
 use proto::athook::{self, CreateWebhookRequest, CreateWebhookResponse};
 
 use super::webhook_message::message;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
@@ -12,14 +12,14 @@ use crate::domain::webhook::{Webhook, WebhookConfig};
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 
-/// Makes a webhook, after trying to reach its URL.
+/// Creates a webhook, after a probe of its URL.
 ///
 /// # Errors
 ///
-/// The first field that breaks a rule, in the order of METHODS.md's table (the URL's own rules first, all
-/// others before anything is tried); then the limits on probes; an unreachable URL; and what the store says.
+/// In this order: the first field that breaks a rule (`input.url` first, then as docs/methods.md lists them);
+/// the limits on probes; an unreachable URL; the store's errors.
 pub(super) async fn create_webhook(
-    parts: &Parts,
+    context: &Context,
     request: CreateWebhookRequest,
 ) -> Result<CreateWebhookResponse, Error> {
     let CreateWebhookRequest {
@@ -37,7 +37,7 @@ pub(super) async fn create_webhook(
         secret_id,
     } = request;
     let owner = caller(&caller_did)?;
-    let url = WebhookUrl::parse(&url, parts.schemes).map_err(Error::BrokenUrl)?;
+    let url = WebhookUrl::parse(&url, context.schemes).map_err(Error::BrokenUrl)?;
     let events = EventTypes::parse("input.events", &events)?;
     let name = optional_field("input.name", name.as_deref())?;
     let description = optional_field("input.description", description.as_deref())?;
@@ -46,12 +46,12 @@ pub(super) async fn create_webhook(
     let rewrite = rewrite.into_iter().map(|athook::RewriteRule { from, to }| (from, to));
     let rewrite = Rewrite::parse("input.rewrite", rewrite.collect())?;
     let mute_words = MuteWords::parse("input.muteWords", &mute_words)?;
-    // Unlike the texts, "" is no secret's name: it is refused.
+    // Unlike in the texts, "" does not count as absent here: no secret has that name.
     let secret = secret_id.map(|name| field("input.secretId", &name)).transpose()?;
 
-    parts.prober.try_url(&owner, &url).await?;
+    context.prober.probe(&owner, &url).await?;
 
-    let created_at_ms = parts.clock.unix_ms();
+    let created_at_ms = context.clock.unix_ms();
     let config = WebhookConfig {
         url,
         events,
@@ -65,7 +65,7 @@ pub(super) async fn create_webhook(
         streamplace_format: streamplace_format.unwrap_or(false),
         secret,
     };
-    let new = Webhook::new(parts.new_id(created_at_ms)?, owner, config, created_at_ms);
-    parts.store.create_webhook(&new).await?;
+    let new = Webhook::new(context.new_id(created_at_ms)?, owner, config, created_at_ms);
+    context.store.create_webhook(&new).await?;
     Ok(CreateWebhookResponse { webhook: Some(message(new)) })
 }

@@ -1,24 +1,24 @@
-//! `SecretService.DeleteSecret`, which is `place.wisp.v2.secret.delete` (METHODS.md).
+//! `SecretService.DeleteSecret`, served as `place.wisp.v2.secret.delete` (docs/methods.md).
 
 use proto::athook::{DeleteSecretRequest, DeleteSecretResponse};
 
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::rule::field;
 use crate::domain::secret::SecretName;
 use crate::error::Error;
 
-/// Removes a secret that no webhook names.
+/// Deletes a secret that no webhook uses.
 ///
 /// # Errors
 ///
-/// A field that breaks a rule; there is no secret of that name; webhooks name it.
+/// A field that breaks a rule; no secret has that name; webhooks use it; the store's other errors.
 pub(super) async fn delete_secret(
-    parts: &Parts,
+    context: &Context,
     request: DeleteSecretRequest,
 ) -> Result<DeleteSecretResponse, Error> {
     let DeleteSecretRequest { caller_did, name } = request;
     let owner = caller(&caller_did)?;
     let name: SecretName = field("input.name", &name)?;
-    parts.store.delete_secret(&owner, &name).await?;
+    context.store.delete_secret(&owner, &name).await?;
     Ok(DeleteSecretResponse {})
 }

@@ -1,22 +1,22 @@
-//! `WebhookService.DeleteWebhook`, which is `place.stream.server.deleteWebhook` (METHODS.md).
+//! `WebhookService.DeleteWebhook`, served as `place.stream.server.deleteWebhook` (docs/methods.md).
 
 use proto::athook::{DeleteWebhookRequest, DeleteWebhookResponse};
 
 use super::webhook_message::webhook_id;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::error::Error;
 
-/// Deletes a webhook of the caller, also one whose URL can't be opened.
+/// Deletes a webhook of the caller. Its sealed URL need not open.
 ///
 /// # Errors
 ///
-/// There is none with that id, or it is somebody else's: the two look the same. Or what the store says.
+/// No webhook of the caller has that id; the store's other errors.
 pub(super) async fn delete_webhook(
-    parts: &Parts,
+    context: &Context,
     request: DeleteWebhookRequest,
 ) -> Result<DeleteWebhookResponse, Error> {
     let DeleteWebhookRequest { caller_did, id } = request;
     let owner = caller(&caller_did)?;
-    parts.store.delete_webhook(&owner, webhook_id(&id)?).await?;
+    context.store.delete_webhook(&owner, webhook_id(&id)?).await?;
     Ok(DeleteWebhookResponse { success: true })
 }

@@ -1,22 +1,22 @@
-//! `WebhookService.GetWebhook`, which is `place.stream.server.getWebhook` (METHODS.md).
+//! `WebhookService.GetWebhook`, served as `place.stream.server.getWebhook` (docs/methods.md).
 
 use proto::athook::{GetWebhookRequest, GetWebhookResponse};
 
 use super::webhook_message::{message, webhook_id};
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::error::Error;
 
-/// One webhook of the caller.
+/// Returns one webhook of the caller.
 ///
 /// # Errors
 ///
-/// There is none with that id, or it is somebody else's: the two look the same. Or what the store says.
+/// No webhook of the caller has that id; the store's other errors.
 pub(super) async fn get_webhook(
-    parts: &Parts,
+    context: &Context,
     request: GetWebhookRequest,
 ) -> Result<GetWebhookResponse, Error> {
     let GetWebhookRequest { caller_did, id } = request;
     let owner = caller(&caller_did)?;
-    let webhook = parts.store.webhook(&owner, webhook_id(&id)?).await?;
+    let webhook = context.store.webhook(&owner, webhook_id(&id)?).await?;
     Ok(GetWebhookResponse { webhook: Some(message(webhook)) })
 }

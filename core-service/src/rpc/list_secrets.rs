@@ -1,24 +1,24 @@
-//! `SecretService.ListSecrets`, which is `place.wisp.v2.secret.list` (METHODS.md).
+//! `SecretService.ListSecrets`, served as `place.wisp.v2.secret.list` (docs/methods.md).
 
 use proto::athook::{self, ListSecretsRequest, ListSecretsResponse};
 
 use super::timestamp::timestamp;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::secret::Secret;
 use crate::error::Error;
 
-/// The caller's secrets, oldest first; never a token.
+/// Lists the caller's secrets, oldest first, without their tokens.
 ///
 /// # Errors
 ///
-/// What the store says.
+/// The store's.
 pub(super) async fn list_secrets(
-    parts: &Parts,
+    context: &Context,
     request: ListSecretsRequest,
 ) -> Result<ListSecretsResponse, Error> {
     let ListSecretsRequest { caller_did } = request;
     let owner = caller(&caller_did)?;
-    let secrets = parts.store.list_secrets(&owner).await?;
+    let secrets = context.store.list_secrets(&owner).await?;
     Ok(ListSecretsResponse { secrets: secrets.iter().map(message).collect() })
 }
 

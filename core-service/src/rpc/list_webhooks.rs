@@ -1,22 +1,22 @@
-//! `WebhookService.ListWebhooks`, which is `place.stream.server.listWebhooks` (METHODS.md).
+//! `WebhookService.ListWebhooks`, served as `place.stream.server.listWebhooks` (docs/methods.md).
 
 use proto::athook::{ListWebhooksRequest, ListWebhooksResponse};
 
 use super::webhook_message::message;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::cursor::NotACursor;
 use crate::domain::page::{Page, PageLimit, PageRequest};
 use crate::domain::rule::field;
 use crate::error::Error;
 
-/// A page of the caller's webhooks, newest first. A cursor may be used with other filters and another limit than
-/// those it was given out with.
+/// Lists the caller's webhooks page by page, newest first. A cursor may be used with other filters and
+/// another limit than the page it came from.
 ///
 /// # Errors
 ///
-/// The first of limit, cursor and event that breaks its rule; then what the store says.
+/// The first of limit, cursor and event that is wrong; then the store's.
 pub(super) async fn list_webhooks(
-    parts: &Parts,
+    context: &Context,
     request: ListWebhooksRequest,
 ) -> Result<ListWebhooksResponse, Error> {
     let ListWebhooksRequest { caller_did, limit, cursor, active, event } = request;
@@ -28,7 +28,7 @@ pub(super) async fn list_webhooks(
     let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
     let event = event.map(|text| field("params.event", &text)).transpose()?;
 
-    let page = parts.store.webhooks(&owner, &PageRequest { limit, after, active, event }).await?;
+    let page = context.store.webhooks(&owner, &PageRequest { limit, after, active, event }).await?;
     let Page { webhooks, next } = page;
     Ok(ListWebhooksResponse {
         webhooks: webhooks.into_iter().map(message).collect(),

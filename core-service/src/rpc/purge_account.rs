@@ -1,25 +1,26 @@
-//! `AccountService.PurgeAccount`: for operators and internal services, no lexicon serves it.
+//! `AccountService.PurgeAccount`, for operators and internal services. No lexicon serves it.
 
 use proto::athook::{PurgeAccountRequest, PurgeAccountResponse};
 
-use super::Parts;
+use super::Context;
 use crate::domain::did::Did;
 use crate::domain::rule::field;
 use crate::error::Error;
 use crate::store::purge::Purged;
 
-/// Removes everything that an account has; the answer says how much that was. Of nothing, nothing is removed.
+/// Deletes everything that an account has, and returns how much that was. An account that has nothing is no
+/// error.
 ///
 /// # Errors
 ///
-/// `did` is no DID; the database can't.
+/// `did` is not a DID; the store's.
 pub(super) async fn purge_account(
-    parts: &Parts,
+    context: &Context,
     request: PurgeAccountRequest,
 ) -> Result<PurgeAccountResponse, Error> {
     let PurgeAccountRequest { did } = request;
     let owner: Did = field("did", &did)?;
-    let purged = parts.store.purge_account(&owner).await?;
+    let purged = context.store.purge_account(&owner).await?;
     let Purged { secrets, webhooks } = purged;
     tracing::info!(%owner, secrets, webhooks, "account purged");
     Ok(response(purged))
@@ -27,7 +28,7 @@ pub(super) async fn purge_account(
 
 fn response(purged: Purged) -> PurgeAccountResponse {
     let Purged { secrets, webhooks } = purged;
-    // A limit is a million at most.
+    // The limits of secrets and webhooks are at most a million.
     let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     PurgeAccountResponse { secrets: number(secrets), webhooks: number(webhooks) }
 }

@@ -1,21 +1,22 @@
-//! `SecretService.RotateSecret`, which is `place.wisp.v2.secret.rotate` (METHODS.md).
+//! `SecretService.RotateSecret`, served as `place.wisp.v2.secret.rotate` (docs/methods.md).
 
 use proto::athook::{RotateSecretRequest, RotateSecretResponse};
 
 use super::timestamp::timestamp;
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::rule::field;
 use crate::domain::secret::{Rotation, SecretName, SigningToken};
 use crate::error::Error;
 
-/// Gives a secret a new token; the answer has it, this one time. The old one stops at once, or after
-/// `--rotation-overlap`.
+/// Gives a secret a new token, which is in this response and in no other. The old token stops signing at
+/// once, or after `--rotation-overlap`.
 ///
 /// # Errors
 ///
-/// The first field that breaks a rule, in the order of the lexicon; there is no secret of that name.
+/// The first field that breaks a rule, in the order of the lexicon; no secret has that name; the store's
+/// other errors.
 pub(super) async fn rotate_secret(
-    parts: &Parts,
+    context: &Context,
     request: RotateSecretRequest,
 ) -> Result<RotateSecretResponse, Error> {
     let RotateSecretRequest { caller_did, name, token } = request;
@@ -23,11 +24,11 @@ pub(super) async fn rotate_secret(
     let name: SecretName = field("input.name", &name)?;
     let token: SigningToken = match token {
         Some(token) => field("input.token", &token)?,
-        None => SigningToken::generated(&parts.random()?),
+        None => SigningToken::generated(&context.random()?),
     };
-    let rotated_at_ms = parts.clock.unix_ms();
-    let rotation = Rotation { owner, name, token, rotated_at_ms, overlap: parts.rotation_overlap };
-    parts.store.rotate_secret(&rotation).await?;
+    let rotated_at_ms = context.clock.unix_ms();
+    let rotation = Rotation { owner, name, token, rotated_at_ms, overlap: context.rotation_overlap };
+    context.store.rotate_secret(&rotation).await?;
     Ok(response(&rotation))
 }
 

@@ -1,4 +1,4 @@
-//! Stored milliseconds to `google.protobuf.Timestamp`.
+//! Converts stored milliseconds to `google.protobuf.Timestamp`.
 
 use prost_types::Timestamp;
 

@@ -1,11 +1,11 @@
-//! `WebhookService.UpdateWebhook`, which is `place.stream.server.updateWebhook` (METHODS.md).
+//! `WebhookService.UpdateWebhook`, served as `place.stream.server.updateWebhook` (docs/methods.md).
 
 use std::str::FromStr;
 
 use proto::athook::{self, UpdateWebhookRequest, UpdateWebhookResponse};
 
 use super::webhook_message::{message, webhook_id};
-use super::{Parts, caller};
+use super::{Context, caller};
 use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
@@ -14,15 +14,15 @@ use crate::domain::webhook_change::WebhookChange;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
 
-/// Changes the fields that are given, after trying to reach a URL that is another one than before.
+/// Changes the fields that are given, after a probe of the URL if that changes.
 ///
 /// # Errors
 ///
-/// The first field that breaks a rule, in the order of METHODS.md's table, or that none is given; then that there
-/// is no such webhook of the caller; then the limits on probes, and an unreachable URL: nothing is tried for a
-/// webhook that is not there. Then what the store says.
+/// In this order: the first field that breaks a rule (as docs/methods.md lists them), or that no field is
+/// given; no webhook of the caller has that id; the limits on probes; an unreachable URL; the store's other
+/// errors.
 pub(super) async fn update_webhook(
-    parts: &Parts,
+    context: &Context,
     request: UpdateWebhookRequest,
 ) -> Result<UpdateWebhookResponse, Error> {
     let UpdateWebhookRequest {
@@ -43,7 +43,7 @@ pub(super) async fn update_webhook(
     } = request;
     let owner = caller(&caller_did)?;
     let given = given.map(|mask| mask.paths).unwrap_or_default();
-    let url = url.map(|url| WebhookUrl::parse(&url, parts.schemes)).transpose();
+    let url = url.map(|url| WebhookUrl::parse(&url, context.schemes)).transpose();
     let rewrite = rewrite.into_iter().map(|athook::RewriteRule { from, to }| (from, to)).collect();
     let change = WebhookChange {
         url: url.map_err(Error::BrokenUrl)?,
@@ -67,25 +67,27 @@ pub(super) async fn update_webhook(
     if change.is_empty() {
         return Err(Rule::NothingToChange.at("input").into());
     }
-    // After the fields, so that an id that is none looks like one that nobody has.
+    // Only after the fields, so that a malformed id is answered like an unknown one.
     let id = webhook_id(&id)?;
 
     if let Some(url) = &change.url {
-        let before = parts.store.webhook(&owner, id).await?;
+        // No probe on behalf of a webhook that does not exist.
+        let before = context.store.webhook(&owner, id).await?;
         if before.config.url != *url {
-            parts.prober.try_url(&owner, url).await?;
+            context.prober.probe(&owner, url).await?;
         }
     }
-    let webhook = parts.store.update_webhook(&owner, id, &change, parts.clock.unix_ms()).await?;
+    let webhook = context.store.update_webhook(&owner, id, &change, context.clock.unix_ms()).await?;
     Ok(UpdateWebhookResponse { webhook: Some(message(webhook)) })
 }
 
-/// The text to write, if there is one; `""` clears.
+/// The change of an optional text: `""` clears it.
 fn text<T: FromStr<Err = Rule>>(path: &str, text: Option<String>) -> Result<Option<Option<T>>, BrokenField> {
     text.map(|text| optional_field(path, Some(&text))).transpose()
 }
 
-/// The list to write, if there is one. An empty one counts only if it is named: proto3 writes it like none.
+/// The change of a list. proto3 can't tell an empty list from an absent one, so an empty list is a change
+/// only if the field mask `given` has its name.
 fn list<T>(given: &[String], name: &str, list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty() || given.iter().any(|given| given == name)).then_some(list)
 }

@@ -1,4 +1,4 @@
-//! Webhooks as messages, and their ids as texts.
+//! Converts webhooks to messages, and parses their ids.
 
 use proto::athook;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::timestamp::timestamp;
 use crate::domain::webhook::{Webhook, WebhookConfig};
 use crate::error::Error;
 
-/// `webhook` as its owner sees it. Empty lists are absent ones.
+/// `webhook` as its owner sees it. An empty list is absent in the lexicon's JSON.
 pub(super) fn message(webhook: Webhook) -> athook::Webhook {
     let Webhook { id, owner: _, config, created_at_ms, updated_at_ms, last_triggered_at_ms, error_count } =
         webhook;
@@ -48,11 +48,12 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
     }
 }
 
-/// The id that `text` is.
+/// Parses a webhook's id.
 ///
 /// # Errors
 ///
-/// It is none as [`message`] writes it, so there is no webhook with it. Other spellings of a UUID are not taken.
+/// [`Error::WebhookNotFound`] for anything but the one spelling that [`message`] writes: no webhook has such
+/// an id.
 pub(super) fn webhook_id(text: &str) -> Result<Uuid, Error> {
     let id = Uuid::try_parse(text).map_err(|_| Error::WebhookNotFound)?;
     let mut canonical = Uuid::encode_buffer();

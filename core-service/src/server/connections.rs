@@ -1,6 +1,6 @@
-//! Connections: accepting, how many there may be, and how long one may be open without speaking.
+//! Accepting connections: how many there may be, and how long one may be open before it speaks HTTP/2.
 //!
-//! What is said on a connection, and the limits of that, is HTTP/2's and set in [`super`].
+//! The limits of HTTP/2 itself are set in [`super`].
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -17,27 +17,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// Connections at once, if there are files for them; one more waits in the operating system's queue until another closes. A gateway has one.
+/// Connections at once, if the limit of open files allows it. One more waits in the listener's backlog until
+/// another closes. A gateway has one connection to each core-service.
 pub(super) const MAX_CONNECTIONS: usize = 512;
-/// What every HTTP/2 connection begins with (RFC 9113, section 3.4), in bytes. A TLS handshake, which has its
-/// own limit, is longer.
+/// The length of the HTTP/2 connection preface (RFC 9113, section 3.4). A TLS handshake, which has a limit of
+/// its own, is longer.
 const PREFACE_BYTES: usize = 24;
-/// How long a client may take for these. Only then does the keepalive begin.
+/// How long a client may take to send the preface. The keepalive begins only after it.
 const PREFACE_LIMIT: Duration = Duration::from_secs(10);
-/// How long to wait when the operating system has no socket to give.
+/// The pause after `accept` failed, for example for want of a file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// The connections of `listener`, at most `most` at once, counted in `open`. It goes on when one can't be accepted: tonic's own
-/// stream would end the server when there are too many open files.
-pub(super) fn accepted(
+/// The connections of `listener`, at most `limit` at once, counted in `open`. It goes on after a failed
+/// `accept`: tonic's own stream would end the server when there are too many open files.
+pub(super) fn accept(
     listener: TcpListener,
-    most: usize,
+    limit: usize,
     open: Gauge,
 ) -> impl Stream<Item = Result<Connection>> {
-    let places = Arc::new(Semaphore::new(most));
-    unfold((listener, places, open), async |(listener, places, open)| {
+    let permits = Arc::new(Semaphore::new(limit));
+    unfold((listener, permits, open), async |(listener, permits, open)| {
         // The semaphore is never closed.
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+        let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
@@ -45,8 +46,8 @@ pub(super) fn accepted(
                         tracing::debug!(%error, "a connection was gone before it was served");
                         continue;
                     }
-                    let connection = Connection::new(stream, place, open.clone());
-                    return Some((Ok(connection), (listener, places, open)));
+                    let connection = Connection::new(stream, permit, open.clone());
+                    return Some((Ok(connection), (listener, permits, open)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -57,21 +58,22 @@ pub(super) fn accepted(
     })
 }
 
-/// An accepted connection. Its place is free again when it is dropped.
+/// An accepted connection. Dropping it lets another be accepted.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Bytes that have come, as long as `preface_limit` is there.
-    heard: usize,
+    /// Bytes read while `preface_limit` is set.
+    bytes_read: usize,
+    /// Set until the preface has arrived.
     preface_limit: Option<Pin<Box<Sleep>>>,
     open: Gauge,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, open: Gauge) -> Self {
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, open: Gauge) -> Self {
         open.inc();
         let preface_limit = Some(Box::pin(sleep(PREFACE_LIMIT)));
-        Self { stream, heard: 0, preface_limit, open, _place: place }
+        Self { stream, bytes_read: 0, preface_limit, open, _permit: permit }
     }
 }
 
@@ -101,8 +103,8 @@ impl AsyncRead for Connection {
             if read.is_pending() && limit.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not speak")));
             }
-            self.heard += buffer.filled().len() - before;
-            if self.heard >= PREFACE_BYTES {
+            self.bytes_read += buffer.filled().len() - before;
+            if self.bytes_read >= PREFACE_BYTES {
                 self.preface_limit = None;
             }
         }
@@ -152,10 +154,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_more_waits_for_a_place() {
+    async fn one_more_waits_until_another_closes() {
         let (listener, address) = listening().await;
         let open = Gauge::default();
-        let mut accepted = pin!(accepted(listener, 2, open.clone()));
+        let mut accepted = pin!(accept(listener, 2, open.clone()));
         let _clients = [
             TcpStream::connect(address).await.unwrap(),
             TcpStream::connect(address).await.unwrap(),
@@ -173,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn client_that_does_not_speak_is_cut_off() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accepted(listener, 2, Gauge::default()));
+        let mut accepted = pin!(accept(listener, 2, Gauge::default()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES - 1]).await.unwrap();
@@ -186,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn client_that_has_spoken_may_be_silent() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accepted(listener, 2, Gauge::default()));
+        let mut accepted = pin!(accept(listener, 2, Gauge::default()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();

@@ -1,7 +1,7 @@
 //! The shared token: it keeps strangers out.
 //!
-//! Owns which calls need a token, and the comparison. Every call does but those of the health service, and a call of an
-//! unknown service is refused for its missing token before anybody looks for the service.
+//! Owns which calls need a token, and the comparison. Every call does but those of the health service, and a
+//! call of an unknown service is refused for its missing token before anybody looks for the service.
 
 use std::sync::Arc;
 
@@ -46,7 +46,8 @@ impl Guard {
 impl<Any> ValidateRequest<Any> for Guard {
     type ResponseBody = Body;
 
-    /// Refuses with UNAUTHENTICATED and without `ErrorInfo`: it is the gateway that is refused, not its caller.
+    /// Refuses with UNAUTHENTICATED and without `ErrorInfo`: it is the gateway that is refused, not its
+    /// caller.
     fn validate(&mut self, request: &mut Request<Any>) -> Result<(), Response<Body>> {
         if self.admits(request) {
             return Ok(());

@@ -1,5 +1,8 @@
-//! The standard gRPC health service, tied to the database: whoever can't store can't serve. Only the name `liveness` is
-//! the process's own: a restart does not bring a database back.
+//! The standard gRPC health service.
+//!
+//! Every name but `liveness` has the status of the database: a process that can't store can't serve.
+//! `liveness` is serving as long as the process takes calls. Kubernetes restarts what fails its liveness
+//! probe, and a restart does not bring a database back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +19,21 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use crate::store::Store;
 use process::exit::chain;
 
-/// How often the database is asked.
+/// How often the database is checked.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long it may take to answer.
+/// How long a check may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// The names that have the status of the whole server: itself, and each service.
+/// The names that have the database's status: the whole server, and each service.
 const NAMES: [&str; 4] = [
     "",
     secret_service_server::SERVICE_NAME,
     webhook_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
 ];
-/// The name whose status depends on nothing but this process, for liveness probes: serving until `shutdown` drains.
+/// The name for liveness probes: serving until `shutdown` drains.
 const LIVENESS: &str = "liveness";
 
-/// The health service, and the task that keeps its statuses, and in `up` whether the database answers, until `shutdown` drains.
+/// The health service, and the task that updates its statuses and the gauge `up` until `shutdown` drains.
 pub(super) fn start(
     store: Arc<Store>,
     shutdown: Shutdown,
@@ -62,13 +65,13 @@ async fn watch(mut reporter: HealthReporter, store: Arc<Store>, shutdown: Shutdo
     }
     report(&reporter, false).await;
     shutdown.draining().await;
-    // Without a status the streams of those who watch end; otherwise they would hold the drain up.
+    // Without a status the streams of `Watch` end. Open ones would hold up the drain.
     for name in NAMES.into_iter().chain([LIVENESS]) {
         reporter.clear_service_status(name).await;
     }
 }
 
-/// Whether the database answers. A change is logged.
+/// Whether the database answers. Logs each change.
 async fn database_answers(store: &Store, before: bool) -> bool {
     let causes = match timeout(ANSWER_LIMIT, store.ping()).await {
         Ok(Ok(())) => {

@@ -1,7 +1,8 @@
-//! What is counted of rpcs: how many, how they ended, how long they took.
+//! Metrics of the gRPC server: calls by code, their duration, calls in flight, connections, database health.
 //!
-//! Owns the layer around the services, which also begins the span of each call. The names of services and methods are those of the descriptors; whatever else
-//! a client calls is counted under one name.
+//! Owns [`Instrument`], the layer that counts calls and begins their spans. The series of all services and
+//! methods are made at start from the descriptors; whatever else a client calls counts as `other`, so that no
+//! client can add series.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,28 +24,30 @@ use tonic::{Code, Status};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 use tower::Service;
 
-/// The service and the method of a call of anything else.
+/// The labels `service` and `method` of a call that no descriptor has.
 const OTHER: &str = "other";
 
-/// The rpcs of a server, and its connections.
+/// The metrics of one server.
 pub(crate) struct ServerMetrics {
     in_flight: Gauge,
-    rpcs: HashMap<String, Arc<Rpc>>,
-    other: Arc<Rpc>,
+    /// By path: `/package.Service/Method`.
+    rpcs: HashMap<String, Arc<RpcSeries>>,
+    other: Arc<RpcSeries>,
     pub(super) connections: Gauge,
     pub(super) connections_limit: Gauge,
     /// Whether the database answers: 1 or 0.
     pub(super) database_up: Gauge,
 }
 
-struct Rpc {
+/// The series of one rpc.
+struct RpcSeries {
     seconds: Histogram,
     codes: [Counter; CODES.len()],
-    /// What the spans of its calls are called. `None`: it is asked for all the time, and has none.
+    /// The name of its spans. `None` for health checks, which come every few seconds and are not traced.
     span: Option<String>,
 }
 
-impl Rpc {
+impl RpcSeries {
     fn new(
         count: &Family<Labels, Counter>,
         seconds: &Family<Labels, Histogram>,
@@ -61,7 +64,7 @@ impl Rpc {
 }
 
 impl ServerMetrics {
-    /// Registers what is counted, with the series of all rpcs of athook's and of the health service.
+    /// Registers the metrics, with the series of every rpc of athook and of the health service.
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let count = counters_by(registry, "rpcs", "Calls by service, method and gRPC code");
         let seconds = seconds_by(registry, "rpc", "From a call's arrival to its answer");
@@ -72,7 +75,7 @@ impl ServerMetrics {
                 for service in services {
                     let name = format!("{}.{}", package.as_deref().unwrap_or_default(), service.name());
                     for method in service.method {
-                        let rpc = Rpc::new(&count, &seconds, &name, method.name());
+                        let rpc = RpcSeries::new(&count, &seconds, &name, method.name());
                         rpcs.insert(format!("/{name}/{}", method.name()), Arc::new(rpc));
                     }
                 }
@@ -81,66 +84,66 @@ impl ServerMetrics {
         Self {
             in_flight: gauge(registry, "rpcs_in_flight", "Calls that have arrived and are not answered"),
             rpcs,
-            other: Arc::new(Rpc::new(&count, &seconds, OTHER, OTHER)),
+            other: Arc::new(RpcSeries::new(&count, &seconds, OTHER, OTHER)),
             connections: gauge(registry, "connections", "Connections that are open"),
             connections_limit: gauge(registry, "connections_limit", "Connections that may be open at once"),
             database_up: gauge(registry, "database_up", "Whether the database answers: 1, or 0"),
         }
     }
 
-    /// A call of `path` (`/package.Service/Method`) has arrived.
-    fn calling(&self, path: &str) -> Calling {
+    /// Begins to count a call of `path`.
+    fn begin(&self, path: &str) -> InFlightCall {
         self.in_flight.inc();
         let rpc = self.rpcs.get(path).unwrap_or(&self.other);
-        Calling {
+        InFlightCall {
             rpc: Arc::clone(rpc),
             in_flight: self.in_flight.clone(),
-            begun: Instant::now(),
+            start: Instant::now(),
             code: Code::Cancelled,
         }
     }
 }
 
-/// A call, which is counted when it is dropped: as CANCELLED, unless it was answered.
-struct Calling {
-    rpc: Arc<Rpc>,
+/// A call in flight. It is counted when it is dropped: as CANCELLED, unless it was answered.
+struct InFlightCall {
+    rpc: Arc<RpcSeries>,
     in_flight: Gauge,
-    begun: Instant,
+    start: Instant,
     code: Code,
 }
 
-impl Calling {
+impl InFlightCall {
     fn answered(mut self, code: Code) {
         self.code = code;
     }
 }
 
-impl Drop for Calling {
+impl Drop for InFlightCall {
     fn drop(&mut self) {
-        let Rpc { seconds, codes, span: _ } = &*self.rpc;
+        let RpcSeries { seconds, codes, span: _ } = &*self.rpc;
         self.in_flight.dec();
-        seconds.observe(self.begun.elapsed().as_secs_f64());
+        seconds.observe(self.start.elapsed().as_secs_f64());
         codes[place(self.code)].inc();
     }
 }
 
-/// Counts and traces the calls of the services that it goes around.
+/// Counts and traces the calls of `inner`.
 #[derive(Clone)]
-pub(super) struct Watched<Inner> {
+pub(super) struct Instrument<Inner> {
     inner: Inner,
     metrics: Arc<ServerMetrics>,
     tracer: Tracer,
 }
 
-impl<Inner> Watched<Inner> {
+impl<Inner> Instrument<Inner> {
     pub(super) fn new(inner: Inner, metrics: Arc<ServerMetrics>, tracer: Tracer) -> Self {
         Self { inner, metrics, tracer }
     }
 }
 
-impl<Inner, Asked, Answered> Service<http::Request<Asked>> for Watched<Inner>
+impl<Inner, RequestBody, ResponseBody> Service<http::Request<RequestBody>> for Instrument<Inner>
 where
-    Inner: Service<http::Request<Asked>, Response = http::Response<Answered>>,
+    Inner: Service<http::Request<RequestBody>, Response = http::Response<ResponseBody>>,
     Inner::Future: Send + 'static,
 {
     type Response = Inner::Response;
@@ -151,31 +154,31 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Asked>) -> Self::Future {
-        let calling = self.metrics.calling(request.uri().path());
-        let mut span = match &calling.rpc.span {
+    fn call(&mut self, request: http::Request<RequestBody>) -> Self::Future {
+        let call = self.metrics.begin(request.uri().path());
+        let mut span = match &call.rpc.span {
             Some(name) => self.tracer.serve(name, request.headers()),
             None => Span::none(),
         };
-        let answering = self.inner.call(request);
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let answered = span.context().scope(answering).await?;
-            // A failure is told in the head of the answer; only a stream could fail after it.
-            let status = Status::from_header_map(answered.headers());
+            let response = span.context().scope(response).await?;
+            // A unary call that fails has its status in the headers; only a stream could fail later.
+            let status = Status::from_header_map(response.headers());
             let code = status.map_or(Code::Ok, |status| status.code());
-            calling.answered(code);
+            call.answered(code);
             span.note("rpc.system", "grpc");
             span.note("rpc.grpc.status_code", i64::from(i32::from(code)));
-            if is_ours(code) {
+            if is_server_error(code) {
                 span.fail();
             }
-            Ok(answered)
+            Ok(response)
         })
     }
 }
 
-/// Whether a code tells of a fault on this side (OpenTelemetry, "gRPC server spans").
-fn is_ours(code: Code) -> bool {
+/// Whether a span with `code` has failed (OpenTelemetry semantic conventions, "gRPC server spans").
+fn is_server_error(code: Code) -> bool {
     matches!(
         code,
         Code::Unknown
