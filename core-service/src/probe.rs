@@ -95,8 +95,7 @@ impl Prober {
         }
         let start = Instant::now();
         let span = TraceContext::current().step("probe");
-        // In a box, so that the future of a call without a probe is smaller.
-        let result = Box::pin(self.reach(url)).await;
+        let result = self.reach(url).await;
         drop(span);
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
         let outcome = if result.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
