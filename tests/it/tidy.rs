@@ -1,8 +1,10 @@
-//! Rules of the source tree that no compiler keeps.
+//! Rules of the source tree that the compiler does not check.
+
+mod comments;
 
 use std::path::{Path, PathBuf};
 
-/// The longest file of source, in lines.
+/// The longest source file, in lines.
 const MAX_LINES: usize = 400;
 
 #[test]
@@ -32,7 +34,7 @@ fn the_gateway_names_no_method() {
         for word in ["place.wisp", "place.stream", "createWebhook", "secret.create"] {
             assert!(!text.contains(word), "{} has {word}", file.display());
         }
-        // A test of the way to the core-service may stand on a real message.
+        // A test of the connection to the core-service may use a real message.
         if !file.components().any(|part| part.as_os_str() == "tests") && !file.ends_with("tests.rs") {
             assert!(!text.contains("proto::athook"), "{} knows a message", file.display());
         }
