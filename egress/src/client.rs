@@ -1,8 +1,8 @@
-//! The one way out: look up, check, connect, and then perhaps ask.
+//! The one way to connect: look up, check, connect, and then perhaps send a request.
 //!
-//! Owns the order of these and their time limits. Each request has a connection of its own, to addresses
-//! checked for it; none is kept, so none outlives the check that allowed it or crosses from one policy
-//! to another. No proxy, no cookies, no redirects followed, nothing decompressed.
+//! Owns the order of these steps and their time limits. Each request has its own connection, to addresses
+//! checked for it. Connections are not reused: none outlives the check that allowed it, and none is shared
+//! between policies. Uses no proxy and no cookies, follows no redirects and decompresses nothing.
 
 mod connect;
 mod exchange;
@@ -20,8 +20,8 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::client::connect::Stream;
-use crate::error::{BuildError, Failure, GetError, Unreachable};
-use crate::policy::{Policy, Refused, is_localhost};
+use crate::error::{BuildError, Failure, GetError, NotAllowed, Unreachable};
+use crate::policy::{Policy, is_localhost};
 use crate::resolver::Resolver;
 
 /// A guarded client. Clones share the resolver's cache and the TLS roots.
@@ -38,53 +38,53 @@ impl fmt::Debug for Egress {
     }
 }
 
-/// A whole HTTP answer, of any status.
+/// A complete HTTP response of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status: a redirect is a status like any other.
+    /// The status. Redirects are not followed.
     pub status: StatusCode,
-    /// The body as it came.
+    /// The body, as received.
     pub body: Bytes,
 }
 
 impl Egress {
-    /// A client that reaches what `policy` allows, and trusts the bundled roots and those of
-    /// `extra_ca_pem` (`--extra-ca`, the PEM text).
+    /// A client that connects to what `policy` allows, and trusts the bundled root certificates and those in
+    /// `extra_ca_pem` (the text of `--extra-ca`).
     ///
     /// # Errors
     ///
-    /// The PEM text holds no certificate or an unusable one.
+    /// The PEM text holds no certificate, or an unusable one.
     pub fn new(policy: Policy, resolver: Resolver, extra_ca_pem: Option<&str>) -> Result<Self, BuildError> {
         Ok(Self { policy: Arc::new(policy), resolver, tls: roots::connector(extra_ca_pem)? })
     }
 
-    /// The same client under another policy.
+    /// The same client with another policy.
     #[must_use]
     pub fn with_policy(&self, policy: Policy) -> Self {
         Self { policy: Arc::new(policy), ..self.clone() }
     }
 
-    /// The policy in force.
+    /// The policy of this client.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// [`Policy::check_url`] of the policy in force.
+    /// [`Policy::check_url`] of this client's policy.
     ///
     /// # Errors
     ///
-    /// The URL's name, IP literal or port is refused.
-    pub fn check_url(&self, url: &Url) -> Result<(), Refused> {
+    /// The URL's name, IP literal or port is not allowed.
+    pub fn check_url(&self, url: &Url) -> Result<(), NotAllowed> {
         self.policy.check_url(url)
     }
 
-    /// Looks the URL's host up, for at most [`LOOKUP_LIMIT`](crate::resolver::LOOKUP_LIMIT), and checks
-    /// every address. An IP literal needs no look-up, nor does `localhost` where it is allowed.
+    /// Looks the URL's host up, within [`LOOKUP_LIMIT`](crate::resolver::LOOKUP_LIMIT), and checks every
+    /// address. IP literals need no look-up, nor does `localhost` where it is allowed.
     ///
     /// # Errors
     ///
-    /// The URL is refused or any one of its addresses is; or there is no address.
+    /// The URL or any one of the addresses is not allowed, or there is no address.
     pub async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, Unreachable> {
         self.check_url(url)?;
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
@@ -106,7 +106,7 @@ impl Egress {
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
     }
 
-    /// What `localhost` means: this machine, by those of its two addresses that are allowed.
+    /// The addresses of `localhost`: 127.0.0.1 and ::1, as far as they are allowed.
     fn loopback(&self) -> Vec<IpAddr> {
         [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
             .into_iter()
@@ -114,12 +114,13 @@ impl Egress {
             .collect()
     }
 
-    /// Tries whether the URL's host takes a connection, and for https whether it can prove its name, within
-    /// `limit` in all. No HTTP request is sent.
+    /// Checks that the URL's host accepts a connection and, for https, has a valid certificate for its name,
+    /// within `limit` in all. Sends no HTTP request.
     ///
     /// # Errors
     ///
-    /// It is refused, or does not, or not in time.
+    /// The URL or one of its addresses is not allowed, or the connection or handshake fails or takes too
+    /// long.
     pub async fn probe(&self, url: &Url, limit: Duration) -> Result<(), Unreachable> {
         match timeout(limit, self.connect(url)).await {
             Ok(connected) => connected.map(drop),
@@ -127,12 +128,13 @@ impl Egress {
         }
     }
 
-    /// Fetches the URL: one GET with `accept` as its `Accept` header, the whole exchange within `limit`,
-    /// and a body of at most `max_body` bytes. Any status is an answer.
+    /// Sends one GET with `accept` as its `Accept` header, and returns the response, whatever its status.
+    /// `limit` covers the whole exchange, from the look-up to the end of the body. The body has at most
+    /// `max_body` bytes.
     ///
     /// # Errors
     ///
-    /// There is no connection, no whole answer in time, or a larger one.
+    /// There is no connection, the response is not complete in time, or its body is too large.
     pub async fn get(
         &self,
         url: &Url,
@@ -153,7 +155,7 @@ impl Egress {
         }
     }
 
-    /// The one guarded path: every connection is made here, to addresses checked here.
+    /// Opens a connection to addresses that it has checked. Every connection of this crate is opened here.
     async fn connect(&self, url: &Url) -> Result<Stream, Unreachable> {
         let tls = match url.scheme() {
             "https" => Some(&self.tls),

@@ -1,4 +1,4 @@
-//! What can go wrong when reaching out. Owns the one text for it; what went wrong in detail is in the
+//! The errors of outgoing connections. Users see one fixed text for all of them; the causes are in the
 //! sources, for the log.
 
 use std::io;
@@ -8,64 +8,68 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::proto::ProtoError;
 use rustls::pki_types::pem;
 
-use crate::policy::Refused;
+/// The one text for every address without a connection, whatever the reason (`docs/methods.md`,
+/// "createWebhook").
+const UNREACHABLE: &str = "the address can't be reached";
 
-/// The one text for whatever can't be reached, refused or not (`METHODS.md`, "Unreachable").
-pub(crate) const UNREACHABLE: &str = "the address can't be reached";
+/// The egress rules forbid this URL or address. The text is the same for every rule, and the same as that of
+/// [`Unreachable`], so that users can't tell a closed port from a filtered one or a private address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{UNREACHABLE}")]
+pub struct NotAllowed;
 
-/// No connection can be had, or none may be.
+/// There is no connection: it is forbidden, or it failed.
 ///
-/// Both variants have the same text, so that whoever is shown it can't tell closed from filtered from
-/// private. The sources differ: they are for the log alone.
+/// Both variants have the same text, for the reason given at [`NotAllowed`]. Only the sources differ.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreachable {
-    /// The egress rules refuse the URL, or an address of its host.
+    /// The egress rules forbid the URL, or an address of its host.
     #[error("{UNREACHABLE}")]
-    Refused,
-    /// The rules allow it, but it did not work.
+    NotAllowed,
+    /// The rules allow it, but the connection failed.
     #[error("{UNREACHABLE}")]
     Failed(#[source] Failure),
 }
 
-impl From<Refused> for Unreachable {
-    fn from(Refused: Refused) -> Self {
-        Self::Refused
+impl From<NotAllowed> for Unreachable {
+    fn from(NotAllowed: NotAllowed) -> Self {
+        Self::NotAllowed
     }
 }
 
-/// Why an allowed connection was not made. For the log: it tells what a caller must not learn.
+/// Why an allowed connection failed. For the log only: users must not learn it.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The URL names no host or no port.
+    /// The URL has no host or no port.
     #[error("the URL has no host or no port")]
     NoHost,
     /// The URL is neither http nor https.
     #[error("the URL's scheme is neither http nor https")]
     Scheme,
-    /// The name has no address that could be found.
+    /// DNS gave no address.
     #[error("the look-up failed")]
     Lookup(#[source] LookupError),
-    /// None of the addresses took the connection; the source is what the last one to fail said.
+    /// No address accepted the connection; the source is the last failure.
     #[error("the TCP connection failed")]
     Connect(#[source] io::Error),
-    /// The TLS handshake failed, or the certificate is not to be trusted.
+    /// The TLS handshake failed, or the certificate is not trusted.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
-    /// The whole attempt took too long.
-    #[error("nothing came of it within {0:?}")]
+    /// The look-up, the connection and the handshake together took longer than this.
+    #[error("no connection within {0:?}")]
     TimedOut(Duration),
 }
 
-/// A name without an address.
+/// Why a look-up gave no address.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// DNS can't carry the name.
+    /// The text is not a valid DNS name.
     #[error("the host is not a DNS name")]
     Name(#[source] ProtoError),
-    /// The servers did not answer, or answered that there is nothing.
+    /// The servers did not answer, or answered that the name has no addresses.
     #[error("the DNS servers gave no address")]
     Dns(#[source] NetError),
-    /// The answer had records, but no address among them.
+    /// The answer had records, but none with an address.
     #[error("the DNS answer holds no address")]
     NoAddress,
     /// The servers took longer than [`LOOKUP_LIMIT`](crate::resolver::LOOKUP_LIMIT).
@@ -73,39 +77,39 @@ pub enum LookupError {
     TimedOut,
 }
 
-/// A GET without an answer.
+/// A GET that got no complete response.
 #[derive(Debug, thiserror::Error)]
 pub enum GetError {
-    /// There was no connection.
+    /// There is no connection.
     #[error("no connection was made")]
     Unreachable(#[source] Unreachable),
-    /// The body is larger than the caller wants, in bytes.
+    /// The body has more than this many bytes, the caller's limit.
     #[error("the answer's body is over {0} bytes")]
     TooLarge(usize),
-    /// The whole answer was not there in time.
+    /// The response was not complete within this time, the caller's limit.
     #[error("there was no whole answer within {0:?}")]
     TimedOut(Duration),
-    /// The URL or the `Accept` header does not fit into an HTTP request.
+    /// The URL or the `Accept` header is not valid in an HTTP request.
     #[error("the request can't be written")]
     Request(#[source] http::Error),
-    /// The connection broke, or what came is not HTTP/1.1 or has too large a head.
+    /// The connection broke, or the response is not HTTP/1.1 or has too large a head.
     #[error("the HTTP exchange failed")]
     Http(#[source] hyper::Error),
 }
 
-/// The settings do not make a client.
+/// Why the client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The resolver could not be set up.
     #[error("the DNS resolver could not be set up")]
     Resolver(#[source] NetError),
-    /// The extra certificate authorities are not PEM.
+    /// The text of `--extra-ca` is not PEM.
     #[error("the extra certificate authorities are not valid PEM")]
     Pem(#[source] pem::Error),
-    /// The PEM text of the extra certificate authorities holds no certificate.
+    /// The text of `--extra-ca` holds no certificate.
     #[error("the extra certificate authorities hold no certificate")]
     NoCertificate,
-    /// One of the extra certificate authorities is unusable.
+    /// A certificate of `--extra-ca` is unusable.
     #[error("an extra certificate authority is unusable")]
     Certificate(#[source] rustls::Error),
     /// TLS could not be set up.

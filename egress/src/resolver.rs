@@ -1,4 +1,5 @@
-//! Names to addresses, by DNS. Owns the servers to ask, the cache and the time limits; judges nothing.
+//! Looks names up in DNS. Owns the choice of servers, the cache and the time limits; does not check
+//! addresses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,34 +18,36 @@ use tokio::time::timeout;
 use crate::error::{BuildError, LookupError};
 use crate::policy::without_root;
 
-/// The longest that one look-up may take, with its retries.
+/// How long one look-up may take, retries included.
 pub const LOOKUP_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long to wait for a server before it is asked again: time for one retry within [`LOOKUP_LIMIT`].
+/// How long to wait for a server's answer before the retry: leaves time for one retry within
+/// [`LOOKUP_LIMIT`].
 const SERVER_LIMIT: Duration = Duration::from_millis(1_400);
 
-/// How often a look-up is repeated when no server answered.
+/// How often a query is repeated when no server answered.
 const RETRIES: usize = 1;
 
-/// Answers that are kept, in entries.
+/// Entries in the cache.
 const CACHE_ENTRIES: u64 = 4_096;
 
-/// The longest that an answer is kept, whatever its TTL says: a host that moves is found again soon.
+/// The longest time an answer is cached, whatever its TTL: a host that changes its address is found again
+/// soon.
 const POSITIVE_TTL_LIMIT: Duration = Duration::from_secs(300);
 
-/// The longest that "no such name" is kept: somebody may just be setting the name up.
+/// The longest time "no such name" is cached: the name may have been set up a moment later.
 const NEGATIVE_TTL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Asked when the machine names no server.
+/// The server to ask when the machine has none configured.
 const FALLBACK_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 
-/// A DNS client with a bounded cache. Clones share both.
+/// A DNS client with a bounded cache. Clones share the cache.
 #[derive(Debug, Clone)]
 pub struct Resolver(Arc<TokioResolver>);
 
 impl Resolver {
-    /// Asks `servers` (`--dns-servers`), or those of `/etc/resolv.conf` if there are none. A machine that
-    /// names none either still starts: 127.0.0.1:53 is asked.
+    /// A client of `servers` (`--dns-servers`); if there are none, of those in `/etc/resolv.conf`; if there
+    /// are none either, of 127.0.0.1:53.
     ///
     /// # Errors
     ///
@@ -53,7 +56,8 @@ impl Resolver {
         Self::with_options(servers, options())
     }
 
-    /// The same without a cache: each look-up asks, and follows a name that moves faster than its TTL says.
+    /// Like [`new`](Self::new) without a cache: each look-up asks the servers, and so notices a change before
+    /// the TTL has passed.
     ///
     /// # Errors
     ///
@@ -70,7 +74,7 @@ impl Resolver {
         } else {
             servers.iter().copied().map(name_server).collect()
         };
-        // No domain and no search list: the machine's never apply.
+        // Without the machine's domain and search list: all names are absolute.
         let config = ResolverConfig::from_parts(None, Vec::new(), servers);
         TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
@@ -79,15 +83,15 @@ impl Resolver {
             .map_err(BuildError::Resolver)
     }
 
-    /// The IPv4 and IPv6 addresses of `host`, at least one. The name is absolute with or without its last
-    /// dot. The machine's hosts file goes before DNS.
+    /// The IPv4 and IPv6 addresses of `host`, at least one. The name is absolute, with or without a final
+    /// dot. Entries of the machine's hosts file take precedence over DNS.
     ///
     /// # Errors
     ///
     /// There is no address, or no answer within [`LOOKUP_LIMIT`].
     pub async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
         let labels = without_root(host).split('.').map(str::as_bytes);
-        // A name made of labels is absolute.
+        // Unlike a parsed text, a name made from labels is always absolute.
         let name = Name::from_labels(labels).map_err(LookupError::Name)?;
         let answer = timeout(LOOKUP_LIMIT, self.0.lookup_ip(name))
             .await
@@ -101,12 +105,12 @@ impl Resolver {
     }
 }
 
-/// The servers of the machine's configuration; all else in it is left aside.
+/// The servers in the machine's configuration. Everything else in it is ignored.
 fn machine_servers(configuration: Result<(ResolverConfig, ResolverOpts), NetError>) -> Vec<NameServerConfig> {
     match configuration {
         Ok((config, _)) => config.name_servers().to_vec(),
         Err(error) => {
-            tracing::warn!(%error, "the machine names no DNS server; asking {FALLBACK_SERVER}");
+            tracing::warn!(%error, "the machine has no DNS server configured; asking {FALLBACK_SERVER}");
             vec![name_server(FALLBACK_SERVER)]
         }
     }

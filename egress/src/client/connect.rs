@@ -1,4 +1,4 @@
-//! Connections to addresses that were checked already. Looks nothing up.
+//! Connects to addresses that are already checked. Looks nothing up.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +15,10 @@ use url::{Host, Url};
 
 use crate::error::Failure;
 
-/// The most addresses of one host that are tried.
+/// How many addresses of one host are tried.
 const MAX_ATTEMPTS: usize = 4;
 
-/// How long an address is waited for before the next is tried beside it.
+/// How long to wait for one address before the next is tried in parallel (Happy Eyeballs, RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A connection to the host of a URL.
@@ -27,8 +27,8 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects to one of `addresses`; with `tls`, the host must prove the name or address in `url`.
-/// The caller limits the time.
+/// Connects to one of `addresses`. With `tls`, the certificate must be valid for the host in `url`. Has no
+/// time limit of its own.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     url: &Url,
@@ -43,7 +43,7 @@ pub(super) async fn open(
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-/// Tries the addresses in turn, each with a head start over the next, and takes the first that connects.
+/// Tries the addresses in turn, each with a head start over the next. The first connection wins.
 async fn first_to_connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut waiting = alternate_families(addresses).into_iter().take(MAX_ATTEMPTS);
     let mut attempts = FuturesUnordered::new();
@@ -65,7 +65,7 @@ async fn first_to_connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     }
 }
 
-/// IPv4 and IPv6 in turns, so that a machine without the one soon tries the other.
+/// IPv4 and IPv6 addresses in turn, so that a machine with only one of them soon tries that one.
 fn alternate_families(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let (ipv4, ipv6): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
     let mut alternating = Vec::with_capacity(addresses.len());

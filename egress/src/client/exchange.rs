@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request and its answer over a connection that is there already.
+//! One HTTP/1.1 request and its response over an open connection.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -16,26 +16,25 @@ use url::{Position, Url};
 use crate::client::Answer;
 use crate::error::GetError;
 
-/// Who asks.
-const AGENT: &str = concat!("athook/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT_VALUE: &str = concat!("athook/", env!("CARGO_PKG_VERSION"));
 
-/// The largest head of an answer that is read, in bytes.
+/// The largest response head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The most headers in an answer.
+/// The most header fields in a response.
 const MAX_HEADERS: usize = 100;
 
-/// A GET of the URL: no user name or password of it is sent.
+/// A GET request for the URL. A user name or password in the URL is not sent.
 pub(super) fn get(url: &Url, accept: &str) -> Result<Request<Full<Bytes>>, http::Error> {
     Request::get(&url[Position::BeforePath..Position::AfterQuery])
         .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
-        .header(USER_AGENT, AGENT)
+        .header(USER_AGENT, USER_AGENT_VALUE)
         .header(ACCEPT, accept)
         .header(CONNECTION, "close")
         .body(Full::default())
 }
 
-/// Sends the request and reads the answer, then drops the connection. The caller limits the time.
+/// Sends the request, reads the response and drops the connection. Has no time limit of its own.
 pub(super) async fn run<S>(
     stream: S,
     request: Request<Full<Bytes>>,
@@ -54,7 +53,7 @@ where
         let response = sender.send_request(request).await.map_err(GetError::Http)?;
         read(response, max_body).await
     };
-    // The connection's own end tells nothing that the exchange does not see.
+    // An error of the connection reaches the exchange too, so the result here adds nothing.
     let driver = async {
         _ = connection.await;
         pending::<Infallible>().await

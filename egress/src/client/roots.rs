@@ -1,4 +1,4 @@
-//! Whom TLS trusts: the bundled roots, and the operator's.
+//! The root certificates that TLS trusts: the bundled ones and the operator's.
 
 use std::sync::Arc;
 

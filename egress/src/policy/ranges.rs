@@ -1,10 +1,10 @@
-//! The tables of special-purpose address ranges (`DELIVERY.md`, "Egress rules").
+//! The tables of special-purpose address ranges (`docs/delivery.md`, "Egress rules").
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// IPv4 ranges that are not global unicast, and one address that answers only inside a cloud.
+/// IPv4 ranges that are not global unicast, and 168.63.129.16, which answers only inside a cloud (Azure).
 const SPECIAL_IPV4: [Ipv4Net; 19] = [
     ipv4([0, 0, 0, 0], 8),
     ipv4([10, 0, 0, 0], 8),
@@ -27,11 +27,11 @@ const SPECIAL_IPV4: [Ipv4Net; 19] = [
     ipv4([240, 0, 0, 0], 4),
 ];
 
-/// All of global unicast IPv6 is in here.
+/// The part of IPv6 from which all global unicast addresses come.
 const GLOBAL_IPV6: Ipv6Net = ipv6([0x2000, 0], 3);
 
-/// Ranges inside [`GLOBAL_IPV6`] that are not global unicast: protocol assignments with Teredo,
-/// documentation, 6to4, documentation again.
+/// Ranges inside [`GLOBAL_IPV6`] that are not global unicast: protocol assignments (with Teredo),
+/// documentation, 6to4, documentation.
 const SPECIAL_IPV6: [Ipv6Net; 4] =
     [ipv6([0x2001, 0], 23), ipv6([0x2001, 0xdb8], 32), ipv6([0x2002, 0], 16), ipv6([0x3fff, 0], 20)];
 
@@ -47,7 +47,7 @@ const fn ipv4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-/// A range of at most 32 bits, by its first two groups.
+/// A range with a prefix of at most 32 bits, given by its first two groups.
 const fn ipv6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }

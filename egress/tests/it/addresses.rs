@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use egress::policy::{Policy, Refused};
+use egress::error::NotAllowed;
+use egress::policy::Policy;
 use ipnet::IpNet;
 use proptest::prelude::{any, prop_assert_eq, prop_assume, proptest};
 
@@ -53,7 +54,7 @@ fn guarded() -> Policy {
     Policy::new(Vec::new())
 }
 
-fn check(policy: &Policy, address: &str) -> Result<(), Refused> {
+fn check(policy: &Policy, address: &str) -> Result<(), NotAllowed> {
     policy.check_address(address.parse().expect(address))
 }
 
@@ -61,7 +62,7 @@ fn check(policy: &Policy, address: &str) -> Result<(), Refused> {
 fn each_range_refused_to_its_edges() {
     for range in refused_ranges() {
         for edge in [range.network(), range.broadcast()] {
-            assert_eq!(guarded().check_address(edge), Err(Refused), "{edge} of {range}");
+            assert_eq!(guarded().check_address(edge), Err(NotAllowed), "{edge} of {range}");
         }
     }
 }
@@ -93,7 +94,7 @@ fn special_ipv6_forms_refused() {
         "fe80::1",
         "ff02::1",
     ] {
-        assert_eq!(check(&guarded(), address), Err(Refused), "{address}");
+        assert_eq!(check(&guarded(), address), Err(NotAllowed), "{address}");
     }
 }
 
@@ -113,7 +114,7 @@ fn loopback_in_every_spelling() {
         "[2002:7f00:1::]",
     ] {
         let url = url(&format!("https://{host}/"));
-        assert_eq!(guarded().check_url(&url), Err(Refused), "{url}");
+        assert_eq!(guarded().check_url(&url), Err(NotAllowed), "{url}");
     }
 }
 
@@ -131,7 +132,7 @@ fn allowed_ranges() {
         assert_eq!(check(&policy, address), Ok(()), "{address}");
     }
     for address in ["10.0.255.255", "10.2.0.0", "fc00::1", "::ffff:10.1.0.1"] {
-        assert_eq!(check(&policy, address), Err(Refused), "{address}");
+        assert_eq!(check(&policy, address), Err(NotAllowed), "{address}");
     }
 }
 
@@ -139,7 +140,7 @@ fn allowed_ranges() {
 fn mapped_only_when_named() {
     let policy = allowing(&["::ffff:0:0/96"]);
     assert_eq!(check(&policy, "::ffff:8.8.8.8"), Ok(()));
-    assert_eq!(check(&policy, "::8.8.8.8"), Err(Refused));
+    assert_eq!(check(&policy, "::8.8.8.8"), Err(NotAllowed));
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn nat64_judged_by_ipv4_when_set() {
     let policy = allowing(&["10.1.0.0/16"]).nat64(true);
     for address in ["64:ff9b::8.8.8.8", "64:ff9b::10.1.0.1"] {
         assert_eq!(check(&policy, address), Ok(()), "{address}");
-        assert_eq!(check(&policy.clone().nat64(false), address), Err(Refused));
+        assert_eq!(check(&policy.clone().nat64(false), address), Err(NotAllowed));
     }
     for address in [
         "64:ff9b::127.0.0.1",
@@ -164,7 +165,7 @@ fn nat64_judged_by_ipv4_when_set() {
         "64:ff9b:1::8.8.8.8",
         "::ffff:8.8.8.8",
     ] {
-        assert_eq!(check(&policy, address), Err(Refused), "{address}");
+        assert_eq!(check(&policy, address), Err(NotAllowed), "{address}");
     }
 }
 
@@ -174,7 +175,7 @@ fn operators_own_list_wins() {
         .refuse(networks(&["10.9.0.0/16", "8.8.8.0/24", "2606:4700::/32"]))
         .nat64(true);
     for address in ["10.9.0.1", "8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"] {
-        assert_eq!(check(&policy, address), Err(Refused), "{address}");
+        assert_eq!(check(&policy, address), Err(NotAllowed), "{address}");
     }
     for address in ["10.8.0.1", "8.8.9.8", "2606:4701::1", "64:ff9b::8.8.9.8"] {
         assert_eq!(check(&policy, address), Ok(()), "{address}");
@@ -205,14 +206,14 @@ proptest! {
             unreachable!("an IPv4 table");
         };
         let address = Ipv4Addr::from(u32::from(network) | (bits & u32::from(mask)));
-        prop_assert_eq!(guarded().check_address(address.into()), Err(Refused));
-        prop_assert_eq!(guarded().nat64(true).check_address(address.to_ipv6_mapped().into()), Err(Refused));
+        prop_assert_eq!(guarded().check_address(address.into()), Err(NotAllowed));
+        prop_assert_eq!(guarded().nat64(true).check_address(address.to_ipv6_mapped().into()), Err(NotAllowed));
     }
 
     #[test]
     fn outside_global_unicast_refused(bits in any::<u128>()) {
         prop_assume!(bits >> 125 != 1);
-        prop_assert_eq!(guarded().check_address(Ipv6Addr::from(bits).into()), Err(Refused));
+        prop_assert_eq!(guarded().check_address(Ipv6Addr::from(bits).into()), Err(NotAllowed));
     }
 
     #[test]

@@ -151,7 +151,7 @@ async fn rebinding_between_check_and_connect() {
     assert_eq!(dns.seen().len(), 2, "one query for A and one for AAAA");
 
     let later = get(&egress, &place, AMPLE).await;
-    assert!(matches!(later, Err(GetError::Unreachable(Unreachable::Refused))));
+    assert!(matches!(later, Err(GetError::Unreachable(Unreachable::NotAllowed))));
 }
 
 #[tokio::test]

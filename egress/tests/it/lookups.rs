@@ -40,7 +40,7 @@ async fn one_private_answer_among_public_ones() {
     for private in ["10.0.0.1", "127.0.0.1", "fd00::1", "::ffff:8.8.8.8"] {
         dns.set("hooks.example.", &[PUBLIC, private, PUBLIC_IPV6]);
         let refused = resolve(guarded(), &dns, "https://hooks.example/").await;
-        assert!(matches!(refused, Err(Unreachable::Refused)), "{private}");
+        assert!(matches!(refused, Err(Unreachable::NotAllowed)), "{private}");
     }
 }
 
@@ -49,7 +49,7 @@ async fn private_answer() {
     let dns = Dns::start().await;
     dns.set("hooks.example.", &["10.0.0.1"]);
     let refused = resolve(guarded(), &dns, "https://hooks.example/").await;
-    assert!(matches!(refused, Err(Unreachable::Refused)));
+    assert!(matches!(refused, Err(Unreachable::NotAllowed)));
     let allowed = resolve(allowing(&["10.0.0.0/8"]), &dns, "https://hooks.example/").await;
     assert_eq!(allowed.unwrap(), ["10.0.0.1:443".parse().unwrap()]);
 }
@@ -61,7 +61,7 @@ async fn public_first_and_private_later() {
     let egress = client(guarded(), dns.address, None);
     let place = url("https://hooks.example/");
     assert!(egress.resolve(&place).await.is_ok());
-    assert!(matches!(egress.resolve(&place).await, Err(Unreachable::Refused)));
+    assert!(matches!(egress.resolve(&place).await, Err(Unreachable::NotAllowed)));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn no_such_name() {
     let dns = Dns::start().await;
     let failure = resolve(guarded(), &dns, "https://hooks.example/").await.unwrap_err();
     assert!(matches!(failure, Unreachable::Failed(Failure::Lookup(LookupError::Dns(_)))));
-    assert_eq!(failure.to_string(), Unreachable::Refused.to_string());
+    assert_eq!(failure.to_string(), Unreachable::NotAllowed.to_string());
     assert_eq!(failure.source().unwrap().to_string(), "the look-up failed");
 }
 
@@ -112,7 +112,7 @@ async fn refused_names_are_not_asked_for() {
         "https://10.0.0.1/",
     ] {
         let refused = resolve(guarded(), &dns, place).await;
-        assert!(matches!(refused, Err(Unreachable::Refused)), "{place}");
+        assert!(matches!(refused, Err(Unreachable::NotAllowed)), "{place}");
     }
     assert_eq!(dns.seen(), []);
 }

@@ -1,11 +1,11 @@
 //! The rules for names and ports.
 
-use egress::error::Unreachable;
-use egress::policy::{Policy, REFUSED_PORTS, Refused};
+use egress::error::{NotAllowed, Unreachable};
+use egress::policy::{Policy, REFUSED_PORTS};
 
 use crate::{allowing, url};
 
-fn check(policy: &Policy, place: &str) -> Result<(), Refused> {
+fn check(policy: &Policy, place: &str) -> Result<(), NotAllowed> {
     policy.check_url(&url(place))
 }
 
@@ -36,7 +36,7 @@ fn private_names() {
     ] {
         for dot in ["", "."] {
             let place = format!("https://{host}{dot}/");
-            assert_eq!(check(&guarded(), &place), Err(Refused), "{place}");
+            assert_eq!(check(&guarded(), &place), Err(NotAllowed), "{place}");
         }
     }
 }
@@ -45,7 +45,7 @@ fn private_names() {
 fn empty_labels() {
     for host in ["a..example", ".example.com", "example.com..", "localhost.."] {
         let place = format!("https://{host}/");
-        assert_eq!(check(&guarded(), &place), Err(Refused), "{place}");
+        assert_eq!(check(&guarded(), &place), Err(NotAllowed), "{place}");
     }
 }
 
@@ -54,7 +54,7 @@ fn case_of_a_name_means_nothing() {
     // The URL parser leaves the case of a host alone where it does not know the scheme.
     for host in ["LocalHost", "App.LOCALHOST.", "Printer.Local", "core.SVC", "x.INTERNAL"] {
         let place = format!("other://{host}:443/");
-        assert_eq!(check(&guarded(), &place), Err(Refused), "{place}");
+        assert_eq!(check(&guarded(), &place), Err(NotAllowed), "{place}");
     }
 }
 
@@ -84,7 +84,7 @@ fn localhost_with_loopback_allowed() {
         assert_eq!(check(&policy, &format!("http://{host}:3000/")), Ok(()), "{host}");
     }
     for host in ["core", "printer.local", "[::1]"] {
-        assert_eq!(check(&policy, &format!("http://{host}:3000/")), Err(Refused), "{host}");
+        assert_eq!(check(&policy, &format!("http://{host}:3000/")), Err(NotAllowed), "{host}");
     }
 }
 
@@ -92,7 +92,7 @@ fn localhost_with_loopback_allowed() {
 fn refused_ports() {
     for port in REFUSED_PORTS.iter().chain(&[0]) {
         let place = format!("https://example.com:{port}/");
-        assert_eq!(check(&guarded(), &place), Err(Refused), "{place}");
+        assert_eq!(check(&guarded(), &place), Err(NotAllowed), "{place}");
     }
     for port in [22, 25, 53, 23, 110, 143, 465, 587, 993, 3306, 5432, 6379, 11211] {
         assert!(REFUSED_PORTS.contains(&port), "{port}");
@@ -111,14 +111,14 @@ fn other_ports() {
 fn ports_by_setting() {
     let policy = guarded().refuse_ports(vec![8080]);
     assert_eq!(check(&policy, "https://example.com:22/"), Ok(()));
-    assert_eq!(check(&policy, "https://example.com:8080/"), Err(Refused));
-    assert_eq!(check(&policy, "https://example.com:0/"), Err(Refused));
+    assert_eq!(check(&policy, "https://example.com:8080/"), Err(NotAllowed));
+    assert_eq!(check(&policy, "https://example.com:0/"), Err(NotAllowed));
 }
 
 #[test]
 fn no_host_or_no_port() {
     for place in ["data:text/plain,x", "other://example.com/", "other:///path"] {
-        assert_eq!(check(&guarded(), place), Err(Refused), "{place}");
+        assert_eq!(check(&guarded(), place), Err(NotAllowed), "{place}");
     }
 }
 
@@ -130,6 +130,6 @@ fn one_text() {
         check(&guarded(), "https://example.com:22/"),
     ];
     for refusal in rules {
-        assert_eq!(refusal.unwrap_err().to_string(), Unreachable::Refused.to_string());
+        assert_eq!(refusal.unwrap_err().to_string(), Unreachable::NotAllowed.to_string());
     }
 }

@@ -64,7 +64,7 @@ async fn closed_private_and_hanging_read_the_same() {
 
     let private = url("https://private.example/");
     let private = egress.probe(&private, AMPLE).await.unwrap_err();
-    assert!(matches!(private, Unreachable::Refused));
+    assert!(matches!(private, Unreachable::NotAllowed));
 
     assert_eq!(closed.to_string(), private.to_string());
     assert_eq!(hanging.to_string(), private.to_string());
@@ -89,7 +89,7 @@ async fn refused_answer_is_not_connected_to() {
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let place = url(&format!("http://hooks.example:{}/", receiver.port));
     let refused = egress.probe(&place, AMPLE).await;
-    assert!(matches!(refused, Err(Unreachable::Refused)));
+    assert!(matches!(refused, Err(Unreachable::NotAllowed)));
     assert!(receiver.untouched().await);
 }
 
