@@ -1,12 +1,10 @@
-//! The one place where wall-clock time enters.
+//! The wall clock. Time enters the program only here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A source of wall-clock time, handed to whatever needs it.
-///
-/// Clones of a manual clock move together.
+/// A source of wall-clock time, passed to everything that needs it. Clones of a manual clock share its time.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -17,7 +15,7 @@ enum Source {
 }
 
 impl Clock {
-    /// The clock of the machine.
+    /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
@@ -49,7 +47,7 @@ impl Clock {
         self.unix_ms().div_euclid(1000)
     }
 
-    /// Moves a manual clock forward. The clock of the machine is left as it is.
+    /// Moves a manual clock forward. Has no effect on the machine's clock.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {
             now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);

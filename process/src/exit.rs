@@ -1,4 +1,4 @@
-//! From `main` to an exit code: one place that runs a command's future and tells what went wrong.
+//! Runs a command's future on the runtime, and turns its result into an exit code and an error message.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,27 +10,27 @@ use tokio::net::TcpListener;
 use crate::files;
 use crate::settings::WrongSettings;
 
-/// Whatever ends a command.
+/// Any error that ends a command.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// How many connections that have something to read are served before what that gave rise to: the calls to the
-/// core-service, say, of those requests. With all of them at once, the processes that work on the same requests would wait
-/// for each other by turns.
+/// Ready sockets Tokio polls per tick before it runs the tasks they woke. With all ready sockets in one tick,
+/// the gateway would read every request before it sends the first call, and gateway and core-service would
+/// take turns to idle.
 const IO_EVENTS: usize = 16;
 
-/// The exit code for settings that do not fit, as clap's own for wrong usage.
+/// The exit code for invalid settings; clap uses the same for invalid arguments.
 const WRONG_SETTINGS: u8 = 2;
 
-/// Tells the settings that do not fit on standard error; exit code 2.
+/// Prints the invalid settings on standard error. Exit code 2.
 #[must_use]
 pub fn settings(error: &WrongSettings) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(WRONG_SETTINGS)
 }
 
-/// Runs `command` to its end, on one thread: processes are scaled by their number, and what they do between two waits is
-/// short; and with as many open files as the operating system lets it have. A failure is told on standard error with its
-/// whole chain; exit code 1.
+/// Runs `command` to its end and raises the limit of open files first. The runtime has one thread: athook
+/// scales by the number of processes. A failure is printed on standard error with all its sources. Exit code
+/// 1.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     files::raise_limit();
     let runtime =
@@ -52,22 +52,22 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
 ///
 /// # Errors
 ///
-/// The address can't be had; the text names the setting and the address.
+/// The address can't be bound; the text names the setting and the address.
 pub async fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}").into())
 }
 
-/// An error and its sources on one line, outermost first, each told once: some libraries put the text of the source
-/// into their own.
+/// An error and its sources on one line, outermost first. A source whose text already ends the line is left
+/// out, since some libraries put the text of the source into their own.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        let told = error.to_string();
-        if !text.ends_with(&told) {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
             text.push_str(": ");
-            text.push_str(&told);
+            text.push_str(&cause);
         }
         source = error.source();
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chain_tells_each_cause_once() {
+    fn chain_has_each_cause_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
         struct Outer(#[source] Middle);

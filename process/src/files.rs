@@ -1,7 +1,7 @@
 //! Open files: raises this process's limit, and derives from it how many connections a listener may take.
 //!
-//! Without a file descriptor to spare, `accept` fails and the connection stays in the queue, with an error in the log
-//! at each attempt. So no listener takes more connections than there are descriptors for.
+//! Without a file descriptor to spare, `accept` fails and the connection stays in the queue, with an error in
+//! the log at each attempt. So no listener takes more connections than there are descriptors for.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -9,8 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// connections and for files.
 const SHARE: u64 = 2;
 
-/// Raises the soft limit of open files to the hard limit: many systems set the soft one to 1,024, for programs that use
-/// `select`. If that fails, the limit stays as it is.
+/// Raises the soft limit of open files to the hard limit: many systems set the soft one to 1,024, for
+/// programs that use `select`. If that fails, the limit stays as it is.
 pub(crate) fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -21,8 +21,8 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// How many connections a listener that wants `wanted` may have open at once: at most half of the process's limit of
-/// open files, at least one. Logs a warning when that is fewer than `wanted`.
+/// How many connections a listener that wants `wanted` may have open at once: at most half of the process's
+/// limit of open files, at least one. Logs a warning when that is fewer than `wanted`.
 #[must_use]
 pub fn connection_limit(wanted: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current;

@@ -1,7 +1,7 @@
-//! What every athook process does alike: allocate, raise its limit of open files, read its settings, tell the
-//! time, log, count, stop, exit.
+//! What every athook process needs: settings, clock, logs, metrics, traces, shutdown, exit codes, the memory
+//! allocator and the limit of open files.
 //!
-//! Owns no business rule and no protocol. The gateway, the core-service and `athook` are built on it.
+//! Owns no business rule and no protocol. The gateway, the core-service and `athook` use it.
 
 mod allocator;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Log set-up. Logs go to standard error: standard output is for what a command answers.
+//! Log set-up. Logs go to standard error; standard output is for a command's results.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -9,13 +9,13 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One line of text an event.
+    /// One line of text for each event.
     Human,
-    /// One JSON object an event, one a line.
+    /// One JSON object on a line for each event.
     Json,
 }
 
-/// What to log, and how.
+/// What is logged, and in which format.
 #[derive(Debug, Clone)]
 pub struct Logs {
     /// `--log`: a level, or directives as in `info,gateway=debug`.
@@ -25,13 +25,13 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Human on a terminal and JSON elsewhere, at `info`.
+    /// [`Format::Human`] on a terminal, [`Format::Json`] elsewhere.
     #[must_use]
     pub fn default_format() -> Format {
         if stderr().is_terminal() { Format::Human } else { Format::Json }
     }
 
-    /// Installs the subscriber for the whole process. A second call changes nothing.
+    /// Installs the log subscriber of the whole process. A second call has no effect.
     pub fn install(&self) {
         let filter = EnvFilter::new(&self.filter);
         let builder = fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);

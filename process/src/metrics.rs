@@ -1,10 +1,10 @@
-//! Metrics: what a process counts and measures, and how Prometheus reads it ([`endpoint`]).
+//! Metrics: the registry of the process, and the endpoint from which Prometheus reads it ([`endpoint`]).
 //!
-//! Owns the registry, what every process has in it, and the shapes that all metrics share. What is counted is each
-//! service's. There is one registry for each process, handed in and never global; whoever counts asks for its
-//! counters once, at start, and holds them, so that counting is an atomic addition.
+//! Owns the metrics that every process has, and helpers that register the others. Each service owns its own
+//! metrics. There is one registry in a process; it is passed in and never global. Code gets its counters
+//! once, at start, and keeps them, so that counting is one atomic addition.
 //!
-//! No label has a value that a user controls: values are known at start.
+//! Label values are known at start. None comes from a user, so the number of series is bounded.
 
 pub mod endpoint;
 
@@ -24,18 +24,19 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
 
-/// Upper bounds of the classes of every duration, in seconds: from what a cache answers to what a deadline cuts.
+/// Upper bounds of the buckets of every duration histogram, in seconds: from a cache hit to an expired
+/// deadline.
 const SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The labels of one series, by name.
+/// The labels of one series: names and values.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// The metrics of a process. Clones are the same ones.
+/// The metrics of a process. Clones share the registry.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);
 
 impl Metrics {
-    /// Metrics of a process that starts now: its version and its start, and nothing else yet.
+    /// The metrics that every process has: its version and its start time, which is now.
     #[must_use]
     pub fn new(clock: &Clock) -> Self {
         let mut registry = Registry::default();
@@ -48,13 +49,13 @@ impl Metrics {
         Self(Arc::new(Mutex::new(registry)))
     }
 
-    /// Lets `register` add metrics whose names begin with `prefix` and an underscore.
+    /// Calls `register` with a registry that puts `prefix` and an underscore before each name.
     pub fn register<T>(&self, prefix: &str, register: impl FnOnce(&mut Registry) -> T) -> T {
         let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         register(registry.sub_registry_with_prefix(prefix))
     }
 
-    /// All metrics as they are now, in the OpenMetrics text format 1.0.0.
+    /// The current values of all metrics, in the OpenMetrics text format 1.0.0.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -64,14 +65,14 @@ impl Metrics {
     }
 }
 
-/// A counter without labels, in `registry`. Its name gets the suffix `_total`.
+/// Registers a counter without labels. Its name gets the suffix `_total`.
 pub fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
-/// Counters that differ in the value of `label`, one for each of `values`, in `registry`. Their name gets the suffix
+/// Registers a counter with one label and creates a series for each of its `values`. The name gets the suffix
 /// `_total`.
 pub fn counters<const N: usize>(
     registry: &mut Registry,
@@ -83,14 +84,14 @@ pub fn counters<const N: usize>(
     series(&counters_by(registry, name, help), &[], label, values)
 }
 
-/// Counters with labels, in `registry`. Their name gets the suffix `_total`.
+/// Registers a counter with labels. Its name gets the suffix `_total`.
 pub fn counters_by(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
     let family = Family::default();
     registry.register(name, help, family.clone());
     family
 }
 
-/// The counters of `family` that have the labels `fixed` and one of `values` as their `label`.
+/// Creates the series of `family` with the labels `fixed` and, as `label`, each of `values`.
 pub fn series<const N: usize>(
     family: &Family<Labels, Counter>,
     fixed: &[(&'static str, &str)],
@@ -100,61 +101,61 @@ pub fn series<const N: usize>(
     values.map(|value| family.get_or_create_owned(&labels(&[fixed, &[(label, value)]].concat())))
 }
 
-/// The labels of one series.
+/// Makes the labels of one series from their texts.
 #[must_use]
 pub fn labels(texts: &[(&'static str, &str)]) -> Labels {
     texts.iter().map(|&(name, value)| (name, value.to_owned())).collect()
 }
 
-/// A gauge without labels, in `registry`.
+/// Registers a gauge without labels.
 pub fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
 }
 
-/// A gauge in `registry` that is asked for its values, by their labels, at each reading, and costs nothing between them.
-pub fn asked_gauge<Ask>(registry: &mut Registry, name: &'static str, help: &'static str, ask: Ask)
+/// Registers a gauge whose series are read from `values` at each scrape, and cost nothing in between.
+pub fn computed_gauge<Values>(registry: &mut Registry, name: &'static str, help: &'static str, values: Values)
 where
-    Ask: Fn() -> Vec<(Labels, usize)> + Send + Sync + 'static,
+    Values: Fn() -> Vec<(Labels, usize)> + Send + Sync + 'static,
 {
-    registry.register_collector(Box::new(Asked { name, help, ask }));
+    registry.register_collector(Box::new(ComputedGauge { name, help, values }));
 }
 
-struct Asked<Ask> {
+struct ComputedGauge<Values> {
     name: &'static str,
     help: &'static str,
-    ask: Ask,
+    values: Values,
 }
 
-impl<Ask> fmt::Debug for Asked<Ask> {
+impl<Values> fmt::Debug for ComputedGauge<Values> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ComputedGauge").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl<Ask> Collector for Asked<Ask>
+impl<Values> Collector for ComputedGauge<Values>
 where
-    Ask: Fn() -> Vec<(Labels, usize)> + Send + Sync + 'static,
+    Values: Fn() -> Vec<(Labels, usize)> + Send + Sync + 'static,
 {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { name, help, ask } = self;
+        let Self { name, help, values } = self;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in ask() {
+        for (labels, value) in values() {
             ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
 }
 
-/// A histogram of durations without labels, in `registry`. Its name gets the suffix `_seconds`.
+/// Registers a histogram of durations without labels. Its name gets the suffix `_seconds`.
 pub fn seconds(registry: &mut Registry, name: &str, help: &str) -> Histogram {
     let histogram = in_seconds();
     registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
     histogram
 }
 
-/// Histograms of durations with labels, in `registry`. Their name gets the suffix `_seconds`.
+/// Registers a histogram of durations with labels. Its name gets the suffix `_seconds`.
 pub fn seconds_by(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Histogram> {
     let family = Family::new_with_constructor(in_seconds as fn() -> Histogram);
     registry.register_with_unit(name, help, Unit::Seconds, family.clone());
@@ -176,7 +177,7 @@ mod tests {
             .register("athook_test", |registry| counters(registry, "eggs", "Eggs", "kind", ["good", "bad"]));
         let cooking = metrics.register("athook_test", |registry| seconds(registry, "cooking", "Cooking"));
         metrics.register("athook_test", |registry| {
-            asked_gauge(registry, "hens", "Hens", || vec![(labels(&[("colour", "red")]), 7)]);
+            computed_gauge(registry, "hens", "Hens", || vec![(labels(&[("colour", "red")]), 7)]);
         });
         good.inc();
         cooking.observe(0.003);

@@ -1,8 +1,8 @@
-//! Settings: read as text by clap from flags and the environment, checked together, and refused together.
+//! Settings: clap reads them as texts from flags and the environment, then all are checked together.
 //!
-//! Every value reaches a `Raw…` struct of texts; a [`Problems`] turns them into types and remembers each
-//! one that is wrong, so that an operator sees all of them at once. An empty text counts as none was given, so that
-//! `X=""` in the environment is the same as no `X`; clap does not see to that.
+//! clap fills a `Raw…` struct of texts. [`Problems`] parses them and collects everything that is wrong, so
+//! that an operator sees all mistakes at once. An empty text counts as not set, so that `X=""` in the
+//! environment means the same as no `X`; clap itself would take it as a value.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::logs::{Format, Logs};
 
-/// Settings that do not fit. `Display` has a line for each.
+/// Invalid settings. `Display` has a line for each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrongSettings(Vec<String>);
 
@@ -33,23 +33,23 @@ impl fmt::Display for WrongSettings {
 
 impl std::error::Error for WrongSettings {}
 
-/// Collects what is wrong with the settings while they are read.
+/// Collects what is wrong with the settings while they are parsed.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<String>);
 
 impl Problems {
-    /// Starts with nothing wrong.
+    /// No problems yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Remembers that the setting `flag` breaks `rule`.
+    /// Records that the setting `flag` breaks `rule`.
     pub fn note(&mut self, flag: &str, rule: impl fmt::Display) {
         self.0.push(format!("{flag}: {rule}"));
     }
 
-    /// The value of `text`, or `None` and a problem.
+    /// Parses `text`. `None`: it is invalid, and the problem is recorded.
     pub fn parse<T>(&mut self, flag: &str, text: &str) -> Option<T>
     where
         T: FromStr,
@@ -64,7 +64,8 @@ impl Problems {
         }
     }
 
-    /// A length of time with its unit: `8s`, `500ms`, `2m`.
+    /// Parses a duration with its unit: `8s`, `500ms`, `2m`. `None`: it is invalid, and the problem is
+    /// recorded.
     pub fn duration(&mut self, flag: &str, text: &str) -> Option<Duration> {
         match humantime::parse_duration(text.trim()) {
             Ok(value) => Some(value),
@@ -75,7 +76,7 @@ impl Problems {
         }
     }
 
-    /// The text of a file, or `None` and a problem.
+    /// Reads a text file. `None`: it can't be read, and the problem is recorded.
     pub fn file(&mut self, flag: &str, path: &PathBuf) -> Option<String> {
         match std::fs::read_to_string(path) {
             Ok(text) => Some(text),
@@ -86,11 +87,11 @@ impl Problems {
         }
     }
 
-    /// `value`, if nothing was wrong; all the problems otherwise.
+    /// Returns `value` if there are no problems.
     ///
     /// # Errors
     ///
-    /// Any problem noted. A `None` without a problem counts as one.
+    /// All recorded problems. `None` without a problem is an error too.
     pub fn finish<T>(mut self, value: Option<T>) -> Result<T, WrongSettings> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -112,25 +113,27 @@ const DRAIN_LIMIT: &str = "20s";
 /// The settings that both services have.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RawShared {
-    /// Private or special address ranges that may be reached all the same (CIDRs), for tests and closed networks
+    /// Private or special-purpose address ranges that may be reached anyway (CIDRs), for tests and closed
+    /// networks
     #[arg(long, env = "ALLOW_PRIVATE_RANGES", value_delimiter = ',', value_name = "CIDR")]
     pub allow_private_ranges: Vec<String>,
-    /// A PEM file of certificate authorities trusted besides the built-in ones
+    /// A PEM file of certificate authorities to trust besides the built-in ones
     #[arg(long, env = "EXTRA_CA", value_name = "FILE")]
     pub extra_ca: Option<String>,
     /// DNS servers, address:port [default: those of /etc/resolv.conf]
     #[arg(long, env = "DNS_SERVERS", value_delimiter = ',', value_name = "ADDRESS")]
     pub dns_servers: Vec<String>,
-    /// The token that the two services share: one a line; the gateway sends the first, the core-service takes any
+    /// A file of shared tokens, one on each line; the gateway sends the first, the core-service accepts any
     #[arg(long, env = "CORE_TOKEN_FILE", value_name = "FILE")]
     pub core_token_file: Option<String>,
-    /// Serve Prometheus metrics here, at /metrics, on a port that the public does not reach
+    /// Serve Prometheus metrics at /metrics on this address, which should not be public
     #[arg(long, env = "METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<String>,
     /// Send traces to this OpenTelemetry collector (OTLP over gRPC): http://HOST:4317, or https
     #[arg(long, env = "OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// Which part of the requests is traced, from 0 to 1; a request that says in `traceparent` whether it is, decides itself
+    /// Fraction of requests to trace, 0 to 1; a request with a `traceparent` header follows that header
+    /// instead
     #[arg(long, env = "OTLP_SAMPLE", default_value = OTLP_SAMPLE, value_name = "RATIO")]
     pub otlp_sample: String,
     /// What to log: a level, or directives such as info,gateway=debug
@@ -139,10 +142,10 @@ pub struct RawShared {
     /// human or json [default: human on a terminal, else json]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// How long to go on serving after SIGTERM, so that load balancers notice
+    /// How long to keep serving after SIGTERM, so that load balancers notice
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = SHUTDOWN_DELAY, value_name = "TIME")]
     pub shutdown_delay: String,
-    /// How long requests in flight may take to finish after that
+    /// How long requests in flight may then take to finish
     #[arg(long, env = "DRAIN_LIMIT", default_value = DRAIN_LIMIT, value_name = "TIME")]
     pub drain_limit: String,
 }
@@ -154,13 +157,13 @@ pub struct Shared {
     pub allow_private_ranges: Vec<IpNet>,
     /// `--extra-ca`: the PEM text.
     pub extra_ca: Option<String>,
-    /// `--dns-servers`; empty: the machine's.
+    /// `--dns-servers`. Empty: use the machine's.
     pub dns_servers: Vec<SocketAddr>,
-    /// `--core-token-file`: its lines; empty: no token.
+    /// The lines of `--core-token-file`. Empty: no token.
     pub core_tokens: Vec<CoreToken>,
-    /// `--metrics-listen`; none: metrics are not served.
+    /// `--metrics-listen`. `None`: metrics are not served.
     pub metrics_listen: Option<SocketAddr>,
-    /// `--otlp-endpoint` and `--otlp-sample`; none: nothing is traced.
+    /// `--otlp-endpoint` and `--otlp-sample`. `None`: nothing is traced.
     pub otlp: Option<Otlp>,
     /// `--log` and `--log-format`.
     pub logs: Logs,
@@ -171,8 +174,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Checks the settings. What does not fit is noted in `problems`, with which no settings come out of
-    /// [`Problems::finish`]; until then its default stands in, so that the other settings are checked too.
+    /// Checks the settings. An invalid one is recorded in `problems`, so that [`Problems::finish`] fails
+    /// later; until then its default takes its place, so that the other settings are checked too.
     pub fn check(raw: RawShared, problems: &mut Problems) -> Self {
         let RawShared {
             allow_private_ranges,
@@ -224,23 +227,23 @@ impl Shared {
     }
 }
 
-/// Where traces go, and how many.
+/// Where traces are sent, and how many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Otlp {
-    /// `--otlp-endpoint`: `http` or `https`, a host, perhaps a port.
+    /// `--otlp-endpoint`: an `http` or `https` URL with a host and optionally a port.
     pub endpoint: Uri,
-    /// `--otlp-sample`: the part of the requests that is traced when they do not say so themselves, from 0 to 1.
+    /// `--otlp-sample`: the fraction, from 0 to 1, of the requests without a `traceparent` that is traced.
     pub sample: f64,
     /// `--extra-ca`, for `https`.
     pub extra_ca: Option<String>,
 }
 
-/// The token that the gateway shows to the core-service. Never printed.
+/// A token that the gateway sends to the core-service. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CoreToken(String);
 
 impl CoreToken {
-    /// The token itself, for the one header that carries it.
+    /// The token in clear, for the `authorization` header.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -264,7 +267,7 @@ impl fmt::Debug for CoreToken {
     }
 }
 
-/// Shorter shared tokens are refused, in bytes: they could be guessed.
+/// The shortest shared token, in bytes: shorter ones could be guessed.
 const CORE_TOKEN_MIN_BYTES: usize = 16;
 
 /// `text`, unless it is empty or blank.
@@ -279,7 +282,7 @@ pub fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.trim().is_empty() { default } else { text }
 }
 
-/// The values of a list setting; empty texts are left out, as in `A=""` from the environment.
+/// Parses a list setting. Empty entries, as from `A=""` in the environment, are skipped.
 pub fn list<T>(problems: &mut Problems, flag: &str, texts: &[String]) -> Option<Vec<T>>
 where
     T: FromStr,
@@ -296,7 +299,8 @@ where
     values
 }
 
-/// The text of a file that may be left out. `None`: it could not be read, and that was noted.
+/// Reads the file of an optional setting. `Some(None)`: not set. `None`: it can't be read, and the problem is
+/// recorded.
 pub fn optional_file(problems: &mut Problems, flag: &str, path: Option<String>) -> Option<Option<String>> {
     match given(path) {
         None => Some(None),

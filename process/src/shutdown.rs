@@ -1,6 +1,8 @@
-//! The way down: SIGTERM, a delay in which readiness is off and service goes on, a drain with a limit.
+//! Graceful shutdown in three steps: SIGTERM or SIGINT; a delay in which readiness is off while requests are
+//! still served; a drain, in which no new work is accepted and the requests in flight finish, for a limited
+//! time.
 //!
-//! Neither axum nor tonic limits a drain by itself, so the limit is here.
+//! Neither axum nor tonic limits a drain, so the limit is enforced here.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// One shutdown, shared by everything that serves. Clones are the same shutdown.
+/// One shutdown, shared by all servers of the process. Clones are the same shutdown.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     leaving: CancellationToken,
@@ -20,9 +22,9 @@ pub struct Shutdown {
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// All that was in flight finished.
+    /// Everything in flight finished.
     Drained,
-    /// The drain limit passed first; the rest was cut off.
+    /// The drain limit passed first, and the rest was dropped.
     Cut,
 }
 
@@ -53,7 +55,7 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Begins: readiness goes off now, the drain starts after the delay. A second call changes nothing.
+    /// Turns readiness off now and starts the drain after the delay. A second call has no effect.
     pub fn begin(&self) {
         if self.leaving.is_cancelled() {
             return;
@@ -77,13 +79,13 @@ impl Shutdown {
         self.leaving.cancelled().await;
     }
 
-    /// Waits until no new work may be taken.
+    /// Waits until the drain starts: from then on no new work is accepted.
     pub async fn draining(&self) {
         self.draining.cancelled().await;
     }
 
-    /// Runs `serve`, which should end by itself some time after [`draining`](Self::draining); once the drain
-    /// limit has passed it is dropped where it stands.
+    /// Runs `serve`, which should end by itself after [`draining`](Self::draining). If it has not when the
+    /// drain limit has passed, it is dropped.
     pub async fn limit<T>(&self, serve: impl Future<Output = T>) -> (End, Option<T>) {
         let cut = async {
             self.draining().await;

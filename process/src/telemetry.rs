@@ -1,6 +1,6 @@
-//! How a process shows what it does, beside its logs: metrics that are asked for, and traces that are sent.
+//! Metrics and traces of a process: what is started once at its start and flushed at its end.
 //!
-//! Owns what is started and ended once for the whole process; a service is handed its [`Telemetry`].
+//! Owns the metrics endpoint and the span exporters; each service is given its own [`Telemetry`].
 
 use std::net::SocketAddr;
 
@@ -12,16 +12,16 @@ use crate::settings::{Otlp, Shared};
 use crate::traces::Tracer;
 use crate::traces::export::Exporter;
 
-/// What a service counts and traces with.
+/// What a service needs to record metrics and traces.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     /// The metrics of the process.
     pub metrics: Metrics,
-    /// Begins the service's spans.
+    /// Starts the service's spans.
     pub tracer: Tracer,
 }
 
-/// Everything that shows a process to its operators, for as long as it runs.
+/// The telemetry of a process, for as long as it runs.
 #[derive(Debug)]
 pub struct Watch {
     metrics: Metrics,
@@ -31,11 +31,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to serve metrics where `shared` says. Must be called within a Tokio runtime.
+    /// Starts the metrics endpoint, if `--metrics-listen` is set. Must be called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// The address of `--metrics-listen` can't be had.
+    /// The address of `--metrics-listen` can't be bound.
     pub async fn start(shared: &Shared, clock: &Clock) -> Result<Self, Failure> {
         let metrics = Metrics::new(clock);
         let endpoint = match shared.metrics_listen {
@@ -50,11 +50,11 @@ impl Watch {
         Ok(Self { metrics, endpoint, otlp: shared.otlp.clone(), exporters: Vec::new() })
     }
 
-    /// What the service `name` of this process counts and traces with. Must be called within a Tokio runtime.
+    /// Sets up the telemetry of the service `name`. Must be called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// The collector of `--otlp-endpoint` can't be sent to, whether it is there or not.
+    /// `--otlp-endpoint` or `--extra-ca` is unusable. A collector that does not answer is no error.
     pub fn telemetry(&mut self, name: &'static str) -> Result<Telemetry, Failure> {
         let tracer = match &self.otlp {
             None => Tracer::off(),
@@ -69,13 +69,14 @@ impl Watch {
         Ok(Telemetry { metrics: self.metrics.clone(), tracer })
     }
 
-    /// Where metrics are served, if they are.
+    /// The address of the metrics endpoint, if there is one.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.endpoint.as_ref().map(|(_, address)| *address)
     }
 
-    /// Sends the last spans, for at most 2 s each, and then serves metrics no more. The services have ended.
+    /// Sends the last spans, for at most 2 s for each service, then stops the metrics endpoint. To be called
+    /// after the services have ended.
     pub async fn end(self) {
         let Self { metrics: _, endpoint, otlp: _, exporters } = self;
         for exporter in exporters {

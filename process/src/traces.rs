@@ -1,10 +1,11 @@
-//! Traces: how the parts of one request hang together, over all processes that it goes through.
+//! Traces: spans that show how the parts of one request belong together, across processes.
 //!
-//! Owns the spans, the one header that carries a trace from process to process (`traceparent`, W3C Trace Context), and
-//! the task's current place in a trace. Where spans are sent is [`export`]'s. Spans are made by hand and handed on by
-//! hand, rather than by a layer of the log's subscriber: so nothing is global, and without a collector a span is `None`.
+//! Owns the spans, the `traceparent` header that carries a trace from process to process (W3C Trace Context),
+//! and the current trace context of a task. [`export`] sends the spans. Spans are created and passed on
+//! explicitly, not by a layer of the log subscriber: nothing is global, and without a collector a span is
+//! `None`.
 //!
-//! What a span is called and what it notes is known at start or made here: never a token, a URL, a DID or a body.
+//! Span names and attributes are constants or made by athook. None holds a token, a URL, a DID or a body.
 
 pub mod export;
 
@@ -18,20 +19,21 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 
-/// The header, and the gRPC metadata, that names the span which a request comes from.
+/// The HTTP header and gRPC metadata key that carries the trace id and the caller's span id.
 pub const TRACEPARENT: &str = "traceparent";
-/// A `traceparent` of version 00, in bytes; later versions begin in the same way.
+/// The length of a `traceparent` of version 00, in bytes. Later versions begin the same way and may be
+/// longer.
 const TRACEPARENT_BYTES: usize = 55;
 
 tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// Begins the spans of what comes from outside. Clones are the same one.
+/// Starts the spans of incoming requests. Clones are the same tracer.
 #[derive(Debug, Clone)]
 pub struct Tracer(Option<SdkTracer>);
 
-/// A span that is under way, or none. It ends when it is dropped.
+/// A running span, or none. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Span(Option<Box<Active>>);
 
@@ -41,25 +43,26 @@ struct Active {
     span: SdkSpan,
 }
 
-/// A place in a trace, below which spans can be begun; or none. Clones are the same place.
+/// The position of a span in its trace, under which child spans can be started; or none. Clones are the same
+/// context.
 #[derive(Debug, Clone, Default)]
-pub struct TraceContext(Option<Arc<At>>);
+pub struct TraceContext(Option<Arc<Parent>>);
 
 #[derive(Debug)]
-struct At {
+struct Parent {
     tracer: SdkTracer,
     context: SpanContext,
 }
 
 impl Tracer {
-    /// Makes no spans.
+    /// A tracer that starts no spans.
     #[must_use]
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// A request with these headers is served. Its span is below the one that `traceparent` names, if that is well
-    /// formed, and is recorded if that one is; otherwise it begins a trace.
+    /// Starts the span of a request with these headers. With a well-formed `traceparent` it is a child of
+    /// that span, and sampled if that span is. Otherwise it starts a new trace.
     #[must_use]
     pub fn serve(&self, name: &str, headers: &HeaderMap) -> Span {
         let Some(tracer) = &self.0 else { return Span::none() };
@@ -74,37 +77,37 @@ impl Span {
         Self(None)
     }
 
-    /// Where spans go that belong to this one.
+    /// The context for children of this span.
     #[must_use]
     pub fn context(&self) -> TraceContext {
         TraceContext(self.0.as_ref().map(|active| {
             let Active { tracer, span } = &**active;
-            Arc::new(At { tracer: tracer.clone(), context: span.span_context().clone() })
+            Arc::new(Parent { tracer: tracer.clone(), context: span.span_context().clone() })
         }))
     }
 
-    /// Gives it another name.
+    /// Changes the name.
     pub fn rename(&mut self, name: &str) {
         if let Some(active) = self.recorded() {
             active.span.update_name(name.to_owned());
         }
     }
 
-    /// Notes something that is no secret of anybody.
+    /// Sets an attribute. The value must not be confidential.
     pub fn note(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(active) = self.recorded() {
             active.span.set_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// Notes a text; it is copied only if the span is recorded.
+    /// Sets an attribute to a text, which is copied only if the span is recorded.
     pub fn note_text(&mut self, key: &'static str, text: &str) {
         if let Some(active) = self.recorded() {
             active.span.set_attribute(KeyValue::new(key, text.to_owned()));
         }
     }
 
-    /// What it stands for has failed.
+    /// Sets the status to error.
     pub fn fail(&mut self) {
         if let Some(active) = self.recorded() {
             active.span.set_status(Status::error(""));
@@ -117,58 +120,59 @@ impl Span {
 }
 
 impl TraceContext {
-    /// Begins a step of the work at this place.
+    /// Starts a child span for a part of the work in this process.
     #[must_use]
     pub fn step(&self, name: &str) -> Span {
         self.begin(name, SpanKind::Internal)
     }
 
-    /// Begins a call of somebody else: another service, a database.
+    /// Starts a child span for a call to something outside this process: another service, a database.
     #[must_use]
     pub fn call(&self, name: &str) -> Span {
         self.begin(name, SpanKind::Client)
     }
 
-    /// Begins a call that is made for all of `places` at once: it is below the first of them that is recorded, and
-    /// linked to each. No span if none is.
+    /// Starts the span of one call that serves all of `contexts`, such as a shared database transaction. It
+    /// is a child of the first sampled context and linked to every sampled one. Without a sampled context
+    /// there is no span.
     #[must_use]
-    pub fn shared_call<'a>(name: &str, places: impl Iterator<Item = &'a Self>) -> Span {
-        let recorded = places.filter_map(|place| place.0.as_deref());
-        let mut recorded = recorded.filter(|at| at.context.is_sampled()).peekable();
-        let Some(first) = recorded.peek() else { return Span::none() };
+    pub fn shared_call<'a>(name: &str, contexts: impl Iterator<Item = &'a Self>) -> Span {
+        let parents = contexts.filter_map(|context| context.0.as_deref());
+        let mut sampled = parents.filter(|parent| parent.context.is_sampled()).peekable();
+        let Some(first) = sampled.peek() else { return Span::none() };
         let (tracer, parent) = (&first.tracer, Some(first.context.clone()));
-        let links = recorded.map(|at| Link::with_context(at.context.clone())).collect();
+        let links = sampled.map(|parent| Link::with_context(parent.context.clone())).collect();
         begin(tracer, name, SpanKind::Client, parent, links)
     }
 
     fn begin(&self, name: &str, kind: SpanKind) -> Span {
-        let Some(at) = &self.0 else { return Span::none() };
-        begin(&at.tracer, name, kind, Some(at.context.clone()), Vec::new())
+        let Some(parent) = &self.0 else { return Span::none() };
+        begin(&parent.tracer, name, kind, Some(parent.context.clone()), Vec::new())
     }
 
-    /// The value of [`TRACEPARENT`] for what is called from here. `None`: there is no trace.
+    /// The value of [`TRACEPARENT`] for outgoing calls. `None`: there is no trace.
     #[must_use]
     pub fn traceparent(&self) -> Option<String> {
         let context = &self.0.as_ref()?.context;
         let flags = context.trace_flags() & TraceFlags::SAMPLED;
         let traceparent = format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), flags.to_u8());
-        // After the export has ended, spans have no ids.
+        // Spans that start after the exporter has ended have no ids.
         context.is_valid().then_some(traceparent)
     }
 
-    /// The id of a trace that is recorded, for the log.
+    /// The trace id for the log. `None`: the trace is not sampled.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {
-        let at = self.0.as_ref().filter(|at| at.context.is_sampled())?;
-        Some(at.context.trace_id().to_string())
+        let parent = self.0.as_ref().filter(|parent| parent.context.is_sampled())?;
+        Some(parent.context.trace_id().to_string())
     }
 
-    /// Makes this the current place of `work`.
+    /// Runs `work` with this as its current context.
     pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
         CURRENT.scope(self, work).await
     }
 
-    /// The current place of the task; none outside of [`scope`](Self::scope).
+    /// The current context of the task; none outside of [`scope`](Self::scope).
     #[must_use]
     pub fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_default()
@@ -191,25 +195,28 @@ fn begin(
     Span(Some(Box::new(Active { tracer: tracer.clone(), span })))
 }
 
-/// The span that the one well-formed `traceparent` names. `tracestate` is not read: it is a text of the client's.
+/// The parent span in the `traceparent` header; none if it is malformed or given twice. `tracestate` is
+/// ignored: it would pass a client's text on to the collector.
 fn parent(headers: &HeaderMap) -> Option<SpanContext> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    parsed(value)
+    parse(value)
 }
 
-/// W3C Trace Context, section 3.2.2. A later version than 00 may go on after the flags, and ff is none.
-fn parsed(value: &HeaderValue) -> Option<SpanContext> {
+/// Parses a `traceparent` (W3C Trace Context, section 3.2.2). A version later than 00 may have more after the
+/// flags; version ff is invalid.
+fn parse(value: &HeaderValue) -> Option<SpanContext> {
     let text = value.to_str().ok()?;
     let (known, rest) = text.split_at_checked(TRACEPARENT_BYTES)?;
     let mut parts = known.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let fits = [(version, 2), (trace, 32), (span, 16), (flags, 2)]
+    let well_formed = [(version, 2), (trace, 32), (span, 16), (flags, 2)]
         .into_iter()
         .all(|(part, length)| part.len() == length && is_hex(part));
-    let ends = if version == "00" { rest.is_empty() } else { rest.is_empty() || rest.starts_with('-') };
-    if !fits || !ends || version == "ff" {
+    let end_is_valid =
+        if version == "00" { rest.is_empty() } else { rest.is_empty() || rest.starts_with('-') };
+    if !well_formed || !end_is_valid || version == "ff" {
         return None;
     }
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;

@@ -1,6 +1,6 @@
 //! What is counted of the database and of the writers.
 
-use process::metrics::{asked_gauge, counter, counters, gauge, labels, seconds_by};
+use process::metrics::{computed_gauge, counter, counters, gauge, labels, seconds_by};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -192,14 +192,19 @@ pub(super) fn pools<const N: usize>(
     pools: impl Fn() -> [(&'static str, Pool); N] + Clone + Send + Sync + 'static,
 ) {
     let limits = pools.clone();
-    asked_gauge(registry, "pool_connections", "Connections to the database by pool and state", move || {
-        let states = |(pool, Pool { open, idle, limit: _ })| {
-            let at = |state| labels(&[("pool", pool), ("state", state)]);
-            [(at("busy"), open - usize::min(idle, open)), (at("idle"), idle)]
-        };
-        pools().into_iter().flat_map(states).collect()
-    });
-    asked_gauge(registry, "pool_connections_limit", "Connections that a pool may have", move || {
+    computed_gauge(
+        registry,
+        "pool_connections",
+        "Connections to the database by pool and state",
+        move || {
+            let states = |(pool, Pool { open, idle, limit: _ })| {
+                let at = |state| labels(&[("pool", pool), ("state", state)]);
+                [(at("busy"), open - usize::min(idle, open)), (at("idle"), idle)]
+            };
+            pools().into_iter().flat_map(states).collect()
+        },
+    );
+    computed_gauge(registry, "pool_connections_limit", "Connections that a pool may have", move || {
         let limit = |(pool, Pool { open: _, idle: _, limit })| (labels(&[("pool", pool)]), limit);
         limits().map(limit).into()
     });
@@ -212,7 +217,7 @@ pub(super) fn queues(
     limit: usize,
     waiting: impl Fn() -> Vec<usize> + Send + Sync + 'static,
 ) {
-    asked_gauge(registry, "queue_rows", "Rows that wait, by writer", move || {
+    computed_gauge(registry, "queue_rows", "Rows that wait, by writer", move || {
         let numbered = waiting().into_iter().enumerate();
         numbered.map(|(writer, rows)| (labels(&[("writer", &writer.to_string())]), rows)).collect()
     });

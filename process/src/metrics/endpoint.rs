@@ -1,7 +1,7 @@
-//! Where Prometheus asks: `GET /metrics` on a port of its own, and nothing else.
+//! The endpoint that Prometheus scrapes: `GET /metrics` on its own port, and nothing else.
 //!
-//! Who may reach that port is the operator's choice; nothing here is secret, and nothing here is served on the public
-//! port. One request a connection, within a time in all, so that no reader can hold the process up.
+//! The operator decides who can reach that port. Nothing on it is secret, and the public port does not serve
+//! it. Each connection has one request and a time limit, so that no client can occupy the endpoint.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,23 +22,22 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::Metrics;
 
-/// The one path.
 const PATH: &str = "/metrics";
-/// The OpenMetrics text format, which `metrics` writes and every Prometheus since 2.5 reads.
+/// The OpenMetrics text format, which Prometheus reads since version 2.5.
 const FORMAT: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-/// Connections at once; one more waits in the operating system's queue until another closes.
+/// Open connections; further ones wait in the operating system's queue.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a client may take to send the head of its request.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long a connection may take in all. Prometheus waits 10 s by default.
+/// How long a connection may last. Prometheus gives up after 10 s by default.
 const CONNECTION_TIME: Duration = Duration::from_secs(15);
-/// The head of a request, in bytes.
+/// The largest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// The pause after the operating system refuses to accept.
+/// The pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The endpoint. It serves until it is dropped, also while the services of the process stop.
+/// The running endpoint. It serves until it is dropped, also while the services of the process shut down.
 #[derive(Debug)]
 pub struct Endpoint(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>);
 
@@ -83,7 +82,7 @@ async fn drive(stream: TcpStream, metrics: Arc<Metrics>) {
     match timeout(CONNECTION_TIME, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics ended early"),
-        Err(_elapsed) => tracing::debug!("a connection for metrics was cut off"),
+        Err(_elapsed) => tracing::debug!("a connection for metrics took too long"),
     }
 }
 
@@ -125,7 +124,7 @@ mod tests {
         (Endpoint::start(listener, Metrics::new(&Clock::manual(0))), address)
     }
 
-    /// All that comes back to `bytes`, with nothing more sent.
+    /// Sends `bytes` on a new connection and returns everything that is received.
     async fn sent(address: SocketAddr, bytes: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
@@ -151,14 +150,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_do_not_speak_give_their_places_back() {
+    async fn silent_clients_do_not_block_the_endpoint() {
         let (_endpoint, address) = start().await;
         let mut silent = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
         let answer = sent(address, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-        // The silent ones came first and have all the places, until their time for a head is over.
+        // The silent clients occupy all connections until HEAD_TIME has passed.
         tokio::time::pause();
         assert!(answer.await.starts_with("HTTP/1.1 200 OK"));
         for mut stream in silent {

@@ -1,29 +1,29 @@
-//! Problems told together, and empty texts.
+//! All problems are reported together; empty texts count as not set.
 
 use super::*;
 
 #[test]
-fn every_problem_is_told() {
+fn every_problem_is_reported() {
     let mut problems = Problems::new();
     let a: Option<u16> = problems.parse("--a", "many");
     let b = problems.duration("--b", "8");
     let c: Option<Vec<IpNet>> = list(&mut problems, "--c", &["10.0.0.0/8".into(), "ten".into()]);
     assert_eq!((a, b, &c), (None, None, &None));
-    let told = problems.finish(c).unwrap_err().to_string();
+    let report = problems.finish(c).unwrap_err().to_string();
     for flag in ["--a:", "--b:", "--c:"] {
-        assert!(told.contains(flag), "{told}");
+        assert!(report.contains(flag), "{report}");
     }
 }
 
 #[test]
-fn empty_list_entries_are_left_out() {
+fn empty_list_entries_are_skipped() {
     let mut problems = Problems::new();
     let none: Option<Vec<IpNet>> = list(&mut problems, "--c", &[String::new()]);
     assert_eq!(problems.finish(none), Ok(Vec::new()));
 }
 
 #[test]
-fn empty_texts_count_as_none() {
+fn empty_texts_count_as_not_set() {
     use clap::Parser as _;
 
     #[derive(clap::Parser)]
@@ -66,7 +66,7 @@ fn core_token_is_not_printed() {
 }
 
 #[test]
-fn collectors_that_are_none() {
+fn invalid_collectors() {
     let checked = |endpoint: &str, sample: &str| {
         let mut problems = Problems::new();
         let otlp = otlp(&mut problems, Some(endpoint.to_owned()), sample, None);
@@ -77,11 +77,11 @@ fn collectors_that_are_none() {
     for endpoint in
         ["collector:4317", "ftp://a", "http://a/v1/traces", "http://a?b", "http://me:you@a", "http://"]
     {
-        let told = checked(endpoint, "1").unwrap_err().to_string();
-        assert!(told.contains("--otlp-endpoint"), "{endpoint}: {told}");
+        let report = checked(endpoint, "1").unwrap_err().to_string();
+        assert!(report.contains("--otlp-endpoint"), "{endpoint}: {report}");
     }
     for sample in ["-0.1", "1.1", "NaN", "half"] {
-        let told = checked("http://a", sample).unwrap_err().to_string();
-        assert!(told.contains("--otlp-sample"), "{sample}: {told}");
+        let report = checked("http://a", sample).unwrap_err().to_string();
+        assert!(report.contains("--otlp-sample"), "{sample}: {report}");
     }
 }

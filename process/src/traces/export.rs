@@ -1,7 +1,8 @@
-//! Where spans are sent: an OpenTelemetry collector, by OTLP over gRPC, in batches, beside the requests.
+//! Sends spans in batches to an OpenTelemetry collector, by OTLP over gRPC, in the background.
 //!
-//! A collector that is slow or away costs spans and nothing else. OpenTelemetry's library reads its own environment
-//! variables here (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES` and their like); what a flag says goes first.
+//! A collector that is slow or down loses spans, but delays no request. The OpenTelemetry library reads its
+//! own environment variables here (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES` and others);
+//! flags win over them.
 
 use std::time::Duration;
 
@@ -16,15 +17,15 @@ use crate::exit::Failure;
 use crate::settings::Otlp;
 use crate::traces::Tracer;
 
-/// Spans that may wait to be sent; with more, the newest are dropped. A request has about seven in both services.
+/// Spans waiting to be sent; further ones are dropped. A request has about seven, in both services together.
 const QUEUE_SPANS: usize = 16 * 1024;
-/// Spans of one message.
+/// Spans in one message.
 const BATCH_SPANS: usize = 1024;
-/// How long a span waits for others, at most.
+/// The longest time a span waits for others.
 const BATCH_TIME: Duration = Duration::from_secs(1);
-/// How long the collector may take for one message.
+/// How long sending one message may take.
 const EXPORT_TIME: Duration = Duration::from_secs(3);
-/// How long the end of the process waits for spans to be sent.
+/// How long the end of the process waits for the last spans to be sent.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Sends the spans of one service.
@@ -32,12 +33,12 @@ const FLUSH_TIME: Duration = Duration::from_secs(2);
 pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// Begins to send the spans of `service` to a collector, which need not be there yet. Must be called within a Tokio
-    /// runtime.
+    /// Starts sending the spans of `service` to the collector, which need not be up yet. Must be called
+    /// within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// The endpoint or the certificates can't be used.
+    /// The endpoint or the certificates are unusable.
     pub fn start(otlp: &Otlp, service: &'static str) -> Result<Self, Failure> {
         let Otlp { endpoint, sample, extra_ca } = otlp;
         let mut exporter = SpanExporter::builder()
@@ -70,16 +71,17 @@ impl Exporter {
         Ok(Self(provider))
     }
 
-    /// Begins the spans that are sent.
+    /// The tracer whose spans are sent.
     #[must_use]
     pub fn tracer(&self) -> Tracer {
         Tracer(Some(self.0.tracer("athook")))
     }
 
-    /// Sends what is left, for at most 2 s.
+    /// Sends the spans that are left, for at most 2 s.
     pub async fn end(self) {
         let Self(provider) = self;
-        // It blocks its thread, and what it waits for happens on this one.
+        // `shutdown_with_timeout` blocks its thread, while the work it waits for runs on the runtime's only
+        // thread.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIME)).await;
         match ended {
             Ok(Ok(())) => {}

@@ -1,4 +1,4 @@
-//! Which headers name a parent, and which spans come of it.
+//! Which headers name a parent span, and which spans are recorded.
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
@@ -35,7 +35,7 @@ fn well_formed_parents() {
 }
 
 #[test]
-fn parents_that_are_none() {
+fn malformed_parents() {
     let replaced = |from: &str, to: &str| PARENT.replacen(from, to, 1);
     for value in [
         String::new(),
@@ -55,7 +55,7 @@ fn parents_that_are_none() {
     ] {
         assert_eq!(parent(&headers(&[&value])), None, "{value:?}");
     }
-    assert_eq!(parent(&headers(&[PARENT, PARENT])), None, "two are none");
+    assert_eq!(parent(&headers(&[PARENT, PARENT])), None, "given twice");
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn spans_nest_below_the_request() {
 }
 
 #[test]
-fn requests_that_say_nothing_are_sampled() {
+fn requests_without_a_parent_are_sampled() {
     for (sample, spans) in [(0.0, 0), (1.0, 2)] {
         let (tracer, exporter) = tracer(sample);
         let request = tracer.serve("request", &headers(&["nonsense"]));
         drop(request.context().step("step"));
-        // Who is called learns of the decision either way.
+        // The called service is told of the decision either way.
         let ends = if spans == 0 { "-00" } else { "-01" };
         assert!(request.context().traceparent().unwrap().ends_with(ends));
         assert_eq!(request.context().trace_id().is_some(), spans > 0);
@@ -97,13 +97,13 @@ fn requests_that_say_nothing_are_sampled() {
 }
 
 #[test]
-fn shared_call_is_below_the_first_and_linked_to_all() {
+fn shared_call_is_a_child_of_the_first_and_linked_to_all() {
     let (tracer, exporter) = tracer(1.0);
     let unsampled = tracer.serve("unsampled", &headers(&[&format!("{}00", &PARENT[..53])]));
     let (first, second) = (tracer.serve("first", &headers(&[])), tracer.serve("second", &headers(&[])));
-    let places = [TraceContext::default(), unsampled.context(), first.context(), second.context()];
-    drop(TraceContext::shared_call("shared", places.iter()));
-    drop(TraceContext::shared_call("nobody's", places[..2].iter()));
+    let contexts = [TraceContext::default(), unsampled.context(), first.context(), second.context()];
+    drop(TraceContext::shared_call("shared", contexts.iter()));
+    drop(TraceContext::shared_call("nobody's", contexts[..2].iter()));
     drop((first, second, unsampled));
     let spans = exporter.get_finished_spans().unwrap();
     assert_eq!(spans.len(), 3);
@@ -115,20 +115,20 @@ fn shared_call_is_below_the_first_and_linked_to_all() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_when_it_is_off() {
+async fn no_spans_when_it_is_off() {
     let span = Tracer::off().serve("request", &headers(&[PARENT]));
     assert!(span.0.is_none());
-    let place = span.context();
-    assert!(place.traceparent().is_none() && place.trace_id().is_none());
-    let inner = place.scope(async { TraceContext::current().step("step") });
+    let context = span.context();
+    assert!(context.traceparent().is_none() && context.trace_id().is_none());
+    let inner = context.scope(async { TraceContext::current().step("step") });
     assert!(inner.await.0.is_none());
 }
 
 #[tokio::test]
-async fn current_place_is_that_of_the_scope() {
+async fn current_context_is_that_of_the_scope() {
     let (tracer, _exporter) = tracer(1.0);
-    let place = tracer.serve("request", &headers(&[])).context();
-    let current = place.clone().scope(async { TraceContext::current().traceparent() });
-    assert_eq!(current.await, place.traceparent());
+    let context = tracer.serve("request", &headers(&[])).context();
+    let current = context.clone().scope(async { TraceContext::current().traceparent() });
+    assert_eq!(current.await, context.traceparent());
     assert!(TraceContext::current().traceparent().is_none());
 }
