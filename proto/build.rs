@@ -1,4 +1,4 @@
-//! Compiles the `.proto` files with protox: no `protoc` is needed, and nothing generated is kept in git.
+//! Compiles the `.proto` files with protox, so that no `protoc` is needed. Generated code is not in git.
 
 use std::env;
 use std::error::Error;
@@ -15,14 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "cargo tells a build script where to write in this way alone"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "cargo sets OUT_DIR for build scripts")]
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
-    // Through the compiler, not `protox::compile`: prost-types has no place for extensions, and would lose
-    // the options that the gateway is driven by.
+    // Not `protox::compile`, which returns prost-types: they drop extensions, and so the options that the
+    // gateway reads.
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;

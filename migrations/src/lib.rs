@@ -1,10 +1,10 @@
 //! The database schema of the core-service: numbered migrations, forward only, for SQLite and Postgres.
 //!
-//! Owns tables, constraints and indexes. Reads and writes no row of them: that is the core-service's store.
+//! Owns tables, constraints and indexes. The core-service's store owns the rows.
 //!
-//! A migration that has been released is never edited. A change that the release before can't live with takes
-//! two releases: the first adds, the second removes. So a process may find a schema that is newer than it
-//! knows, and leaves it as it is.
+//! A released migration is never edited. A change that the previous release can't work with takes two
+//! releases: the first adds, the second removes. So a process may find a schema newer than its own, and uses
+//! it unchanged.
 
 mod m0001_accounts_secrets_webhooks;
 mod m0002_previous_tokens;
@@ -21,19 +21,19 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager, seaql_migr
 /// The key of the Postgres advisory lock: "athook" in ASCII.
 const ADVISORY_LOCK: i64 = 0x6174_686f_6f6b;
 
-/// The table in which sea-orm-migration keeps what was applied.
+/// The table in which sea-orm-migration records the applied migrations.
 const RECORD: &str = "seaql_migrations";
 
 struct Migrations;
 
-/// How the schema of a database stands to the one that this release makes.
+/// The schema of a database, compared with that of this release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Something is missing: it was made by an older release, or not at all.
+pub enum SchemaState {
+    /// Migrations are missing: an older release made it, or there is none.
     Older,
-    /// It is the same.
+    /// All migrations of this release are applied, and no others.
     Same,
-    /// All is there, and more that this release knows nothing of.
+    /// All migrations of this release are applied, and others that it does not know.
     Newer,
 }
 
@@ -47,23 +47,23 @@ impl MigratorTrait for Migrations {
     }
 }
 
-/// Brings the schema up to date, in one transaction and under a lock: of processes that start at the same
-/// time on one database, one migrates and the others wait for it.
+/// Applies the missing migrations, in one transaction and under a lock: if several processes start on one
+/// database, one migrates and the others wait for it.
 ///
 /// # Errors
 ///
-/// Whatever the database refuses. Nothing is changed then.
+/// A statement fails. Then nothing is changed.
 pub async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
     let transaction = database
         .begin_with_options(TransactionOptions {
             isolation_level: None,
             access_mode: None,
-            // SQLite's lock: no other process writes until the commit.
+            // Takes SQLite's write lock at once: no other process writes until the commit.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         })
         .await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // Waiting for another process and rewriting a table may both take longer than a request may.
+        // Waiting for another process, or rewriting a table, may take longer than the limits for requests.
         for statement in [
             "SET LOCAL statement_timeout = 0",
             "SET LOCAL lock_timeout = 0",
@@ -85,20 +85,20 @@ pub async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
-/// How the schema of `database` stands to the one that [`run`] makes. Writes nothing.
+/// Compares the schema of `database` with that of this release. Writes nothing.
 ///
 /// # Errors
 ///
-/// The database does not answer.
-pub async fn standing(database: &DatabaseConnection) -> Result<Standing, DbErr> {
+/// The database can't be read.
+pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, DbErr> {
     if !SchemaManager::new(database).has_table(RECORD).await? {
-        return Ok(Standing::Older);
+        return Ok(SchemaState::Older);
     }
     let applied = seaql_migrations::Entity::find().all(database).await?;
     let applied: HashSet<String> = applied.into_iter().map(|model| model.version).collect();
     let known: HashSet<String> = Migrations::migrations().iter().map(|one| one.name().to_owned()).collect();
     if known.is_subset(&applied) {
-        return Ok(if applied.is_subset(&known) { Standing::Same } else { Standing::Newer });
+        return Ok(if applied.is_subset(&known) { SchemaState::Same } else { SchemaState::Newer });
     }
-    Ok(Standing::Older)
+    Ok(SchemaState::Older)
 }

@@ -1,7 +1,7 @@
 //! The first schema: accounts with their counts, secrets, webhooks, and the index key.
 //!
-//! Times are milliseconds since 1970-01-01T00:00:00Z: the one value that is stored, shown and paged by.
-//! Text that is compared or ordered has the collation "C" on Postgres, which is SQLite's own order: bytes.
+//! Times are milliseconds since 1970-01-01T00:00:00Z. Text columns that are compared or ordered have the
+//! collation "C" on Postgres, which orders by bytes as SQLite does.
 
 use sea_orm_migration::prelude::{
     ColumnDef, DbErr, DeriveIden, DeriveMigrationName, ForeignKey, ForeignKeyAction, Index, MigrationTrait,
@@ -66,8 +66,8 @@ impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let text = Texts(manager.get_database_backend());
 
-        // One row an owner. It carries the counts that the limits look at, and it is what a transaction locks
-        // before it touches anything of that owner.
+        // One row for each owner, with the counts that are checked against the limits. A transaction locks it
+        // before it changes anything of that owner.
         let account = Table::create()
             .table(Account::Table)
             .col(text.bytewise(Account::Did).not_null())
@@ -77,7 +77,7 @@ impl MigrationTrait for Initial {
             .take();
         manager.create_table(account).await?;
 
-        // A signing secret; its token is sealed to the owner and the name.
+        // A signing secret. Its token is encrypted, with the owner and the name as associated data.
         let secret = Table::create()
             .table(Secret::Table)
             .col(ColumnDef::new(Secret::Id).uuid().not_null())
@@ -104,9 +104,9 @@ impl MigrationTrait for Initial {
             .take();
         manager.create_table(secret).await?;
 
-        // A webhook. Its URL is sealed to the owner and the id; `url_hash` is an HMAC of the URL under the
-        // index key, so that the database can see that two are the same. `events` is comma-separated;
-        // `rewrite` is a JSON array of [from, to], `mute_words` a JSON array of strings.
+        // A webhook. Its URL is encrypted, with the owner and the id as associated data; `url_hash` is an
+        // HMAC of the URL under the index key, so that a unique constraint can find duplicates. `events` is
+        // comma-separated; `rewrite` is a JSON array of [from, to], `mute_words` a JSON array of strings.
         let webhook = Table::create()
             .table(Webhook::Table)
             .col(ColumnDef::new(Webhook::Id).uuid().not_null())
@@ -142,7 +142,7 @@ impl MigrationTrait for Initial {
                     .to(Account::Table, Account::Did)
                     .on_delete(ForeignKeyAction::Restrict),
             )
-            // A secret that a webhook names can't be deleted.
+            // A secret that a webhook uses can't be deleted.
             .foreign_key(
                 ForeignKey::create()
                     .name("webhook_secret_fkey")
@@ -163,7 +163,7 @@ impl MigrationTrait for Initial {
             .take();
         manager.create_index(paging).await?;
 
-        // The key of `url_hash`, sealed. One row, with the id 1.
+        // The key of `url_hash`, encrypted. One row, with the id 1.
         let index_key = Table::create()
             .table(IndexKey::Table)
             .col(ColumnDef::new(IndexKey::Id).integer().not_null())
@@ -174,7 +174,7 @@ impl MigrationTrait for Initial {
     }
 }
 
-/// Text columns that compare byte by byte on either database.
+/// A text column that compares byte by byte on both databases.
 struct Texts(DbBackend);
 
 impl Texts {

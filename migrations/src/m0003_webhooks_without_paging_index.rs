@@ -1,8 +1,8 @@
-//! Webhooks are no longer indexed in the order of their pages.
+//! Drops the index in the order in which webhooks are listed.
 //!
-//! An owner has at most `--max-webhooks` of them, which the unique key finds together: to put those in order costs a
-//! list less than the index cost every creation, which had to change a page of it at some other place each time. A
-//! process of the release before lives without it.
+//! An owner has at most `--max-webhooks` webhooks, and the unique key finds them. Sorting them costs a list
+//! less than the index cost each creation, which had to change a random page of it. The previous release
+//! works without it.
 
 use sea_orm_migration::prelude::{
     DbErr, DeriveIden, DeriveMigrationName, Index, MigrationTrait, SchemaManager, async_trait,

@@ -1,8 +1,8 @@
-//! Migrations on an SQLite file; on Postgres they run in the root package's tests.
+//! Migrations on an SQLite file. The tests of the root package run them on Postgres.
 
 use std::path::Path;
 
-use migrations::Standing;
+use migrations::SchemaState;
 use sea_orm_migration::sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
 
 async fn connect(folder: &Path) -> DatabaseConnection {
@@ -21,15 +21,15 @@ async fn schema(database: &DatabaseConnection) -> Vec<String> {
 async fn second_run_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
-    assert_eq!(migrations::standing(&database).await, Ok(Standing::Older), "an empty database");
+    assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Older), "an empty database");
     migrations::run(&database).await.expect("the first run");
-    assert_eq!(migrations::standing(&database).await, Ok(Standing::Same));
+    assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Same));
     let first = schema(&database).await;
     for constraint in [
         "account_pkey",
         "secret_owner_did_name_key",
         "webhook_owner_did_url_hash_key",
-        // sea-query gives foreign keys no name on SQLite, which would not tell it anyway.
+        // On SQLite sea-query gives foreign keys no name, and SQLite's errors would not show it.
         r#"FOREIGN KEY ("owner_did", "secret_name") REFERENCES "secret" ("owner_did", "name") ON DELETE RESTRICT"#,
     ] {
         assert!(first.iter().any(|sql| sql.contains(constraint)), "{constraint} in {first:#?}");
@@ -84,11 +84,11 @@ async fn newer_schema_is_left_as_it_is() {
         .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m9999_from_the_future', 0)")
         .await
         .expect("a record of a newer release");
-    assert_eq!(migrations::standing(&database).await, Ok(Standing::Newer));
+    assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Newer));
     migrations::run(&database).await.expect("a run of the older release");
     database
         .execute_unprepared("DELETE FROM seaql_migrations WHERE version LIKE 'm0001%'")
         .await
         .expect("a record of neither");
-    assert_eq!(migrations::standing(&database).await, Ok(Standing::Older));
+    assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Older));
 }

@@ -1,18 +1,19 @@
-//! The error contract: how a failure crosses gRPC, and how it is read on the other side.
+//! The error contract: how errors are written to a gRPC status, and how they are read from it.
 //!
-//! A failure is a status code, a message for the caller, and `google.rpc.ErrorInfo` with a reason (an
-//! UPPER_SNAKE_CASE word that programs act on) in athook's domain. `google.rpc.RetryInfo` says when to come back.
+//! An error is a status code, a message for the caller, and perhaps a `google.rpc.ErrorInfo` with a reason
+//! (an UPPER_SNAKE_CASE word for programs) in athook's domain, and a `google.rpc.RetryInfo` with the time to
+//! wait.
 
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// `ErrorInfo.domain` of every reason that athook's own services give; the option
-/// `(xrpc.v1.error_domain)` of the services says the same to the gateway.
+/// The `ErrorInfo.domain` of athook's own services. Their option `(xrpc.v1.error_domain)` tells it to the
+/// gateway.
 pub const DOMAIN: &str = "athook.v1";
 
-/// The names of all codes, as gRPC spells them; a code's number is its place.
+/// The names of all status codes, as gRPC spells them. A code's number is its index.
 pub const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -33,24 +34,23 @@ pub const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// The place of `code` in [`CODES`].
+/// The index of `code` in [`CODES`].
 #[must_use]
-pub fn place(code: Code) -> usize {
+pub fn code_index(code: Code) -> usize {
     usize::try_from(i32::from(code)).unwrap_or(0)
 }
 
 /// What [`reason`] reads from a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// Whose reason it is: [`DOMAIN`] for athook's own.
+    /// Whose reason it is: [`DOMAIN`] for athook's services.
     pub domain: String,
-    /// The reason: `INVALID_URL`.
+    /// The reason, for example `INVALID_URL`.
     pub reason: String,
 }
 
-/// A status with `code`, `message` and, unless it is empty, `reason` in [`DOMAIN`].
-///
-/// `retry_after` becomes `google.rpc.RetryInfo`.
+/// Makes a status with `code` and `message`. A `reason` that is not empty becomes `google.rpc.ErrorInfo` in
+/// [`DOMAIN`], `retry_after` becomes `google.rpc.RetryInfo`.
 #[must_use]
 pub fn status(code: Code, reason: &str, message: impl Into<String>, retry_after: Option<Duration>) -> Status {
     let mut details = ErrorDetails::new();
@@ -63,14 +63,14 @@ pub fn status(code: Code, reason: &str, message: impl Into<String>, retry_after:
     Status::with_error_details(code, message, details)
 }
 
-/// The `google.rpc.ErrorInfo` of a status. `None` without one, and for details that do not decode.
+/// Reads the `google.rpc.ErrorInfo` of a status. `None`: it has none, or its details don't decode.
 #[must_use]
 pub fn reason(status: &Status) -> Option<Reason> {
     let info = status.get_details_error_info()?;
     Some(Reason { domain: info.domain, reason: info.reason })
 }
 
-/// When to come back: the `google.rpc.RetryInfo` of a status.
+/// Reads the time to wait from the `google.rpc.RetryInfo` of a status.
 #[must_use]
 pub fn retry_after(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
@@ -81,11 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_at_the_numbers_of_their_codes() {
+    fn names_are_at_the_index_of_their_codes() {
         for (number, name) in (0..).zip(CODES) {
             let code = Code::from_i32(number);
-            assert_eq!(place(code), usize::try_from(number).unwrap());
-            // tonic's own names, in its spelling.
+            assert_eq!(code_index(code), usize::try_from(number).unwrap());
+            // tonic spells the names in CamelCase.
             assert_eq!(format!("{code:?}").to_uppercase(), name.replace('_', ""));
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn details_that_do_not_decode_are_no_reason() {
+    fn invalid_details_are_no_reason() {
         let broken = Status::with_details(Code::NotFound, "text", (&b"\xff\xff\xff"[..]).into());
         assert_eq!((reason(&broken), retry_after(&broken)), (None, None));
     }

@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use proto::error::{CODES, place};
+use proto::error::{CODES, code_index};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
@@ -123,7 +123,7 @@ impl Drop for InFlightCall {
         let RpcSeries { seconds, codes, span: _ } = &*self.rpc;
         self.in_flight.dec();
         seconds.observe(self.start.elapsed().as_secs_f64());
-        codes[place(self.code)].inc();
+        codes[code_index(self.code)].inc();
     }
 }
 

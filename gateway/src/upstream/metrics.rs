@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use proto::error::{CODES, place};
+use proto::error::{CODES, code_index};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -122,7 +122,7 @@ impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
         if let Some(Rpc { seconds, codes }) = self.rpc {
             seconds.observe(self.started.elapsed().as_secs_f64());
-            codes[place(self.code)].inc();
+            codes[code_index(self.code)].inc();
         }
     }
 }

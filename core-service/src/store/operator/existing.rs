@@ -12,7 +12,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait as _, Value,
 };
 
-use migrations::Standing;
+use migrations::SchemaState;
 
 use crate::store::database::{Database, DatabaseUrl};
 
@@ -63,10 +63,10 @@ pub(in crate::store) async fn open(url: &DatabaseUrl) -> Result<Database, Existi
 ///
 /// It is older or newer, or the database fails.
 pub(super) async fn require_same(database: &Database, url: &DatabaseUrl) -> Result<(), ExistingError> {
-    match migrations::standing(&database.reading).await {
-        Ok(Standing::Same) => Ok(()),
-        Ok(Standing::Older) => Err(ExistingError::Older { url: url.clone() }),
-        Ok(Standing::Newer) => Err(ExistingError::Newer { url: url.clone() }),
+    match migrations::schema_state(&database.reading).await {
+        Ok(SchemaState::Same) => Ok(()),
+        Ok(SchemaState::Older) => Err(ExistingError::Older { url: url.clone() }),
+        Ok(SchemaState::Newer) => Err(ExistingError::Newer { url: url.clone() }),
         Err(error) => Err(ExistingError::Unusable { url: url.clone(), error }),
     }
 }
