@@ -1,4 +1,4 @@
-//! Both services in one process: their settings side by side, their order at start and at stop, the banner.
+//! Both services in one process: their combined settings, the order of start and shutdown, the banner.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,12 +22,12 @@ use crate::developer::{self, Developer, file_or_new};
 
 const GATEWAY_LISTEN: &str = "127.0.0.1:8080";
 const CORE_LISTEN: &str = "127.0.0.1:50051";
-/// The method that the banner's example calls.
+/// The method that the example in the banner calls.
 const EXAMPLE: &str = "place.wisp.v2.secret.create";
-/// Where the seal keys are, unless `--seal-keys-file` says otherwise.
+/// The default of `--seal-keys-file`.
 const SEAL_KEYS_FILE: &str = "athook.keys";
 
-/// The flags of `athook`: those of both services, `--listen` under two names.
+/// The flags of `athook`: those of both services, with their `--listen` flags renamed.
 #[derive(clap::Args)]
 pub(crate) struct RawBoth {
     /// Where to listen for XRPC
@@ -67,9 +67,9 @@ fn check(raw: RawBoth) -> Result<Both, ExitCode> {
     let mut problems = Problems::new();
     let keys_file = core.seal_keys_file.take().filter(|file| !file.is_empty());
     if keys_file.is_none() {
-        let made =
+        let created =
             file_or_new(Path::new(SEAL_KEYS_FILE), || Ok(STANDARD.encode(developer::random_bytes::<32>()?)));
-        if let Err(error) = made {
+        if let Err(error) = created {
             problems.note("--seal-keys-file", error);
         }
     }
@@ -102,15 +102,15 @@ async fn serve(both: Both) -> Result<(), Failure> {
         None => None,
     };
     let mut watch = Watch::start(&shared, &gateway.clock).await?;
-    let front_telemetry = watch.telemetry("athook-gateway")?;
-    let back_telemetry = watch.telemetry("athook-core-service")?;
+    let gateway_telemetry = watch.telemetry("athook-gateway")?;
+    let core_telemetry = watch.telemetry("athook-core-service")?;
     let developer = Developer::open(&developer_folder)?;
     gateway.did_documents.push(developer_folder.clone());
     if gateway.core_tls.is_none() {
-        // The core-service is the one in this process, wherever it listens.
+        // Call the core-service in this process, on whatever port it got.
         gateway.core_url = reachable(core_listener.local_addr()?)?;
     }
-    let banner = banner(&Shown {
+    let banner = banner(&BannerValues {
         xrpc: reachable(gateway_listener.local_addr()?)?,
         grpc: core_listener.local_addr()?,
         service_did: &gateway.service_did,
@@ -119,19 +119,23 @@ async fn serve(both: Both) -> Result<(), Failure> {
         folder: &developer_folder,
     })?;
 
-    // The gateway drains first; the core-service goes on until nobody calls it any more.
-    let front = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
-    front.begin_on_signal()?;
-    let back = Shutdown::new(Duration::ZERO, shared.drain_limit);
-    let (front_ended, back_ended) = (front.clone(), back.clone());
-    let serving_gateway = async move {
-        let result = serve_gateway(gateway, gateway_listener, front, front_telemetry, banner).await;
-        back_ended.begin();
-        result
+    // The gateway drains first. The core-service begins to drain when the gateway has ended, since nobody
+    // calls it then.
+    let gateway_shutdown = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
+    gateway_shutdown.begin_on_signal()?;
+    let core_shutdown = Shutdown::new(Duration::ZERO, shared.drain_limit);
+    let serving_gateway = {
+        let (shutdown, core_shutdown) = (gateway_shutdown.clone(), core_shutdown.clone());
+        async move {
+            let result = serve_gateway(gateway, gateway_listener, shutdown, gateway_telemetry, banner).await;
+            core_shutdown.begin();
+            result
+        }
     };
     let serving_core = async move {
-        let result = core_service::serve(core, core_listener, health_listener, back, back_telemetry).await;
-        front_ended.begin();
+        let result =
+            core_service::serve(core, core_listener, health_listener, core_shutdown, core_telemetry).await;
+        gateway_shutdown.begin();
         result
     };
     let (gateway_result, core_result) = tokio::join!(serving_gateway, serving_core);
@@ -148,13 +152,13 @@ async fn serve_gateway(
     banner: String,
 ) -> Result<(), Failure> {
     if let Err(error) = writeln!(std::io::stdout(), "{banner}") {
-        tracing::debug!(%error, "nobody reads the banner");
+        tracing::debug!(%error, "the banner can't be written");
     }
     gateway::serve(config, listener, shutdown, telemetry).await?;
     Ok(())
 }
 
-struct Shown<'a> {
+struct BannerValues<'a> {
     xrpc: Url,
     grpc: SocketAddr,
     service_did: &'a str,
@@ -163,13 +167,13 @@ struct Shown<'a> {
     folder: &'a Path,
 }
 
-/// Where everything is, and a line to paste.
-fn banner(shown: &Shown<'_>) -> Result<String, Failure> {
-    let Shown { xrpc, grpc, service_did, database, developer, folder } = shown;
+/// The text printed at start: addresses, files, and a command that creates a first secret.
+fn banner(values: &BannerValues<'_>) -> Result<String, Failure> {
+    let BannerValues { xrpc, grpc, service_did, database, developer, folder } = values;
     let clock = Clock::system();
     let token = developer.token(developer::DID, service_did, EXAMPLE, &clock)?;
     let xrpc = xrpc.as_str().trim_end_matches('/');
-    // A name that no earlier start has used, so that the line works each time.
+    // A new name at each start, so that the command always works.
     let name = format!("first-{}", clock.unix_ms());
     Ok(format!(
         "athook {version}
@@ -189,7 +193,7 @@ More tokens: athook token --method <NSID>
     ))
 }
 
-/// An address that a client on this machine can use: a listener on all addresses is reached on loopback.
+/// The URL of a listener for clients on this machine: a listener on all addresses is reached on loopback.
 fn reachable(mut address: SocketAddr) -> Result<Url, Failure> {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
@@ -201,7 +205,8 @@ fn reachable(mut address: SocketAddr) -> Result<Url, Failure> {
     Ok(format!("http://{address}").parse()?)
 }
 
-/// The folder of the development identity: beside a SQLite file under its name with `.dev`, else in the working folder.
+/// The folder of the development identity: beside an SQLite file, with the extension `.dev`; else
+/// `athook.dev` in the working directory.
 pub(crate) fn developer_folder(database: &RawDatabase, problems: &mut Problems) -> Option<PathBuf> {
     let file = core_service::config::sqlite_file(database.clone(), problems)?;
     Some(file.map_or_else(|| PathBuf::from("athook.dev"), |file| file.with_extension("dev")))

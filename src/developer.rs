@@ -1,7 +1,8 @@
-//! The development identity: a key and a DID document that `athook` keeps beside its database, so that a signed token
-//! can be had at once.
+//! The development identity: a key and a DID document in a folder beside the database, with which `athook`
+//! signs tokens for a first try.
 //!
-//! Its tokens are verified like any other; the gateway finds the document in the folder, before the network.
+//! Its tokens are verified like all others; the gateway finds the DID document in the folder before it asks
+//! the network.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -18,32 +19,34 @@ use rand::rngs::SysRng;
 use secp256k1::{Message, PublicKey, SecretKey};
 use serde_json::json;
 
-/// The DID of the development identity. `.invalid` has no hosts (RFC 2606), so nobody else can be it.
+/// The DID of the development identity. `.invalid` never has hosts (RFC 2606), so nobody can publish another
+/// document for it.
 pub(crate) const DID: &str = "did:web:developer.athook.invalid";
-/// How long a token is good for: the most that the gateway takes.
+/// How long a token is valid: the longest that the gateway accepts.
 pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
 const KEY_FILE: &str = "signing.key";
 /// The multicodec prefix of a compressed secp256k1 public key.
 const SECP256K1_PUB: [u8; 2] = [0xe7, 0x01];
 
-/// The development identity of one folder.
+/// The development identity in one folder.
 pub(crate) struct Developer {
     folder: PathBuf,
     key: SecretKey,
 }
 
 impl Developer {
-    /// The identity kept in `folder`; made, with its folder, if there is none.
+    /// Reads the identity from `folder`, or creates both.
     ///
     /// # Errors
     ///
-    /// The folder or the key can't be read or written, or the key is none; the text names the file.
+    /// The folder or the key file can't be read or written, or the file holds no valid key. The text names
+    /// the file.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let file = folder.join(KEY_FILE);
         let text = file_or_new(&file, || {
-            // A secret key is any number from 1 to the order of the curve: all but a negligible part of 32 bytes.
+            // Nearly every 32 bytes are a valid key: a number from 1 to the order of the curve.
             let key = SecretKey::from_secret_bytes(random_bytes()?)?;
             Ok(URL_SAFE_NO_PAD.encode(key.to_secret_bytes()))
         })?;
@@ -56,7 +59,7 @@ impl Developer {
         Ok(developer)
     }
 
-    /// Puts the document of `did`, with this identity's key, into the folder.
+    /// Writes a DID document for `did` with this identity's key into the folder.
     pub(crate) fn publish(&self, did: &str) -> Result<(), Failure> {
         let key = PublicKey::from_secret_key(&self.key).serialize();
         let multikey = format!("z{}", bs58::encode([&SECP256K1_PUB[..], &key].concat()).into_string());
@@ -75,14 +78,15 @@ impl Developer {
         if fs::read_to_string(&file).is_ok_and(|present| present == text) {
             return Ok(());
         }
-        // Written beside and moved: a gateway that reads the folder never sees half a document.
-        let beside = file.with_extension("new");
-        fs::write(&beside, text)
-            .and_then(|()| fs::rename(&beside, &file))
+        // Written to another file and renamed, so that a gateway never reads half a document.
+        let temporary = file.with_extension("new");
+        fs::write(&temporary, text)
+            .and_then(|()| fs::rename(&temporary, &file))
             .map_err(|error| format!("{}: {error}", file.display()).into())
     }
 
-    /// A service-auth token of `did` for `audience` and the method `nsid` (atproto, "Inter-Service Authentication").
+    /// Signs a service-auth token of `did` for `audience` and the method `nsid` (atproto, "Inter-Service
+    /// Authentication").
     pub(crate) fn token(
         &self,
         did: &str,
@@ -104,36 +108,36 @@ impl Developer {
     }
 }
 
-/// The text of a private file (mode 0600); made with the text of `new`, if there is none. Two processes that start at
-/// once agree on one text.
+/// Reads a private file (mode 0600), or creates it with the text of `new`. If two processes start at the same
+/// time, both return the same text.
 pub(crate) fn file_or_new(
     file: &Path,
     new: impl FnOnce() -> Result<String, Failure>,
 ) -> Result<String, Failure> {
-    let told = |error: std::io::Error| format!("{}: {error}", file.display());
+    let with_path = |error: std::io::Error| format!("{}: {error}", file.display());
     match fs::read_to_string(file) {
         Ok(text) => return Ok(text),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(told(error).into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(with_path(error).into()),
         Err(_) => {}
     }
-    let beside = file.with_extension(format!("{}.new", std::process::id()));
+    let temporary = file.with_extension(format!("{}.new", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(&beside).and_then(|mut out| {
+    let written = options.open(&temporary).and_then(|mut out| {
         out.write_all(format!("{}\n", new().map_err(std::io::Error::other)?).as_bytes())?;
         out.sync_all()
     });
-    written.map_err(told)?;
-    // A link, unlike a rename, does not replace the file of a process that was faster.
-    let linked = fs::hard_link(&beside, file);
-    fs::remove_file(&beside).map_err(told)?;
+    written.map_err(with_path)?;
+    // Unlike a rename, a link does not replace the file of a process that was faster.
+    let linked = fs::hard_link(&temporary, file);
+    fs::remove_file(&temporary).map_err(with_path)?;
     match linked {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(told(error).into()),
-        _ => Ok(fs::read_to_string(file).map_err(told)?),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(with_path(error).into()),
+        _ => Ok(fs::read_to_string(file).map_err(with_path)?),
     }
 }
 
-/// Bytes from the operating system's generator.
+/// Random bytes from the operating system.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes)?;
@@ -158,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_key_is_refused_by_name() {
+    fn an_invalid_key_file_is_named_in_the_error() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(KEY_FILE), "nonsense").unwrap();
-        let told = Developer::open(home.path()).err().unwrap().to_string();
-        assert!(told.contains("signing.key: not a key"), "{told}");
+        let error = Developer::open(home.path()).err().unwrap().to_string();
+        assert!(error.contains("signing.key: not a key"), "{error}");
     }
 }

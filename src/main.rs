@@ -1,7 +1,7 @@
-//! `athook`: both services in one process, for a first try and for small installations; and, as `athook gateway …` and
-//! `athook core-service …`, each of them alone.
+//! `athook`: both services in one process, for a first try and for small installations; and each of them
+//! alone, as `athook gateway …` and `athook core-service …`.
 //!
-//! Owns what neither service should know: that the other one is here too, and the development identity.
+//! Owns how the two services are combined, and the development identity.
 
 mod both;
 mod developer;

@@ -14,10 +14,10 @@ use crate::developer::{self, Developer};
 /// The flags of `athook token`.
 #[derive(clap::Args)]
 pub(crate) struct RawToken {
-    /// The method that the token is for
+    /// The method that the token is valid for
     #[arg(long, value_name = "NSID")]
     method: String,
-    /// Who calls; its document is put beside the database [default: the development identity]
+    /// The caller; a DID document for it is written beside the database [default: the development identity]
     #[arg(long, value_name = "DID")]
     did: Option<String>,
     /// The service that is called [default: did:web of the public URL]
@@ -30,7 +30,7 @@ pub(crate) struct RawToken {
     database: core_service::config::RawDatabase,
 }
 
-/// Prints a token, good for an hour, on standard output.
+/// Prints a token on standard output. It is valid for an hour.
 pub(crate) fn run(raw: RawToken) -> ExitCode {
     let RawToken { method, did, service_did, public_url, database } = raw;
     let mut problems = Problems::new();
