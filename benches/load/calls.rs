@@ -1,4 +1,4 @@
-//! What is called: the two procedures with a fresh name each time, and the tokens that say who calls.
+//! The calls: two procedures, with a new name each time, and the tokens of their callers.
 
 use std::fmt;
 use std::io::Write as _;
@@ -11,25 +11,27 @@ use serde_json::json;
 
 use crate::identity::{Identity, Key, unix_seconds};
 
-/// The service that tokens are for.
+/// The audience of the tokens.
 pub(crate) const SERVICE: &str = "did:web:hooks.example";
-/// Callers. Each has a key of its own.
+/// The number of callers. Each has its own key.
 const CALLERS: u8 = 64;
-/// How long tokens hold, in seconds: longer than any measurement, within the hour that the gateway accepts.
+/// How long tokens are valid, in seconds: longer than any measurement, within the hour that the gateway
+/// accepts.
 const TOKEN_LIFE_S: i64 = 1_800;
-/// Calls in a second for which fresh tokens are signed; a measurement that needs more ends earlier.
+/// Fresh tokens for each second of a measurement, on one connection and on more; one that needs more ends
+/// early.
 const MOST_CALLS_ALONE: u64 = 6_000;
 const MOST_CALLS: u64 = 15_000;
 
-/// Numbers for names and URLs that nobody had before in this run.
+/// The next number for a name or URL.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// A number that nobody had before in this run.
+/// A number that is unique in this run.
 pub(crate) fn fresh_number() -> u64 {
     NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What is called.
+/// A procedure to call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Procedure {
     CreateSecret,
@@ -44,7 +46,7 @@ impl Procedure {
         }
     }
 
-    /// The path of its rpc, as Envoy's transcoder has it.
+    /// The path of its rpc, which Envoy's transcoder serves.
     fn rpc(self) -> &'static str {
         match self {
             Self::CreateSecret => "athook.v1.SecretService/CreateSecret",
@@ -81,21 +83,21 @@ pub(crate) fn url(number: u64) -> String {
     format!("https://hooks.example/api/webhooks/{number:012}")
 }
 
-/// How calls are spelled.
+/// The form of the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// As XRPC, with a token that says who calls.
+    /// XRPC, with a service-auth token.
     Xrpc,
-    /// As Envoy's transcoder has it: nothing is verified, and who calls is in the body.
+    /// For Envoy's transcoder: the caller's DID is in the body, and nothing is verified.
     Transcoded,
 }
 
-/// Which tokens the calls bring.
+/// The tokens of the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Tokens {
-    /// One that the gateway has not seen, for each call.
+    /// A new one for each call.
     Fresh,
-    /// One of each caller, which the gateway has seen.
+    /// One for each caller, which the gateway has already verified.
     Seen,
 }
 
@@ -108,13 +110,13 @@ impl fmt::Display for Tokens {
     }
 }
 
-/// Those who call.
+/// The identities that make the calls.
 pub(crate) struct Callers {
     identities: Vec<Identity>,
 }
 
 impl Callers {
-    /// Makes keys, and writes the DID documents into `documents`, a folder that is not there yet.
+    /// Generates keys and writes the DID documents into the new folder `documents`.
     pub(crate) fn make(documents: &Path) -> Result<Self, Failure> {
         std::fs::create_dir(documents)?;
         let mut identities = Vec::new();
@@ -133,12 +135,12 @@ impl Callers {
         self.identities.iter().map(|identity| identity.did.as_str())
     }
 
-    /// A token of the first of them.
+    /// A token of the first caller.
     pub(crate) fn token(&self, procedure: Procedure) -> String {
         self.sign(procedure, 0)
     }
 
-    /// A token that was never there before, of each caller by turns.
+    /// Signs a new token of the caller whose turn it is.
     fn sign(&self, procedure: Procedure, turn: usize) -> String {
         let now = unix_seconds();
         let identity = &self.identities[turn % self.identities.len()];
@@ -152,7 +154,7 @@ impl Callers {
         }))
     }
 
-    /// Tokens, signed on all processors.
+    /// Signs `count` tokens, on all processors.
     fn sign_many(&self, procedure: Procedure, count: usize) -> Vec<String> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let turns: Vec<usize> = (0..count).collect();
@@ -167,14 +169,14 @@ impl Callers {
     }
 }
 
-/// The calls of one measurement, taken one after the other by all connections.
+/// The calls of one measurement, shared by all connections.
 pub(crate) struct Calls {
     procedure: Procedure,
     dialect: Dialect,
     dids: Vec<String>,
     tokens: Vec<String>,
-    /// The tokens come again and again.
-    again: bool,
+    /// Whether tokens are used more than once.
+    repeat: bool,
     taken: AtomicUsize,
 }
 
@@ -188,8 +190,8 @@ impl Calls {
         connections: usize,
         length: Duration,
     ) -> Self {
-        let again = tokens == Tokens::Seen;
-        let count = if again {
+        let repeat = tokens == Tokens::Seen;
+        let count = if repeat {
             callers.dids().len()
         } else {
             let most = if connections == 1 { MOST_CALLS_ALONE } else { MOST_CALLS };
@@ -197,12 +199,12 @@ impl Calls {
         };
         let tokens = callers.sign_many(procedure, count);
         let dids = callers.dids().map(str::to_owned).collect();
-        Self { procedure, dialect, dids, tokens, again, taken: AtomicUsize::new(0) }
+        Self { procedure, dialect, dids, tokens, repeat, taken: AtomicUsize::new(0) }
     }
 
-    /// Calls that show each token that will come again once.
-    pub(crate) fn first_sights(&self) -> impl Iterator<Item = Vec<u8>> {
-        let tokens = if self.again { self.tokens.as_slice() } else { &[] };
+    /// One request for each token that is used more than once.
+    pub(crate) fn for_each_repeated_token(&self) -> impl Iterator<Item = Vec<u8>> {
+        let tokens = if self.repeat { self.tokens.as_slice() } else { &[] };
         (0..tokens.len()).map(|turn| {
             let mut request = Vec::new();
             self.write(turn, &tokens[turn], &mut request);
@@ -210,10 +212,10 @@ impl Calls {
         })
     }
 
-    /// Writes the next request over `request`. False: all tokens were used.
+    /// Replaces `request` by the next request. False: all tokens are used up.
     pub(crate) fn next(&self, request: &mut Vec<u8>) -> bool {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        let at = if self.again { taken % self.tokens.len() } else { taken };
+        let at = if self.repeat { taken % self.tokens.len() } else { taken };
         let Some(token) = self.tokens.get(at) else { return false };
         self.write(at, token, request);
         true

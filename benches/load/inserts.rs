@@ -1,28 +1,28 @@
-//! Yardstick (a): the same rows, inserted one by one without HTTP or gRPC, each with its own commit.
+//! Yardstick (a): the same rows inserted one by one, each with its own commit, without HTTP or gRPC.
 //!
-//! As many tasks as the client has connections. On SQLite they share one connection, with the settings of the
-//! core-service (WAL, `synchronous=FULL`, foreign keys); on Postgres each has its own, with the server's defaults.
+//! There are as many tasks as the client has connections. On SQLite they share one database connection with
+//! the settings of the core-service (WAL, `synchronous=FULL`, foreign keys); on Postgres each has its own,
+//! with the server's defaults.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use process::clock::Clock;
 use process::exit::Failure;
+use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions as _};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, Statement, Value};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::calls::{Callers, Procedure, fresh_number, url};
-use crate::client::Tally;
-use crate::report::Sample;
+use crate::sample::{CallResults, Sample};
 
-/// What a seal adds to a plaintext, in bytes: version, key id, nonce, tag.
+/// What encryption adds to a text, in bytes: version, key id, nonce, tag.
 const SEAL_BYTES: usize = 1 + 8 + 12 + 16;
-/// The length of a token that the server makes.
+/// The length of a generated token.
 const TOKEN_BYTES: usize = 38;
 /// The length of the hash of a URL.
 const HASH_BYTES: usize = 32;
@@ -35,7 +35,7 @@ const INSERT_WEBHOOK: &str = "INSERT INTO webhook (id, owner_did, sealed_url, ur
      updated_at_ms, last_triggered_at_ms, error_count) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
-/// The connections, and those who own the rows.
+/// The database connections, and the owners of the rows.
 pub(crate) struct Inserts {
     runtime: Runtime,
     connections: Vec<DatabaseConnection>,
@@ -44,7 +44,7 @@ pub(crate) struct Inserts {
 }
 
 impl Inserts {
-    /// Connects to a migrated database, for up to `tasks` tasks, and makes the accounts.
+    /// Connects to a migrated database, for up to `tasks` tasks, and inserts the accounts.
     pub(crate) fn connect(database_url: &str, callers: &Callers, tasks: usize) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let owners: Arc<[String]> = callers.dids().map(str::to_owned).collect();
@@ -66,17 +66,17 @@ impl Inserts {
         length: Duration,
     ) -> Result<Sample, Failure> {
         let started = Instant::now();
-        let tally = self.runtime.block_on(async {
+        let results = self.runtime.block_on(async {
             let mut inserting = JoinSet::new();
             for connection in self.connections.iter().cycle().take(tasks) {
                 let (owners, clock) = (Arc::clone(&self.owners), self.clock.clone());
                 inserting.spawn(insert(connection.clone(), procedure, owners, clock, started + length));
             }
-            Tally::sum(inserting.join_all().await, started)
+            CallResults::sum(inserting.join_all().await, started)
         });
-        match tally.first_error {
+        match results.first_error {
             Some(error) => Err(format!("an insert failed: {error}").into()),
-            None => Ok(tally.sample(None)),
+            None => Ok(results.sample(None)),
         }
     }
 }
@@ -87,27 +87,27 @@ async fn insert(
     owners: Arc<[String]>,
     clock: Clock,
     until: Instant,
-) -> Tally {
-    let mut tally = Tally::default();
+) -> CallResults {
+    let mut results = CallResults::default();
     loop {
         let sent = Instant::now();
         if sent >= until {
-            return tally;
+            return results;
         }
         let number = fresh_number();
         let owner = usize::try_from(number).map_or(0, |number| number % owners.len());
         let (sql, values) = row(procedure, number, &owners[owner], clock.unix_ms());
         match execute(&connection, sql, values).await {
-            Ok(()) => tally.answered(sent.elapsed()),
+            Ok(()) => results.add_success(sent.elapsed()),
             Err(error) => {
-                tally.failed(error.to_string());
-                return tally;
+                results.add_error(error.to_string());
+                return results;
             }
         }
     }
 }
 
-/// What the core-service stores for the bench's calls.
+/// The row that the core-service stores for a call of the bench.
 fn row(procedure: Procedure, number: u64, owner: &str, now_ms: i64) -> (&'static str, Vec<Value>) {
     let mut random = [0; 10];
     random[2..].copy_from_slice(&number.to_be_bytes());
@@ -125,7 +125,7 @@ fn row(procedure: Procedure, number: u64, owner: &str, now_ms: i64) -> (&'static
         }
         Procedure::CreateWebhook => {
             let mut url_hash = vec![0_u8; HASH_BYTES];
-            // As spread as a hash is.
+            // Spread over all values, as a hash is.
             url_hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
             let values = vec![
                 id.into(),
@@ -157,7 +157,7 @@ async fn execute(connection: &DatabaseConnection, sql: &str, values: Vec<Value>)
     connection.execute_raw(statement).await.map(drop)
 }
 
-/// One connection for SQLite; `tasks` for Postgres.
+/// Opens one connection for SQLite, `tasks` for Postgres.
 async fn connect(database_url: &str, tasks: usize) -> Result<Vec<DatabaseConnection>, Failure> {
     if database_url.starts_with("sqlite:") {
         let options: SqliteConnectOptions = database_url.parse()?;
@@ -177,18 +177,4 @@ async fn connect(database_url: &str, tasks: usize) -> Result<Vec<DatabaseConnect
         connections.push(pool.connect_with(options.clone()).await?.into());
     }
     Ok(connections)
-}
-
-/// Makes empty databases on a Postgres server.
-pub(crate) fn create_databases(admin_url: &str, names: [&str; 4]) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let pool = sqlx::PgPool::connect(admin_url).await?;
-        for name in names {
-            let sql = format!("CREATE DATABASE {name}");
-            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
-        }
-        pool.close().await;
-        Ok(())
-    })
 }

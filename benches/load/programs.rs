@@ -1,6 +1,6 @@
-//! The processes of a run: started on a free port, waited for until they are ready, ended when dropped.
+//! The processes of a run: started on a free port, awaited until they are ready, ended when dropped.
 //!
-//! How the two peers are installed is CONTRIBUTING.md's; here they are started.
+//! CONTRIBUTING.md says how the two peers are installed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -20,23 +20,23 @@ use crate::calls::SERVICE;
 
 /// The repository.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Envoy's configuration, but for two ports and the file of the descriptors.
+/// Envoy's configuration, with placeholders for two ports and the file of descriptors.
 const ENVOY_CONFIGURATION: &str = include_str!("../peers/envoy/envoy.yaml.in");
 
 /// How long a process may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
-/// How long it may take to end; then it is killed.
+/// How long a process may take to end; then it is killed.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is asked.
+/// How often a process is polled.
 const ASK_EVERY: Duration = Duration::from_millis(2);
-/// As many secrets and webhooks as the settings allow: one account makes thousands.
+/// The largest limit of secrets and webhooks that the settings allow: one account creates thousands.
 const NO_LIMIT: &str = "1000000";
 
-/// What the processes of a run have in common.
+/// What all processes of a run share.
 pub(crate) struct Programs {
     /// The folder of the callers' DID documents.
     documents: PathBuf,
-    /// For files of the processes.
+    /// For the files of the processes.
     folder: PathBuf,
     seal_keys: PathBuf,
     /// For the health checks.
@@ -51,8 +51,8 @@ pub(crate) struct Program {
 }
 
 impl Drop for Program {
-    /// Asks the process to end, and kills it after [`END_LIMIT`]. A program built by `cargo pgo` writes its counts at its
-    /// end.
+    /// Asks the process to end, and kills it after [`END_LIMIT`]. A program built by `cargo pgo` writes its
+    /// profile when it ends.
     fn drop(&mut self) {
         if self.runs() {
             let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
@@ -67,7 +67,7 @@ impl Drop for Program {
 }
 
 impl Programs {
-    /// Writes what the processes need into `folder`.
+    /// Writes the files that the processes need into `folder`.
     pub(crate) fn new(documents: &Path, folder: &Path) -> Result<Self, Failure> {
         let seal_keys = folder.join("keys");
         std::fs::write(&seal_keys, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n")?;
@@ -76,7 +76,7 @@ impl Programs {
         Ok(Self { documents, folder, seal_keys, runtime })
     }
 
-    /// `athook gateway` before the core-service at `core`.
+    /// Starts `athook gateway` with the core-service at `core`.
     pub(crate) fn gateway(&self, athook: &Path, core: SocketAddr) -> Result<Program, Failure> {
         let address = free_address()?;
         let mut command = quiet(athook);
@@ -86,7 +86,7 @@ impl Programs {
         Program::start(command, address, || gateway_is_ready(address))
     }
 
-    /// `athook core-service` on a database.
+    /// Starts `athook core-service` on a database.
     pub(crate) fn core_service(&self, athook: &Path, database_url: &str) -> Result<Program, Failure> {
         let address = free_address()?;
         let mut command = quiet(athook);
@@ -96,7 +96,7 @@ impl Programs {
         Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
     }
 
-    /// This program as the core-service that answers at once.
+    /// Starts this program as the core-service that answers at once.
     pub(crate) fn stub(&self) -> Result<Program, Failure> {
         let address = free_address()?;
         let mut command = bare(&std::env::current_exe()?);
@@ -104,7 +104,8 @@ impl Programs {
         Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
     }
 
-    /// Envoy's transcoder before the core-service at `core`, with one worker, as the gateway has one thread.
+    /// Starts Envoy's transcoder with the core-service at `core`. It has one worker, as the gateway has one
+    /// thread.
     pub(crate) fn envoy(&self, envoy: &Path, core: SocketAddr) -> Result<Program, Failure> {
         let address = free_address()?;
         let descriptors = self.folder.join("descriptors.pb");
@@ -121,7 +122,7 @@ impl Programs {
         Program::start(command, address, || gateway_is_ready(address))
     }
 
-    /// The Node server that is installed in the folder `node`, on an SQLite file.
+    /// Starts the Node server installed in the folder `node`, on an SQLite file.
     pub(crate) fn node(&self, node: &Path, file: &Path) -> Result<Program, Failure> {
         let address = free_address()?;
         let mut command = bare(Path::new("node"));
@@ -133,7 +134,7 @@ impl Programs {
     }
 }
 
-/// Brings the schema of a database to where this `athook` has it.
+/// Migrates a database to the schema of this `athook`.
 pub(crate) fn migrate(athook: &Path, database_url: &str) -> Result<(), Failure> {
     let mut command = quiet(athook);
     command.args(["core-service", "migrate", "--database-url", database_url]).stderr(Stdio::piped());
@@ -164,7 +165,7 @@ impl Program {
                 return Err(format!("{command:?} ended: {status}").into());
             }
             if started.elapsed() > READY_LIMIT {
-                return Err(format!("{command:?} does not get ready").into());
+                return Err(format!("{command:?} is not ready after {READY_LIMIT:?}").into());
             }
             std::thread::sleep(ASK_EVERY);
         }
@@ -172,12 +173,12 @@ impl Program {
         Ok(program)
     }
 
-    /// Whether it has not ended: its process id is still its own.
+    /// Whether the process still runs, so that its process id is its own.
     fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -186,25 +187,25 @@ impl Program {
         self.child.id()
     }
 
-    /// From its start to its first good answer about its health.
+    /// From its start to its first successful health check.
     pub(crate) fn ready_after(&self) -> Duration {
         self.ready_after
     }
 }
 
-/// A command with nothing of this process's environment that could be a setting.
+/// A command without this process's environment, which could hold settings.
 fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
-/// An address that nobody listens on.
+/// A free port on loopback.
 fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Whether `/xrpc/_health` says so: the gateway serves, and reaches its core-service.
+/// Whether `/xrpc/_health` answers 200: the gateway serves and reaches its core-service.
 fn gateway_is_ready(address: SocketAddr) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect(address)?;
@@ -216,7 +217,7 @@ fn gateway_is_ready(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Whether the standard health service says SERVING.
+/// Whether the gRPC health service answers SERVING.
 async fn core_is_ready(address: SocketAddr) -> bool {
     let Ok(endpoint) = Endpoint::new(format!("http://{address}")) else { return false };
     let Ok(channel) = endpoint.connect().await else { return false };

@@ -1,4 +1,4 @@
-//! Clients that send a byte a second: one half in the head of a request, the other in its body.
+//! Slow clients, which send a byte a second: half of them in the head of a request, half in the body.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How many there are.
+/// The number of slow clients.
 pub(crate) const CLIENTS: usize = 200;
-/// A byte each.
+/// The time between two bytes of a client.
 const EVERY: Duration = Duration::from_secs(1);
-/// What is dripped. It never comes to its end: the gateway gives up before.
+/// The byte that is sent. The request never gets complete: the gateway gives up first.
 const DRIP: u8 = b'a';
 
 /// Connected slow clients.
@@ -22,7 +22,7 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Connects all of them. `token` is for the head of those that are slow in the body.
+    /// Connects all clients. `token` is for those that are slow in the body.
     pub(crate) async fn connect(gateway: SocketAddr, token: &str) -> Result<Self, Failure> {
         let body = format!(
             "POST /xrpc/place.wisp.v2.secret.create HTTP/1.1\r\nhost: hooks.example\r\n\
@@ -38,7 +38,7 @@ impl Clients {
         Ok(Self { dripping })
     }
 
-    /// Closes their connections. A gateway that is asked to end waits for those that are there.
+    /// Closes the connections, since a gateway that shuts down waits for them.
     pub(crate) async fn leave(mut self) {
         self.dripping.shutdown().await;
     }
@@ -51,7 +51,7 @@ async fn begin(gateway: SocketAddr, start: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Drips for ever; once the gateway has closed the connection, on a new one.
+/// Sends bytes for ever. When the gateway closes the connection, opens a new one.
 async fn drip(gateway: SocketAddr, start: String, mut stream: TcpStream) {
     loop {
         sleep(EVERY).await;

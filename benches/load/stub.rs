@@ -1,6 +1,6 @@
 //! Yardstick (b): a core-service that answers at once, in a process of its own.
 //!
-//! It answers what the real one would, of the same size, and does nothing for it.
+//! Its responses have the size of the real ones. It stores and checks nothing.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use proto::athook::{
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-/// Calls that one connection may have in flight, as at the core-service.
+/// Calls in flight on one connection, as in the core-service.
 const MAX_STREAMS: u32 = 1024;
 const CREATED_AT: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 123_000_000 };
 
@@ -22,7 +22,7 @@ const CREATED_AT: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 123_000
 pub(crate) fn serve(address: SocketAddr) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // Without a name for any service, the reporter says SERVING.
+        // The reporter answers SERVING unless told otherwise.
         let (_reporter, health) = tonic_health::server::health_reporter();
         Server::builder()
             .tcp_nodelay(true)
@@ -38,8 +38,8 @@ pub(crate) fn serve(address: SocketAddr) -> Result<(), Failure> {
 
 struct AtOnce;
 
-/// The bench creates, and does nothing else.
-fn not_asked() -> Status {
+/// The bench only creates.
+fn not_called() -> Status {
     Status::unimplemented("the bench does not call this")
 }
 
@@ -58,21 +58,21 @@ impl SecretService for AtOnce {
         &self,
         _: Request<athook::ListSecretsRequest>,
     ) -> Result<Response<athook::ListSecretsResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 
     async fn rotate_secret(
         &self,
         _: Request<athook::RotateSecretRequest>,
     ) -> Result<Response<athook::RotateSecretResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 
     async fn delete_secret(
         &self,
         _: Request<athook::DeleteSecretRequest>,
     ) -> Result<Response<athook::DeleteSecretResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 }
 
@@ -121,27 +121,27 @@ impl WebhookService for AtOnce {
         &self,
         _: Request<athook::GetWebhookRequest>,
     ) -> Result<Response<athook::GetWebhookResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 
     async fn list_webhooks(
         &self,
         _: Request<athook::ListWebhooksRequest>,
     ) -> Result<Response<athook::ListWebhooksResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 
     async fn update_webhook(
         &self,
         _: Request<athook::UpdateWebhookRequest>,
     ) -> Result<Response<athook::UpdateWebhookResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 
     async fn delete_webhook(
         &self,
         _: Request<athook::DeleteWebhookRequest>,
     ) -> Result<Response<athook::DeleteWebhookResponse>, Status> {
-        Err(not_asked())
+        Err(not_called())
     }
 }
