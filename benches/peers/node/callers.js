@@ -1,13 +1,13 @@
-// Who calls: service auth, verified by the reference library's own verifyJwt on every call.
+// Service auth, verified on every call by verifyJwt of the reference library.
 //
-// Owns the callers' keys, read once from a folder of DID documents, and how a signature is checked. Fetches no
-// document, and remembers no token: the library has no such memory.
+// Owns the callers' keys, read once from a folder of DID documents, and the choice of a signature check.
+// Fetches no documents and caches no tokens: the library has no such cache.
 //
-// verifyJwt leaves the curve's arithmetic to a function that can be given to it. There are three here:
+// verifyJwt can be given a function that checks signatures. There are three:
 //
-// - `library`: the library's own, in JavaScript, which also parses the key anew each time;
-// - `openssl`: Node's crypto on the one thread, as services on this library are known to do it;
-// - `threads`: the same in Node's pool of threads, so that the one thread serves other calls meanwhile.
+// - `library`: the library's own, in JavaScript, which also parses the key each time;
+// - `openssl`: Node's crypto on the main thread, as known services on this library do it;
+// - `threads`: the same in Node's thread pool, so that the main thread can serve other calls meanwhile.
 
 import { createPublicKey, verify } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -20,18 +20,18 @@ import { AuthRequiredError, cryptoVerifySignatureWithKey, verifyJwt } from '@atp
 const verifyInThePool = promisify(verify);
 
 const BEARER = /^Bearer (\S+)$/i;
-/** The curve of each algorithm of tokens. */
+/** The curve of each token algorithm. */
 const CURVES = { ES256: 'P-256', ES256K: 'secp256k1' };
 
 export class Callers {
   #serviceDid;
   /** The signing key of each DID, as a did:key. */
   #keys = new Map();
-  /** The same keys by did:key, ready for OpenSSL, with their algorithms. */
+  /** The same keys by did:key, parsed for OpenSSL, with their algorithms. */
   #opensslKeys = new Map();
   #verifySignature;
 
-  /** `signatures` is the name of one of the three ways. */
+  /** `signatures` is the name of one of the three checks. */
   constructor(folder, serviceDid, signatures) {
     this.#serviceDid = serviceDid;
     for (const file of readdirSync(folder).filter((name) => name.endsWith('.json'))) {
@@ -51,7 +51,7 @@ export class Callers {
     }
   }
 
-  /** What the XRPC server asks who calls the method `nsid`. */
+  /** The function by which the XRPC server authenticates callers of the method `nsid`. */
   verifier(nsid) {
     return async ({ req }) => {
       const [, token] = req.headers.authorization?.match(BEARER) ?? [];
@@ -92,9 +92,9 @@ function didKey(document) {
 
 function opensslKey(didKey) {
   const { jwtAlg, keyBytes } = parseDidKey(didKey);
-  // An uncompressed point: a byte that says so, then both coordinates.
+  // An uncompressed point: a prefix byte, then both coordinates.
   const coordinate = (start) => Buffer.from(keyBytes.subarray(start, start + 32)).toString('base64url');
   const jwk = { kty: 'EC', crv: CURVES[jwtAlg], x: coordinate(1), y: coordinate(33) };
-  // A token's signature is the two numbers, not DER.
+  // The signature of a token is r and s, not DER.
   return { key: { key: createPublicKey({ format: 'jwk', key: jwk }), dsaEncoding: 'ieee-p1363' }, jwtAlg };
 }

@@ -1,7 +1,7 @@
-// Randomness and sealing: ids, tokens, and what the database keeps of tokens and URLs.
+// Random ids and tokens, and the encryption of tokens and URLs for the database.
 //
-// Owns the keys and the envelope, which is byte by byte the one that athook's core-service writes (`seal.rs` there).
-// The keys are new with each start: the bench reads nothing that an earlier process sealed.
+// Owns the keys and the envelope, which has exactly the format of athook's core-service (`seal.rs` there).
+// Keys are generated at each start: the bench never reads what an earlier process encrypted.
 
 import { createCipheriv, createHash, createHmac, createSecretKey, randomBytes } from 'node:crypto';
 
@@ -38,7 +38,7 @@ export function uuidText(bytes) {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** `text` in an envelope of AES-256-GCM; `kind`, `owner` and `of` say what it is and whose. */
+/** Encrypts `text` with AES-256-GCM; `kind`, `owner` and `of` are the associated data. */
 export function seal(kind, owner, of, text) {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', sealKey, nonce);
@@ -48,12 +48,12 @@ export function seal(kind, owner, of, text) {
   return Buffer.concat([envelopePrefix, nonce, sealed, cipher.getAuthTag()]);
 }
 
-/** What stands for a URL in the database: the same for the same URL. */
+/** The hash by which the database finds duplicate URLs. */
 export function urlHash(url) {
   return createHmac('sha256', indexKey).update(url).digest();
 }
 
-/** Each part with its length before it, in eight bytes. */
+/** Each part after its length in eight bytes. */
 function associatedData(parts) {
   return Buffer.concat(
     parts.flatMap((part) => {

@@ -1,12 +1,12 @@
-// A peer of athook for the load bench: two of its procedures in one Node process, on the reference XRPC library and
-// better-sqlite3.
+// A peer of athook for the load bench: two of its procedures in one Node process, on the reference XRPC
+// library and better-sqlite3.
 //
-// Owns the command line, the HTTP server and what the two procedures check of their input. Who calls is decided in
-// callers.js, sealing in seal.js, and the rows are store.js's.
+// Owns the command line, the HTTP server and the checks of the two procedures' input. callers.js
+// authenticates, seal.js encrypts, store.js writes the rows.
 //
-// The library is set up as fast as it honestly goes, which is also how its own services run in production: answers
-// are not checked against the lexicon, there are no rate limits and no log, and Express neither hashes answers (ETag)
-// nor names itself. All checks of requests are on.
+// The library is configured for speed, as its own services are in production: responses are not checked
+// against the lexicon, there are no rate limits and no log, and Express sends neither an ETag nor its name.
+// All checks of requests are on.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -23,7 +23,7 @@ import { Store } from './store.js';
 const CREATE_SECRET = 'place.wisp.v2.secret.create';
 const CREATE_WEBHOOK = 'place.stream.server.createWebhook';
 
-/** The longest body, as at athook's gateway. */
+/** The largest body, as in athook's gateway. */
 const MAX_BODY_BYTES = 64 * 1024;
 /** The longest URL. */
 const MAX_URL_BYTES = 2048;
@@ -31,10 +31,10 @@ const MAX_REWRITE_RULES = 50;
 const MAX_MUTE_WORDS = 100;
 /** 32 to 256 bytes of printable ASCII without space. */
 const TOKEN = /^[!-~]{32,256}$/;
-/** How long a connection without requests is kept. */
+/** How long an idle connection is kept. */
 const KEEP_ALIVE_MS = 65_000;
 
-// What Express and the library look at when the server is made.
+// Express and the library read this when the server is created.
 process.env.NODE_ENV = 'production';
 
 const { values: args } = parseArgs({
@@ -44,7 +44,7 @@ const { values: args } = parseArgs({
     'did-documents': { type: 'string' },
     lexicons: { type: 'string' },
     'service-did': { type: 'string' },
-    // Secrets and webhooks that each caller may have.
+    // The limit of secrets, and of webhooks, for each caller.
     limit: { type: 'string' },
     // How signatures are checked: `threads`, `openssl` or `library`; see callers.js.
     signatures: { type: 'string', default: 'threads' },
@@ -68,7 +68,7 @@ xrpc.method(CREATE_SECRET, { auth: callers.verifier(CREATE_SECRET), handler: cre
 xrpc.method(CREATE_WEBHOOK, { auth: callers.verifier(CREATE_WEBHOOK), handler: createWebhook });
 xrpc.routes.get('/xrpc/_health', (_request, response) => response.json({ version: 'peer' }));
 
-// The server's own router is a whole Express application. Mounting it in another one would only cost.
+// The server's router is a complete Express application. Mounting it in another one would only cost time.
 const application = xrpc.router;
 application.disable('x-powered-by');
 application.disable('etag');
@@ -96,7 +96,7 @@ function createSecret({ input, auth }) {
   };
 }
 
-/** place.stream.server.createWebhook, without a try to reach the URL: the bench has athook's turned off as well. */
+/** place.stream.server.createWebhook, without probing the URL: the bench turns athook's probes off too. */
 function createWebhook({ input, auth }) {
   const { active, name, description, prefix, suffix, rewrite, muteWords, streamplaceFormat, secretId } = input.body;
   const url = webhookUrl(input.body.url);
@@ -137,7 +137,7 @@ function createWebhook({ input, auth }) {
   return { encoding: 'application/json', body: { webhook } };
 }
 
-/** A URL as it is stored: as the WHATWG rules write it, without its fragment. */
+/** The normal form of a URL (WHATWG URL standard), without its fragment. */
 function webhookUrl(text) {
   const url = Buffer.byteLength(text) <= MAX_URL_BYTES && URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'https:' || url.username !== '' || url.password !== '') {

@@ -1,7 +1,7 @@
-// Rows: one transaction, and so one commit, for each call.
+// The database: one transaction, and so one commit, for each call.
 //
-// Owns the statements and the settings of the connection, which are those of athook's core-service: WAL, and a commit
-// is on disk when it returns. The schema is made beforehand, by `athook core-service migrate`.
+// Owns the statements and the settings of the connection, which are those of athook's core-service: WAL, and
+// fsync at each commit. `athook core-service migrate` creates the schema beforehand.
 
 import Database from 'better-sqlite3';
 
@@ -9,21 +9,21 @@ import { InvalidRequestError } from '@atproto/xrpc-server';
 
 import { seal, urlHash } from './seal.js';
 
-/** How long another process's write is waited for. */
+/** How long to wait for the lock of another process. */
 const LOCK_LIMIT_MS = 4_000;
 
 export class Store {
   createSecret;
   createWebhook;
 
-  /** `limit` is how many secrets, and how many webhooks, each owner may have. */
+  /** `limit` is the limit of secrets, and of webhooks, for each owner. */
   constructor(file, limit) {
     const database = new Database(file, { fileMustExist: true, timeout: LOCK_LIMIT_MS });
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
 
-    // The owner's count goes up first, for a row needs its account. A row that may not stay undoes it.
+    // Counts first, since a row needs its account. A row that is over the limit rolls the transaction back.
     const count = (secrets, webhooks, column) =>
       database
         .prepare(
@@ -82,7 +82,7 @@ export class Store {
   }
 }
 
-/** Inserts a row, and says in the lexicon's words why the database does not take it. */
+/** Inserts a row. Constraint errors become the errors of the lexicon. */
 function insert(statement, row, existsName, existsMessage) {
   try {
     statement.run(row);
