@@ -1,4 +1,4 @@
-"""What can be said of rendered manifests, and of images, without running anything. Each check raises AssertionError."""
+"""Checks of rendered manifests and of images that need no processes. Each raises AssertionError."""
 
 import ipaddress
 import re
@@ -13,9 +13,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from rendered import ROOT, port_number, probe_of, the_container
 
-# Of a Secret that the operator brings, and the test makes for itself.
+# Secrets that the operator provides. The test makes its own.
 TLS_SECRETS = {"core-service-tls", "gateway-tls"}
-# What the core-service takes to close its store, after the drain; in seconds.
+# How long the core-service may take to close its store after the drain, in seconds.
 STORE_CLOSES = 5
 
 
@@ -30,7 +30,7 @@ def all_of(rendered, made_secrets):
 
 
 def schemas(rendered):
-    """Each object fits the newest schema of Kubernetes, without a field that is not in it."""
+    """Each object is valid under the newest schema of Kubernetes, without unknown fields."""
     for each in rendered.objects:
         kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
 
@@ -42,13 +42,13 @@ def checkov(rendered):
     command = [Path(sys.executable).with_name("checkov"), "--config-file", config, "--file", file]
     ran = subprocess.run([*command, "--quiet", "--compact", "--skip-download"], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    # It also ends well where it has found nothing to look at.
+    # checkov also exits with 0 when it finds nothing to check.
     passed = re.search(r"Passed checks: (\d+), Failed checks: 0", ran.stdout)
     assert passed and int(passed[1]) > 100, ran.stdout
 
 
 def references(rendered, made_secrets):
-    """Every name that an object says is there."""
+    """Every object that is referred to by name exists."""
     deployments = rendered.of_kind("Deployment")
     for kind in ("Service", "PodDisruptionBudget"):
         for name, each in rendered.of_kind(kind).items():
@@ -84,7 +84,7 @@ def references(rendered, made_secrets):
 
 
 def probes(rendered):
-    """Readiness asks for the whole, liveness for the process alone."""
+    """Readiness probes include what the pod depends on; liveness and startup probes only the process."""
     for name in rendered.of_kind("Deployment"):
         container = the_container(rendered.pod_spec(name))
         ready, live, startup = (probe_of(container, kind) for kind in ("readiness", "liveness", "startup"))
@@ -97,7 +97,7 @@ def probes(rendered):
 
 
 def grace(rendered):
-    """The kubelet kills nothing that is still within its delay and its drain."""
+    """The grace period is longer than delay, drain and closing the store: the kubelet kills no pod early."""
     for name in rendered.of_kind("Deployment"):
         pod = rendered.pod_spec(name)
         variables = rendered.environment(the_container(pod))
@@ -110,7 +110,7 @@ def seconds(text):
 
 
 def denied_ranges(rendered):
-    """The network policies leave out just the ranges that egress refuses."""
+    """The network policies except exactly the ranges that the egress rules refuse."""
     source = (ROOT / "egress/src/policy/ranges.rs").read_text()
     refused = set()
     for kind, numbers, prefix in re.findall(r"ipv([46])\(\[([^\]]+)\], (\d+)\)", source):
@@ -135,7 +135,7 @@ def denied_ranges(rendered):
 
 
 def versions(rendered):
-    """The images are those of this version."""
+    """The images have the tag of this version."""
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     for name in rendered.of_kind("Deployment"):
         pod = rendered.pod_spec(name)

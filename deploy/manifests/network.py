@@ -1,13 +1,14 @@
-"""The cluster's network and its DNS, inside the network namespace of the test."""
+"""The network and the DNS of the cluster, inside the network namespace of the test."""
 
 import signal
 import subprocess
 from pathlib import Path
 
-# Of the node, with which pods, probes, DNS and Postgres speak.
+# The address of the node, which probes, DNS and Postgres use.
 NODE = "10.244.0.1"
-# Given to the bridge for good. By itself it takes the lowest of its ports', and changes it when that pod goes: what the
-# other pods then send to the node is lost until they ask for its address again, which takes them many seconds.
+# A fixed hardware address for the bridge. By default it has the lowest address of its ports, which changes
+# when that pod ends; then the packets of other pods to the node are lost for many seconds, until they resolve
+# its address again.
 HARDWARE_ADDRESS = "02:00:0a:f4:00:01"
 
 
@@ -16,7 +17,7 @@ def run(*command, **settings):
 
 
 class Network:
-    """A bridge on which each pod has an address."""
+    """A bridge to which each pod is attached with its own address."""
 
     def __init__(self):
         run("ip", "link", "set", "lo", "up")
@@ -26,7 +27,7 @@ class Network:
         self.made = 0
 
     def address(self):
-        """An address that no pod has had yet."""
+        """Returns an unused address."""
         self.made += 1
         return f"10.244.{1 + self.made // 250}.{1 + self.made % 250}"
 
@@ -43,7 +44,7 @@ class Network:
 
 
 class Dns:
-    """Names as the cluster's DNS has them: a headless service has the addresses of its ready pods."""
+    """The cluster's DNS: the name of a headless service resolves to the addresses of its ready pods."""
 
     def __init__(self, folder):
         self.hosts = Path(folder, "hosts")
@@ -65,6 +66,6 @@ class Dns:
 
 
 def resolv_conf(namespace):
-    """What the kubelet writes into a pod."""
+    """The resolv.conf that the kubelet writes for a pod."""
     search = f"{namespace}.svc.cluster.local svc.cluster.local cluster.local"
     return f"nameserver {NODE}\nsearch {search}\noptions ndots:5\n"

@@ -1,6 +1,6 @@
-"""Pods as a kubelet makes them of a rendered deployment, with runc as the runtime.
+"""Runs the pods of a rendered deployment as a kubelet would, with runc as the runtime.
 
-What a manifest says and this does not know fails: nothing is passed over.
+Fails on anything in a manifest that it does not know, rather than ignore it.
 """
 
 import json
@@ -16,18 +16,18 @@ from pathlib import Path
 from network import resolv_conf, run
 from rendered import ROOT, the_container
 
-# The profile that the runtimes of Kubernetes have by default, as the package golang-github-containers-common has it.
+# The default profile of Kubernetes runtimes, from the package golang-github-containers-common.
 DEFAULT_SECCOMP = Path("/usr/share/containers/seccomp.json")
 MEBIBYTE = 1 << 20
-# A state of /proc/net/tcp.
+# The state ESTABLISHED in /proc/net/tcp.
 ESTABLISHED = "01"
 
 
 class Image:
-    """What deploy/build-images laid out."""
+    """An image as deploy/build-images unpacked it."""
 
     def __init__(self, name, folder):
-        """`folder`: for a copy of the root, into which the runtime puts the places that it mounts things on."""
+        """`folder`: for a copy of the root file system, in which the runtime creates its mount points."""
         laid_out = ROOT / "target/images" / name
         self.config = json.loads((laid_out / "image.json").read_text())["OCIv1"]["config"]
         self.rootfs = folder / name
@@ -39,7 +39,7 @@ class Image:
 
 
 class Node:
-    """Where pods run: images, volumes, network."""
+    """The node on which pods run: images, volumes, network."""
 
     def __init__(self, folder, network, secrets):
         self.folder, self.network, self.secrets = folder, network, secrets
@@ -52,7 +52,7 @@ class Node:
         return self.images[name]
 
     def volume(self, pod, volume):
-        """The folder of a volume."""
+        """Returns the folder of a volume."""
         group = pod.spec["securityContext"]["fsGroup"]
         match volume:
             case {"name": name, "secret": {"secretName": secret, "defaultMode": mode}}:
@@ -69,7 +69,7 @@ class Node:
                 os.chown(folder, 0, group)
                 folder.chmod(0o2770)
             case _:
-                raise AssertionError(f"no volume of this kind is known: {volume}")
+                raise AssertionError(f"unknown kind of volume: {volume}")
         return folder
 
 
@@ -87,7 +87,7 @@ class Pod:
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n")
 
     def start(self):
-        """Starts the pod; its init containers have ended well when this returns."""
+        """Runs the init containers, then starts the pod."""
         for container in self.spec.get("initContainers", []):
             process = self.run(container)
             _, status = os.waitpid(process, 0)
@@ -97,7 +97,7 @@ class Pod:
         self.process = self.run(self.container)
 
     def run(self, container):
-        """Starts a container; the id of its process."""
+        """Starts a container and returns its process id."""
         bundle = self.folder / container["name"]
         bundle.mkdir()
         run("runc", "spec", "--bundle", bundle)
@@ -119,7 +119,7 @@ class Pod:
         return f"athook-test-{self.name}-{container['name']}"
 
     def configured(self, container, config):
-        """`config`, the runtime's own default, as the pod and the container will have it."""
+        """Changes `config`, the runtime's default, to that of the container."""
         image = self.node.image(container["image"])
         context = self.spec["securityContext"] | container["securityContext"]
         assert context["runAsNonRoot"] and context["runAsUser"] != 0
@@ -154,12 +154,12 @@ class Pod:
         return f"the log of {self.name}:\n" + (self.folder / "log").read_text(errors="replace")
 
     def status(self):
-        """The process as the kernel has it."""
+        """/proc/PID/status of the process."""
         lines = Path(f"/proc/{self.process}/status").read_text().splitlines()
         return {key: value.split() for key, value in (line.split(":", 1) for line in lines)}
 
     def is_confined(self):
-        """Asserts that the kernel has the process where its manifest wants it."""
+        """Asserts that the kernel applies the security context of the manifest to the process."""
         status, user = self.status(), str(self.spec["securityContext"]["runAsUser"])
         assert status["Uid"] == [user] * 4 and status["Gid"] == [user] * 4, self.name
         for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -172,14 +172,14 @@ class Pod:
         assert writable - of_the_runtime == asked_for, (self.name, writable)
 
     def connected_to(self, port):
-        """The addresses at which the pod has connections to `port`, over IPv4."""
+        """The IPv4 addresses to whose `port` the pod has connections."""
         lines = Path(f"/proc/{self.process}/net/tcp").read_text().splitlines()[1:]
         peers = [line.split()[2].split(":") for line in lines if line.split()[3] == ESTABLISHED]
-        # The kernel prints an address in hexadecimal, as this machine has it in memory.
+        # The kernel prints addresses in hexadecimal, in the byte order of the machine.
         return {str(IPv4Address(int(host, 16).to_bytes(4, "little"))) for host, at in peers if int(at, 16) == port}
 
     def memory(self):
-        """(resident now, resident at most so far), in MiB."""
+        """Resident memory: (now, peak), in MiB."""
         status = self.status()
         return tuple(int(status[key][0]) / 1024 for key in ("VmRSS", "VmHWM"))
 
@@ -193,7 +193,7 @@ class Pod:
         self.runc("delete", self.id_of(self.container))
 
     def exit_code(self):
-        """Waits for the end of the process, as long as its grace lasts. (exit code, seconds since SIGTERM)"""
+        """Waits for the process to end, for its grace period. Returns (exit code, seconds since SIGTERM)."""
         grace = self.spec["terminationGracePeriodSeconds"]
         while (took := time.monotonic() - self.terminated) < grace:
             process, status = os.waitpid(self.process, os.WNOHANG)
@@ -201,7 +201,7 @@ class Pod:
                 self.runc("delete", self.id_of(self.container))
                 return os.waitstatus_to_exitcode(status), took
             time.sleep(0.02)
-        raise AssertionError(f"{self.name} did not end within its grace of {grace} s; {self.log()}")
+        raise AssertionError(f"{self.name} did not end within its grace period of {grace} s; {self.log()}")
 
 
 def bound(source, destination, mode):
@@ -210,7 +210,7 @@ def bound(source, destination, mode):
 
 
 def seccomp():
-    """The runtimes' default profile, for a process without capabilities on x86-64."""
+    """The default profile, for a process without capabilities on x86-64."""
 
     def applies(rule):
         includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}

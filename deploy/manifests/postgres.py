@@ -1,4 +1,4 @@
-"""A Postgres server that pods reach by a name of the cluster, with a password."""
+"""A Postgres server that pods reach by a name in the cluster, with a password."""
 
 import os
 import pwd
@@ -10,12 +10,12 @@ from network import NODE, run
 
 NAME = "postgres.postgres.svc.cluster.local"
 PASSWORD = "of-the-test"
-# A file system in memory is mounted here, in the test's own mount namespace, and goes with it.
+# A tmpfs is mounted here, in the mount namespace of the test, and disappears with it.
 MEMORY = "/dev/shm"
 
 
 class Postgres:
-    """It writes to memory: the tests are not about the disk, and images were just written to it."""
+    """Its data is in memory: the tests do not depend on the disk, which is still busy with the images."""
 
     def __init__(self):
         self.user = pwd.getpwnam("postgres")
@@ -34,7 +34,7 @@ class Postgres:
         self.run("psql", "-h", self.folder, "-d", "postgres", "-c", statement)
 
     def database(self, name):
-        """A new database; its URL, as pods see it."""
+        """Creates a database and returns its URL for pods."""
         self.sql(f"CREATE DATABASE {name} OWNER athook")
         return f"postgres://athook:{PASSWORD}@{NAME}/{name}"
 

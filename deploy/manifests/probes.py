@@ -1,4 +1,4 @@
-"""The probes of a pod, made as the kubelet makes them: from the node, to the pod's address."""
+"""Probes pods as the kubelet does: from the node, at the pod's address."""
 
 import time
 import urllib.error
@@ -32,7 +32,7 @@ def grpc_health(address, port, service, seconds):
 
 
 def get(url, seconds):
-    """(status, body); status 0: no answer."""
+    """Returns (status, body). Status 0: no response."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=seconds) as answer:
@@ -44,13 +44,13 @@ def get(url, seconds):
 
 
 def started(pod):
-    """Waits until the startup probe passes, as long as the kubelet would. Seconds since the start."""
+    """Waits for the startup probe as long as the kubelet would. Returns the seconds since the start."""
     probe = probe_of(pod.container, "startup")
     return until(pod, "startup", True, probe["periodSeconds"] * probe["failureThreshold"]) - pod.started
 
 
 def until(pod, kind, wanted, seconds):
-    """Waits until a probe passes, or fails; the time at which it did."""
+    """Waits until a probe passes (`wanted`) or fails, and returns the time."""
     end = time.monotonic() + seconds
     while passes(pod, kind) != wanted:
         assert time.monotonic() < end, f"{kind} of {pod.name} is not {wanted} after {seconds} s; {pod.log()}"

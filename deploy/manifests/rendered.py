@@ -1,4 +1,4 @@
-"""An overlay as kubectl renders it, and the questions that the tests ask of it."""
+"""An overlay as kubectl renders it, with look-ups for the tests."""
 
 import base64
 import subprocess
@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy/kubernetes"
-# What Kubernetes takes where a probe does not say.
+# The defaults of Kubernetes for probes.
 PROBE_DEFAULTS = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3}
 
 
@@ -32,7 +32,7 @@ class Rendered:
         return self.of_kind("Deployment")[name]
 
     def replicas(self, name):
-        """How many pods a deployment has at rest."""
+        """The number of pods of a deployment without load."""
         for scaler in self.of_kind("HorizontalPodAutoscaler").values():
             if scaler["spec"]["scaleTargetRef"]["name"] == name:
                 return scaler["spec"]["minReplicas"]
@@ -42,7 +42,7 @@ class Rendered:
         return self.deployment(deployment)["spec"]["template"]["spec"]
 
     def selected(self, selector):
-        """The deployments whose pods have the labels of `selector`; an empty one selects all."""
+        """The deployments whose pods match `selector`. An empty one matches all."""
         return {
             name
             for name, each in self.of_kind("Deployment").items()
@@ -50,31 +50,31 @@ class Rendered:
         }
 
     def service_target(self, service, port_name):
-        """(deployment, port) that a port of a service leads to."""
+        """The (deployment, port) to which a port of a service leads."""
         spec = self.of_kind("Service")[service]["spec"]
         (deployment,) = self.selected(spec["selector"])
         (target,) = (port["targetPort"] for port in spec["ports"] if port["name"] == port_name)
         return deployment, port_number(the_container(self.pod_spec(deployment)), target)
 
     def environment(self, container):
-        """The variables of a container, as the kubelet puts them together."""
+        """The environment variables of a container, as the kubelet combines them."""
         variables = {}
         for source in container.get("envFrom", []):
             variables |= self.of_kind("ConfigMap")[source["configMapRef"]["name"]]["data"]
         for each in container.get("env", []):
-            # `valueFrom` is not known here, and fails.
+            # Fails on `valueFrom`, which is not supported here.
             variables[each["name"]] = each["value"]
         return variables
 
 
 def the_container(pod_spec):
-    """The one container of a pod that serves."""
+    """The only container of a pod, besides init containers."""
     (container,) = pod_spec["containers"]
     return container
 
 
 def port_number(container, port):
-    """A port, by its number or by the name that the container gives to it."""
+    """The number of a port that is given by number or by name."""
     if isinstance(port, int):
         return port
     (number,) = (each["containerPort"] for each in container["ports"] if each["name"] == port)
@@ -86,7 +86,7 @@ def probe_of(container, kind):
 
 
 def secrets(database_url_file):
-    """The Secrets that deploy/kubernetes/make-secrets makes: {name: {key: bytes}}."""
+    """The Secrets of deploy/kubernetes/make-secrets: {name: {key: bytes}}."""
     command = [KUBERNETES / "make-secrets", *([database_url_file] if database_url_file else [])]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {

@@ -1,4 +1,4 @@
-"""Who calls athook in the test: accounts with keys, the PLC directory that knows them, and calls through the gateways."""
+"""The callers of the test: accounts with keys, their PLC directory, and calls through the gateways."""
 
 import base64
 import hashlib
@@ -18,19 +18,19 @@ from ecdsa.util import sigencode_string
 
 from network import NODE
 
-# As overlay/kustomization.yaml has it.
+# The same as in overlay/kustomization.yaml.
 PLC_PORT = 2582
-# The most that a token may be good for, in seconds.
+# The longest validity of a token that the gateway accepts, in seconds.
 TOKEN_LIFETIME = 3600
-# Longer than a gateway's own deadline, in seconds.
+# Longer than the deadline of the gateway, in seconds.
 CALL_LIMIT = 10
 # The multicodec prefix of a compressed secp256k1 public key.
 SECP256K1_PUB = b"\xe7\x01"
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
-class Refusal(Exception):
-    """An answer that is not 200: (status, error name, id of the request)."""
+class ErrorResponse(Exception):
+    """A response other than 200: (status, error name, request id)."""
 
     def __init__(self, status, error, request):
         super().__init__(status, error, request)
@@ -57,7 +57,7 @@ class Directory:
                 pass
 
         class Server(ThreadingHTTPServer):
-            # All gateways ask for all accounts when they have just started.
+            # Gateways that have just started look up all accounts at once.
             request_queue_size = 128
 
         server = Server((NODE, PLC_PORT), Handler)
@@ -65,7 +65,7 @@ class Directory:
 
 
 class Account:
-    """One caller of one cluster."""
+    """A caller of one cluster."""
 
     def __init__(self, cluster, directory, audience, did=None):
         letters = string.ascii_lowercase + "234567"
@@ -100,7 +100,7 @@ class Account:
         return self.request("POST", method, f"/xrpc/{method}", json.dumps(fields))
 
     def request(self, verb, method, path, body):
-        """One call on a connection of its own, to whichever gateway the Service leads to."""
+        """Makes one call on a new connection, to any of the ready gateways."""
         serving = self.cluster.serving("gateway")
         assert serving, "no gateway is ready"
         connection = http.client.HTTPConnection(random.choice(serving).address, 8080, timeout=CALL_LIMIT)
@@ -112,7 +112,7 @@ class Account:
         finally:
             connection.close()
         if answer.status != 200:
-            raise Refusal(answer.status, json.loads(text)["error"], answer.getheader("x-request-id"))
+            raise ErrorResponse(answer.status, json.loads(text)["error"], answer.getheader("x-request-id"))
         return json.loads(text) if text else None
 
     def create_webhook(self, url):
@@ -139,17 +139,17 @@ class Account:
     def is_refused(self, call, *arguments, error):
         try:
             call(*arguments)
-        except Refusal as refusal:
-            assert refusal.error == error, refusal
+        except ErrorResponse as response:
+            assert response.error == error, response
         else:
             raise AssertionError(f"not refused as {error}")
 
 
 class Traffic:
-    """Accounts that call all the time, as a context manager; raises where a call failed or a write was lost."""
+    """A context manager: accounts make calls all the time. Raises if a call failed or a write was lost."""
 
     ACCOUNTS = 3
-    # Secrets that an account keeps at once.
+    # Secrets that an account has at a time.
     KEPT = 20
 
     def __init__(self, cluster, directory, audience):
@@ -172,7 +172,7 @@ class Traffic:
             assert self.calls > 1000, f"there were only {self.calls} calls"
 
     def reasons(self):
-        """What the pods have warned of about the requests that failed."""
+        """The pods' log lines about the failed requests."""
         requests = re.findall(r"\b[0-9a-f]{24}\b", str(self.failures))
         return [line for line in self.cluster.warnings() if any(request in line for request in requests)]
 
@@ -189,7 +189,8 @@ class Traffic:
     def round(self, account, names, number):
         url = f"https://receiver.example/{secrets.token_hex(8)}"
         webhook = account.create_webhook(url)
-        # Whichever core-service it reaches opens what another has sealed, and compares what another has hashed.
+        # Each core-service must decrypt URLs that another encrypted, and find duplicates by hashes that
+        # another made.
         assert account.url_of(webhook) == url
         account.is_refused(account.create_webhook, url, error="DuplicateWebhook")
         account.delete_webhook(webhook)
@@ -207,7 +208,7 @@ def base64url(data):
 
 
 def base58(data):
-    """Of data that does not begin with a zero."""
+    """Encodes data that does not begin with a zero byte."""
     number, text = int.from_bytes(data), ""
     while number:
         number, digit = divmod(number, 58)

@@ -1,8 +1,8 @@
-"""A cluster of one node, as far as the runbook needs one: it keeps what was applied, and its controllers follow.
+"""A simulated cluster of one node, with the features that the runbook needs: the applied objects and controllers.
 
-Deployments are rolled as their strategy says, Services have the addresses of ready pods, Secrets and volumes are those of
-the moment in which a pod starts. Pods are those of deploy/manifests. Whatever a pod does that no procedure accounts for,
-such as ending by itself, fails the test.
+Deployments are rolled out according to their strategy, Services have the addresses of ready pods, and a pod gets the
+Secrets and volumes that exist when it starts. Pods run as in deploy/manifests. The test fails if a pod does something
+that no procedure asked for, such as ending by itself.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from pods import Node, Pod
 from probes import passes
 from rendered import Rendered
 
-# Between two looks of the controllers at what there is, in seconds.
+# The interval of the controllers, in seconds.
 TICK = 0.2
 
 
-class Present(Rendered):
-    """The objects of the moment, as rendered manifests; of pods only the one with `spec` can be asked for, if it is given."""
+class CurrentObjects(Rendered):
+    """The current objects, with the look-ups of rendered manifests. `spec`: the pod spec of any deployment."""
 
     def __init__(self, objects, spec=None):
         self.objects, self.spec = list(objects), spec
@@ -33,7 +33,7 @@ class Present(Rendered):
 
 
 class ClusterNode(Node):
-    """Knows the images of some releases, and the volumes that claims are bound to."""
+    """A node that has the images of some releases, and knows which volume each claim is bound to."""
 
     def __init__(self, cluster, releases):
         super().__init__(cluster.folder, cluster.network, cluster.secrets)
@@ -70,7 +70,8 @@ class Cluster:
     def __init__(self, folder, network, dns, releases):
         self.folder, self.network, self.dns = folder, network, dns
         self.objects, self.secrets = {}, {}
-        # {claim: volume}, {volume: its reclaim policy}; those of deleted claims are gone, or `Retain`.
+        # {claim: volume} and {volume: reclaim policy}. The volume of a deleted claim remains only under
+        # `Retain`.
         self.claims, self.volumes = {}, {}
         self.pods, self.made, self.events, self.said = [], 0, [], {}
         self.node = ClusterNode(self, releases)
@@ -78,10 +79,10 @@ class Cluster:
         self.controllers = threading.Thread(target=self.control, daemon=True)
         self.controllers.start()
 
-    # What is asked of its API.
+    # The API.
 
     def put(self, made):
-        """Makes an object, or brings it to what `made` says; what others than its manifest have set stays."""
+        """Creates or updates an object. Keeps fields that something else than its manifest has set."""
         kubernetes_validate.validate(made, kubernetes_validate.latest_version(), strict=True)
         kind, name = made["kind"], made["metadata"]["name"]
         with self.lock:
@@ -100,11 +101,11 @@ class Cluster:
         return "configured" if before else "created"
 
     def find(self, kind, name):
-        assert (kind, name) in self.objects, f"no {kind} is called {name}"
+        assert (kind, name) in self.objects, f"there is no {kind} {name}"
         return self.objects[kind, name]
 
     def delete_claim(self, name):
-        """Ends when no pod has it any more, as the finalizer wants it."""
+        """Deletes a claim once no pod uses it any more, as the finalizer requires."""
         self.find("PersistentVolumeClaim", name)
         self.wait(lambda: not any(name in pod.claims() for pod in self.pods), 60, f"{name} is in use")
         with self.lock:
@@ -117,7 +118,7 @@ class Cluster:
         return [pod for pod in self.pods if pod.deployment == name]
 
     def serving(self, name):
-        """The pods of a deployment that its Service leads to."""
+        """The ready pods of a deployment, to which its Service leads."""
         with self.lock:
             return [pod for pod in self.of_deployment(name) if pod.ready_since and not pod.terminating]
 
@@ -138,7 +139,7 @@ class Cluster:
     def event(self, text):
         self.events.append(text)
 
-    # What its controllers do, and its kubelet.
+    # The controllers and the kubelet.
 
     def control(self):
         try:
@@ -156,7 +157,7 @@ class Cluster:
                     pod.ready_since = (pod.ready_since or time.monotonic()) if ready else None
                 with self.lock:
                     self.publish()
-        except BaseException as failure:  # noqa: BLE001 - told by whoever waits next
+        except BaseException as failure:  # noqa: BLE001 - reported by the next call that waits
             self.failure = f"the cluster failed: {failure!r}"
             raise
 
@@ -172,10 +173,10 @@ class Cluster:
                 self.event(f"{pod.name} ended")
             elif pod.terminating:
                 late = time.monotonic() - pod.terminated > pod.spec["terminationGracePeriodSeconds"]
-                assert not late, f"{pod.name} did not end within its grace; {pod.log()}"
+                assert not late, f"{pod.name} did not end within its grace period; {pod.log()}"
 
     def scale(self, scaler):
-        """A HorizontalPodAutoscaler under no load; it leaves alone what was scaled to nothing."""
+        """A HorizontalPodAutoscaler without load. Does not change a deployment that was scaled to 0."""
         live = self.find("Deployment", scaler["scaleTargetRef"]["name"])
         if live["spec"]["replicas"]:
             live["spec"]["replicas"] = max(live["spec"]["replicas"], scaler["minReplicas"])
@@ -202,7 +203,7 @@ class Cluster:
                 self.terminate(pod)
 
     def start(self, name, live):
-        """One more pod, once all is there that it mounts."""
+        """Starts a pod, if everything that it mounts exists and is free."""
         spec = live["spec"]["template"]["spec"]
         taken = {claim for pod in self.pods for claim in pod.claims()}
         claims = claims_of(spec)
@@ -215,7 +216,7 @@ class Cluster:
 
     def pod(self, name, spec, kind=ClusterPod):
         self.made += 1
-        return kind(self.node, Present(self.objects.values(), spec), name, self.made)
+        return kind(self.node, CurrentObjects(self.objects.values(), spec), name, self.made)
 
     def terminate(self, pod):
         pod.terminating, pod.ready_since = True, None
@@ -223,7 +224,7 @@ class Cluster:
         self.event(f"{pod.name} terminated")
 
     def publish(self):
-        """The names of headless Services, where they have changed."""
+        """Publishes the headless Services in DNS, where they have changed."""
         for (kind, name), service in self.objects.items():
             if kind == "Service" and service["spec"].get("clusterIP") == "None":
                 deployment = service["spec"]["selector"]["app.kubernetes.io/name"]
@@ -233,13 +234,13 @@ class Cluster:
                     self.dns.say(f"{name}.{service['metadata']['namespace']}.svc.cluster.local", addresses)
 
     def warnings(self):
-        """What the pods have warned of, those too that are gone: lines that begin with the pod's name."""
+        """The warnings in the logs of all pods, also of ended ones: lines that begin with the pod's name."""
         logs = sorted((self.folder / "pods").glob("*/log"))
         lines = ((log, line) for log in logs for line in log.read_text(errors="replace").splitlines())
         return [f"{log.parent.name}: {line}" for log, line in lines if WARNING.search(line)]
 
     def end(self):
-        """Stops everything. Raises if something went wrong since."""
+        """Stops everything. Raises if something has failed."""
         with self.lock:
             for live in self.objects.values():
                 if live["kind"] == "Deployment":
@@ -250,7 +251,7 @@ class Cluster:
         assert not self.failure, self.failure
 
 
-# What a line of a log has that operators should see.
+# Log lines that operators should see.
 WARNING = re.compile('"level":"(WARN|ERROR)"|panicked')
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 

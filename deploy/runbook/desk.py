@@ -1,4 +1,4 @@
-"""An operator at work: a folder as the runbook wants it, and a bash in it."""
+"""The operator: a working directory as the runbook asks for, and a bash in it."""
 
 import os
 import re
@@ -20,7 +20,7 @@ class Desk:
     followed = set()
 
     def __init__(self, folder, document, socket, releases):
-        """`releases`: the tags of the checkout, the first one checked out."""
+        """`releases`: the tags of the repository; the first one is checked out."""
         self.folder, self.document = folder / "desk", document
         self.scratch, self.shells = folder / "shells", 0
         self.folder.mkdir()
@@ -36,7 +36,7 @@ class Desk:
         self.variables = {"CLUSTER_SOCKET": str(socket), "KUBECONFIG": str(config), "EDITOR": str(editor)}
 
     def check_out(self, origin, releases):
-        """A repository whose releases differ in their images' tags, as releases do."""
+        """Creates a repository whose releases differ in the tags of their images."""
 
         def git(*words):
             subprocess.run(["git", "-C", origin, *words], check=True, capture_output=True, env=os.environ | AUTHOR)
@@ -53,16 +53,16 @@ class Desk:
         subprocess.run(clone, check=True, capture_output=True)
 
     def edits(self, text):
-        """What the operator writes into the next file that is opened."""
+        """Sets what the operator writes into the next file opened in the editor."""
         self.text.write_text(text)
 
     def follow(self, *headings, every_time=True, instead=()):
-        """Pastes what is under these headings into one new shell. `instead`: (text, what the operator puts in its place)."""
+        """Pastes the commands under these headings into a new shell. `instead`: pairs of (text, replacement)."""
         printed = []
         with self.shell(self.folder, every_time) as shell:
             for heading in headings:
                 blocks = self.document.blocks[heading]
-                assert blocks, f"there is nothing to do under {heading}"
+                assert blocks, f"there are no commands under {heading}"
                 for block in blocks:
                     for text, other in instead:
                         block = block.replace(text, other)
@@ -71,7 +71,7 @@ class Desk:
         return "".join(printed)
 
     def fails(self, command):
-        """What a command prints that has to fail."""
+        """Runs a command that must fail, and returns its output."""
         with self.shell(self.folder, True) as shell:
             try:
                 shell.paste(command)
@@ -92,7 +92,7 @@ class Desk:
 
 
 def kubeconfig():
-    """Of a cluster that is nowhere: whoever asks it without the stand-in gets no answer."""
+    """A kubeconfig of a server that does not exist, so that only the substitute for kubectl works."""
     cluster = {"name": "test", "cluster": {"server": "http://127.0.0.1:1"}}
     context = {"name": "test", "context": {"cluster": "test", "user": "test"}}
     user = {"name": "test", "user": {}}

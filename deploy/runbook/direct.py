@@ -1,4 +1,4 @@
-"""Calls of a core-service past the gateway, and a core-service on this machine without a cluster."""
+"""Calls a core-service directly, without the gateway; and runs one on this machine, without a cluster."""
 
 import subprocess
 
@@ -6,13 +6,13 @@ import grpc
 
 from rendered import ROOT
 
-# Of a core-service by itself.
+# The address of a core-service without a cluster.
 ADDRESS = "127.0.0.1:50051"
 CALL_LIMIT = 5
 
 
 def list_secrets(channel, did, token=None):
-    """The answer's bytes, which have the names in them. Raises grpc.RpcError."""
+    """Returns the bytes of the response, which contain the names. Raises grpc.RpcError."""
     return call(channel, "ListSecrets", text_field(1, did), token)
 
 
@@ -32,14 +32,14 @@ def text_field(number, text):
 
 
 def over_tls(pod, host, files):
-    """To the core-service of a pod, with the files of a Secret such as gateway-tls."""
+    """A channel to the core-service of a pod, with the files of a Secret such as gateway-tls."""
     credentials = grpc.ssl_channel_credentials(files["ca.crt"], files["tls.key"], files["tls.crt"])
     options = [("grpc.ssl_target_name_override", host), ("grpc.enable_http_proxy", 0)]
     return grpc.secure_channel(f"{pod.address}:50051", credentials, options)
 
 
 def code_of(channel, token):
-    """The gRPC code that a call gets."""
+    """The gRPC status code of a call."""
     try:
         list_secrets(channel, "did:plc:aaaabbbbccccddddeeeeffff", token)
     except grpc.RpcError as error:
@@ -48,7 +48,7 @@ def code_of(channel, token):
 
 
 class OneMachine:
-    """A core-service on SQLite in a folder, with the file names of `athook`."""
+    """A core-service on SQLite in a folder, with the file names that `athook` uses."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""So much of an API server as `kubectl run` asks of one before it makes a pod."""
+"""The part of an API server that `kubectl run` needs before it creates a pod."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def discovery():
-    """Its address, while it serves."""
+    """A context manager that serves it and yields its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""The runbook as a text: its sections, the commands in them, and the alerts that it explains."""
+"""The text of the runbook: its sections, their commands, and the alerts that they explain."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ALERT_SECTION = "Alerts"
 
 
 class Document:
-    """`blocks`: {heading: its commands, one text a fence}; a heading without commands has none."""
+    """`blocks`: {heading: [commands of each fenced block]}."""
 
     def __init__(self):
         self.blocks, self.under = {}, {}
@@ -27,7 +27,7 @@ class Document:
                 else:
                     fence.append(line)
             elif line.startswith("```"):
-                assert line == "```sh", f"line {number}: all that is fenced is for bash, and executed"
+                assert line == "```sh", f"line {number}: every fenced block must be `sh`, since all are executed"
                 fence = []
             elif title := re.fullmatch(r"(##|###) (.+)", line):
                 heading = title[2]
@@ -40,7 +40,7 @@ class Document:
         return {heading for heading, blocks in self.blocks.items() if blocks}
 
     def check_links(self):
-        """Each link into the page leads to a heading, each other one to a file."""
+        """Each link leads to a heading of the page or to an existing file."""
         anchors = {anchor(heading) for heading in self.blocks}
         for target in re.findall(r"\]\(([^)]+)\)", RUNBOOK.read_text()):
             path, _, fragment = target.partition("#")
@@ -50,7 +50,7 @@ class Document:
                 assert fragment in anchors, target
 
     def check_alerts(self):
-        """Each alert has its section, to which it points, and each section its alert."""
+        """Each alert links to its section, and each section has an alert. Returns the number of alerts."""
         explained = {heading for heading, section in self.under.items() if section == ALERT_SECTION} - {ALERT_SECTION}
         rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
         alerts = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules}
@@ -61,5 +61,5 @@ class Document:
 
 
 def anchor(heading):
-    """What Markdown's renderers make of a heading, for links."""
+    """The anchor that Markdown renderers generate for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -1,7 +1,7 @@
-"""The verbs of kubectl that the runbook uses, carried out on a Cluster.
+"""The kubectl commands of the runbook, executed on a Cluster.
 
-Strict: a flag, an object or a form that is not known here fails, and so does one that the real kubectl does not know. The
-real one does what it can without a cluster: it renders, and makes the objects of `create secret` and `run`.
+Fails on any flag, object or syntax that it does not know, or that the real kubectl does not know. What needs no cluster
+is done by the real kubectl: it renders, and makes the objects of `create secret` and `run`.
 """
 
 import base64
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import kubernetes_validate
 import yaml
 
-from cluster import RESTARTED, ClusterPod, Present, annotations
+from cluster import RESTARTED, ClusterPod, CurrentObjects, annotations
 from discovery import discovery
 from probes import get
 from rendered import Rendered
@@ -22,12 +22,12 @@ from rendered import Rendered
 NAMESPACE = "athook"
 
 
-class Refused(Exception):
-    """What kubectl says before it ends with 1."""
+class CommandError(Exception):
+    """An error message of kubectl; the exit code is 1."""
 
 
 class AttachedPod(ClusterPod):
-    """A pod of `run`, on the streams of the one who asked for it."""
+    """A pod of `kubectl run`, attached to the streams of the command."""
 
     streams = ()
 
@@ -38,7 +38,7 @@ class AttachedPod(ClusterPod):
 
 
 class Call:
-    """One command line, with the streams and the folder of its caller."""
+    """One command, with the streams and the working directory of its caller."""
 
     def __init__(self, cluster, real, folder, streams):
         self.cluster, self.real, self.folder, self.streams = cluster, real, folder, streams
@@ -53,10 +53,10 @@ class Call:
         return (self.folder / name).read_text()
 
     def offline(self, *words):
-        """What the real one prints, without a cluster."""
+        """The output of the real kubectl, for a command that needs no cluster."""
         done = subprocess.run([self.real, *words], capture_output=True, text=True, cwd=self.folder, check=False)
         if done.returncode:
-            raise Refused(done.stderr)
+            raise CommandError(done.stderr)
         return done.stdout
 
     def documents(self, name):
@@ -73,7 +73,7 @@ class Call:
         else:
             objects = self.documents(arguments.filename)
         for each in objects:
-            assert each["kind"] != "Secret", "a Secret that was applied has its content in an annotation, too"
+            assert each["kind"] != "Secret", "applying a Secret would copy its content into an annotation"
             self.print(f"{each['kind'].lower()}/{each['metadata']['name']} {self.cluster.put(each)}")
 
     def create(self, arguments):
@@ -89,9 +89,9 @@ class Call:
     def write_secrets(self, documents, new):
         for each in documents:
             name = each["metadata"]["name"]
-            assert each["kind"] == "Secret", "only Secrets are made one by one"
+            assert each["kind"] == "Secret", "only Secrets are created or replaced"
             if (name in self.cluster.secrets) == new:
-                raise Refused(f"secret {name} {'already exists' if new else 'not found'}")
+                raise CommandError(f"secret {name} {'already exists' if new else 'not found'}")
             self.cluster.secrets[name] = {key: base64.b64decode(text) for key, text in each["data"].items()}
             self.print(f"secret/{name} {'created' if new else 'replaced'}")
 
@@ -113,7 +113,7 @@ class Call:
                         self.print(f"{pod.name}  {'1/1' if pod.ready_since else '0/1'}")
             case "secret", [name]:
                 if name not in self.cluster.secrets:
-                    raise Refused(f"secret {name} not found")
+                    raise CommandError(f"secret {name} not found")
                 files = self.cluster.secrets[name]
                 data = {key: base64.b64encode(each).decode() for key, each in files.items()}
                 self.print_path({"data": data}, arguments)
@@ -123,24 +123,24 @@ class Call:
             case "deployment", [name]:
                 self.print_path(self.cluster.find("Deployment", name), arguments)
             case _:
-                raise Refused(f"get {arguments.names} is not known")
+                raise CommandError(f"get {arguments.names} is not supported")
 
     def get_raw(self, path):
-        """A request to a Service, through the API server."""
+        """A request to a Service through the API server."""
         way = re.fullmatch(rf"/api/v1/namespaces/{NAMESPACE}/services/([^/:]+):(\w+)/proxy(/.*)", path)
         service, port, path = way.groups()
-        deployment, port = Present(self.cluster.objects.values()).service_target(service, port)
+        deployment, port = CurrentObjects(self.cluster.objects.values()).service_target(service, port)
         status, body = get(f"http://{self.cluster.serving(deployment)[0].address}:{port}{path}", 10)
         self.print(body.decode())
         if status != 200:
-            raise Refused(f"the server answered {status}")
+            raise CommandError(f"the server answered {status}")
 
     def print_path(self, value, arguments):
-        """The value at a JSON path; nothing, as kubectl has it, where there is none."""
+        """Prints the value at a JSON path, or nothing if there is none, as kubectl does."""
         path = re.fullmatch(r"jsonpath=\{(.+)\}", arguments.output)[1]
         while path:
             step = re.match(r"\.((?:\\\.|[\w-])+)|\[(\d+)\]", path)
-            assert step, f"{path} is not known"
+            assert step, f"{path} is not supported"
             try:
                 value = value[int(step[2])] if step[2] else value[step[1].replace("\\.", ".")]
             except (KeyError, IndexError):
@@ -169,7 +169,7 @@ class Call:
                 assert name in self.cluster.volumes and policy in ("Delete", "Retain"), (name, policy)
                 self.cluster.volumes[name] = policy
             case _:
-                raise Refused(f"patch {arguments.names} is not known")
+                raise CommandError(f"patch {arguments.names} is not supported")
         self.print(f"{'/'.join(arguments.names)} patched")
 
     def delete(self, arguments):
@@ -178,9 +178,9 @@ class Call:
                 self.cluster.delete_claim(name)
             case "secret", name:
                 if not self.cluster.secrets.pop(name, None) and not arguments.ignore_not_found:
-                    raise Refused(f"secret {name} not found")
+                    raise CommandError(f"secret {name} not found")
             case _:
-                raise Refused(f"delete {arguments.names} is not known")
+                raise CommandError(f"delete {arguments.names} is not supported")
 
     def scale(self, arguments):
         with self.cluster.lock:

@@ -1,8 +1,8 @@
-"""Executes every command of deploy/RUNBOOK.md; started by deploy/test-runbook, in namespaces of its own.
+"""Executes every command of deploy/RUNBOOK.md. deploy/test-runbook starts it in its own namespaces.
 
-An operator (desk.py) pastes the commands into a bash whose kubectl (kubectl.py) is a cluster of one node (cluster.py), in
-which the images of deploy/build-images run as their manifests say. After each procedure comes what it was for. On Postgres
-clients call all the while, and no call may fail.
+An operator (desk.py) pastes the commands into a bash. Its kubectl (kubectl.py) controls a simulated cluster of one node
+(cluster.py), in which the images of deploy/build-images run according to their manifests. After each procedure the test
+checks that it achieved its purpose. On Postgres, clients make calls all the time, and no call may fail.
 """
 
 import base64
@@ -29,11 +29,11 @@ from network import NODE, Dns, Network, resolv_conf  # noqa: E402
 from server import Server  # noqa: E402
 
 AUDIENCE = "did:web:hooks.yours"
-# How long a gateway may take to notice what is behind it, in seconds.
+# How long a gateway may take to notice a change in the core-services, in seconds.
 FOLLOWS = 15
 CORE_SERVICE = "core-service.athook.svc.cluster.local"
-# What the test adds to an operator's overlay. Two core-services are enough, and restart sooner than three.
-OF_THE_TEST = """\
+# What the test adds to the operator's overlay. Two core-services restart faster than three.
+TEST_COMPONENTS = """\
 components:
   - ../of-the-test
 """
@@ -45,8 +45,8 @@ replicas:
 """
 
 
-class Kept:
-    """What must be there after everything: rows of an account, as of one moment."""
+class KeptRows:
+    """Rows of an account that every procedure must preserve."""
 
     def __init__(self, account):
         self.account = account
@@ -62,7 +62,7 @@ class Kept:
 
 
 class Journey:
-    """One cluster, from its installation to its end."""
+    """The test on one cluster, from installation to shutdown."""
 
     def __init__(self, name, folder, document, network, dns, directory, server):
         self.folder = folder / f"on-{name}"
@@ -90,16 +90,16 @@ class Journey:
     def install(self, instead, added):
         self.follow("Your overlay", every_time=False, instead=instead)
         with (self.desk.folder / "hooks/kustomization.yaml").open("a") as overlay:
-            overlay.write(OF_THE_TEST + added)
+            overlay.write(TEST_COMPONENTS + added)
         self.follow("Apply it")
-        assert not self.cluster.pods, "pods are there before their Secrets"
+        assert not self.cluster.pods, "pods started before their Secrets existed"
 
     def is_well(self):
         printed = self.follow("Is it well?")
         assert '{"version":"' in printed, printed
 
     def ready(self):
-        """A gateway is, again."""
+        """Waits until a gateway is ready again."""
         self.cluster.wait(lambda: self.cluster.serving("gateway"), FOLLOWS, "no gateway is ready")
 
     def images_are(self, release):
@@ -117,7 +117,7 @@ class OnPostgres(Journey):
         self.desk.edits(self.server.database("first"))
         self.follow("Secrets, with Postgres")
         self.is_well()
-        kept = Kept(self.account())
+        kept = KeptRows(self.account())
         keys = self.back_up()
         with Traffic(self.cluster, self.directory, AUDIENCE) as self.traffic:
             for procedure in (self.upgrade_and_back, self.seal_keys, self.shared_token, self.certificates):
@@ -130,7 +130,7 @@ class OnPostgres(Journey):
         kept.check()
         printed = self.follow("Alerts")
         assert all(pod.name in printed for pod in self.cluster.pods), printed
-        # Of the time without a database.
+        # From the time without a database.
         assert re.search(r'^\[pod/gateway-.*"level":"(WARN|ERROR)"', printed, re.MULTILINE), printed
         printed = self.follow("SealedValueDoesNotOpen")
         assert "every sealed value is under the first key" in printed, printed
@@ -141,20 +141,20 @@ class OnPostgres(Journey):
         self.images_are(before)
         self.follow("Upgrade")
         self.images_are(after)
-        # As the newer release leaves the schema: with more than the older one knows.
+        # The newer release leaves a schema that the older one does not fully know.
         self.sql("first", "SET ROLE athook; CREATE TABLE of_the_next_release (id integer)")
         self.sql("first", "INSERT INTO seaql_migrations VALUES ('m9999_of_the_next_release', 0)")
         self.follow("Roll back")
         self.images_are(before)
         for command in ("reseal", "export", "purge --did did:plc:aaaabbbbccccddddeeeeffff"):
-            told = self.desk.fails(f"kubectl exec deployment/core-service -- /core-service {command}\n")
-            assert "newer" in told, told
+            output = self.desk.fails(f"kubectl exec deployment/core-service -- /core-service {command}\n")
+            assert "newer" in output, output
         self.sql("first", "DELETE FROM seaql_migrations WHERE version = 'm9999_of_the_next_release'")
 
     def seal_keys(self):
         before = self.secret("athook-seal-keys")["keys"]
         printed = self.follow("Rotate the seal keys")
-        # With the new key alone, in the end.
+        # The second time with only the new key.
         assert printed.count("every sealed value is under the first key") == 2, printed
         after = self.secret("athook-seal-keys")["keys"]
         assert after.count(b"\n") == 1 and after not in before, "the old key is still there"
@@ -178,7 +178,7 @@ class OnPostgres(Journey):
         for pod in self.cluster.serving("core-service"):
             for files, code in (
                 (after, grpc.StatusCode.OK),
-                # A certificate of the old authority; and one who trusts only that.
+                # A certificate of the old authority; and a client that trusts only the old authority.
                 (before | {"ca.crt": after["ca.crt"]}, grpc.StatusCode.UNAVAILABLE),
                 (after | {"ca.crt": before["ca.crt"]}, grpc.StatusCode.UNAVAILABLE),
             ):
@@ -193,7 +193,7 @@ class OnPostgres(Journey):
         return keys
 
     def restore(self, keys, kept):
-        """A backup that is older than the seal keys in use, with the keys that it was made with."""
+        """Restores a backup that is older than the current seal keys, with the keys of its time."""
         kept.account.create_secret("after")
         self.sql("first", "DROP TABLE webhook")
         (self.private / "seal.keys").write_bytes(keys)
@@ -225,7 +225,7 @@ class OnSqlite(Journey):
         self.install(instead=[("overlays/postgres", "overlays/sqlite")], added="")
         self.follow("Secrets, with SQLite")
         self.is_well()
-        kept = Kept(self.account())
+        kept = KeptRows(self.account())
         printed = self.follow("Back up", "Back up SQLite")
         assert '"webhooks":1' in printed, printed
         kept.account.create_secret("after")
@@ -256,13 +256,13 @@ class OnSqlite(Journey):
         rows = (self.private / "athook.jsonl").read_text()
         self.server.sql("DROP DATABASE given_up")
         self.follow("Back up SQLite")
-        assert (self.private / "athook.jsonl").read_text() == rows, "the rows are not those of before"
+        assert (self.private / "athook.jsonl").read_text() == rows, "the exported rows have changed"
         for account in accounts:
             account.is_refused(account.create_webhook, "https://receiver.example/moved", error="DuplicateWebhook")
 
 
 def on_one_machine(desk):
-    """`athook` by itself, of which the core-service has the database."""
+    """The procedures for `athook` on one machine. A core-service stands in for it: it owns the database."""
     machine = direct.OneMachine(desk.folder)
     (desk.folder / "athook.keys").write_bytes(base64.b64encode(os.urandom(32)))
     machine.start()
@@ -301,14 +301,14 @@ def main():
     begun = time.monotonic()
     document = Document()
     document.check_links()
-    print(f"{document.check_alerts()} alerts have their sections", flush=True)
+    print(f"{document.check_alerts()} alerts have a section", flush=True)
     with tempfile.TemporaryDirectory(prefix="athook-runbook-") as folder:
         folder = Path(folder)
-        # The services' user has to get through to its volumes.
+        # The user of the services must be able to reach its volumes.
         folder.chmod(0o755)
         network, dns, server, directory = Network(), Dns(folder), postgres.Postgres(), Directory()
         dns.say(postgres.NAME, [NODE])
-        # The operator's machine knows the names of the cluster's network.
+        # The operator's machine resolves the names of the cluster.
         (folder / "resolv.conf").write_text(resolv_conf("athook"))
         resolving = Path("/etc/resolv.conf").resolve()
         subprocess.run(["mount", "--bind", folder / "resolv.conf", resolving], check=True)
@@ -322,7 +322,7 @@ def main():
         dns.process.terminate()
         server.stop()
     left = document.with_commands() - Desk.followed
-    assert not left, f"nobody has followed {left}"
+    assert not left, f"not executed: {left}"
     print(f"the runbook: passed in {time.monotonic() - begun:.0f} s", flush=True)
 
 

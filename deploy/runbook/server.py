@@ -1,4 +1,4 @@
-"""Where the stand-in for kubectl brings its command lines: reads them strictly, and has them carried out."""
+"""The server behind the substitute for kubectl: parses its command lines strictly and executes them."""
 
 import argparse
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from kubectl import NAMESPACE, Call, Refused
+from kubectl import NAMESPACE, Call, CommandError
 
-# {verb: its flags, each with the type of its value; None: it takes none}.
+# {verb: {flag: type of its value}}. None: the flag has no value.
 FLAGS = {
     "apply": {"--kustomize": str, "--filename": str},
     "create": {"--filename": str},
@@ -37,13 +37,13 @@ FLAGS = {
     "scale": {"--replicas": int},
     "wait": {"--for": str, "--selector": str, "--timeout": str},
 }
-# Those that take a command after `--`.
+# Verbs with a command after `--`.
 WITH_COMMAND = ("exec", "run")
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
-        raise Refused(message)
+        raise CommandError(message)
 
 
 class Server:
@@ -57,9 +57,9 @@ class Server:
         threading.Thread(target=self.accept, args=(listening,), daemon=True).start()
 
     def parser(self, verb, flags):
-        """For what both the real kubectl and this one know."""
-        told = subprocess.run([self.real, *verb.split(), "--help"], check=True, capture_output=True, text=True).stdout
-        known = set(re.findall(r"--[a-z-]+(?==)", told))
+        """The parser of a verb. Checks that the real kubectl has the same flags."""
+        usage = subprocess.run([self.real, *verb.split(), "--help"], check=True, capture_output=True, text=True).stdout
+        known = set(re.findall(r"--[a-z-]+(?==)", usage))
         assert flags.keys() <= known, f"kubectl {verb} does not take {flags.keys() - known}"
         parser = Parser(prog=f"kubectl {verb}", add_help=False, allow_abbrev=False)
         parser.add_argument("names", nargs="*")
@@ -77,7 +77,7 @@ class Server:
             asked, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
             try:
                 answer = self.answered(json.loads(asked), streams)
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the command has failed
+            except Exception as failure:  # noqa: BLE001 - any exception means that the command has failed
                 with open(streams[2], "w", closefd=False) as error:
                     error.write(f"kubectl: {type(failure).__name__}: {failure}\n")
                 answer = {"code": 1}
@@ -98,7 +98,7 @@ class Server:
             return {"code": call.create_secret(words) or 0}
         verb = " ".join(words[: 2 if words[0] == "rollout" else 1])
         if verb not in FLAGS:
-            raise Refused(f"{verb} is not known")
+            raise CommandError(f"{verb} is not supported")
         rest, command = words[len(verb.split()) :], []
         if verb in WITH_COMMAND:
             at = rest.index("--")

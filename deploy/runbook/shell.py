@@ -1,4 +1,4 @@
-"""One bash of an operator's, into which commands are pasted block by block."""
+"""A bash of the operator, into which commands are pasted block by block."""
 
 import os
 import select
@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The stand-in for kubectl, and the Python for it.
+# The substitute for kubectl, and the Python that runs it.
 BIN = f"{Path(__file__).parent / 'bin'}:{Path(sys.executable).parent}"
-# A block that takes longer hangs, in seconds.
+# How long a block may take, in seconds.
 BLOCK_LIMIT = 120
-# Takes the names of files with commands on 3, and says on 4 that one is done. The first failure ends it.
+# Reads file names on descriptor 3, executes the files and reports each on descriptor 4. Ends at the first
+# failure.
 LOOP = 'while read -r block <&3; do source "$block" </dev/null; echo done >&4; done'
 
 
@@ -18,7 +19,7 @@ class Shell:
     """A context manager: leaving it ends the bash."""
 
     def __init__(self, folder, scratch, variables):
-        """In `folder`; `scratch` is for files of its own, `variables` are all that it finds in its environment."""
+        """In `folder`. `scratch` is for its own files; `variables` are added to PATH, HOME and LC_ALL."""
         self.scratch, self.pasted = scratch, 0
         asked, self.asking = os.pipe()
         self.answered, answering = os.pipe()
@@ -46,14 +47,14 @@ class Shell:
         self.log.close()
 
     def paste(self, block):
-        """Runs a block to its end. What it printed."""
+        """Runs a block to its end and returns its output."""
         self.pasted += 1
         file = self.scratch / f"block-{self.pasted}"
         file.write_text(block)
         before = os.fstat(self.log.fileno()).st_size
         os.write(self.asking, f"{file}\n".encode())
         ready, _, _ = select.select([self.answered], [], [], BLOCK_LIMIT)
-        # Nothing to read: bash has ended.
+        # An empty read means that bash has ended.
         done = ready and os.read(self.answered, 64)
         printed = (self.scratch / "output").read_text()[before:]
         assert done, f"{'failed' if ready else 'hangs'}:\n{block}\nprinted:\n{printed}"
