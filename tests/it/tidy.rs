@@ -1,6 +1,7 @@
 //! Rules of the source tree that the compiler does not check.
 
 mod comments;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -46,22 +47,6 @@ fn every_module_says_what_it_owns() {
     for file in sources() {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//!"), "{} does not begin with //!", file.display());
-    }
-}
-
-/// The tables that say which test holds which row of the specification.
-#[test]
-fn tests_that_tables_name_exist() {
-    let sources: String = sources().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
-    for table in ["tests/it/envelope.rs", "tests/it/service_auth.rs"] {
-        let text = std::fs::read_to_string(root().join(table)).unwrap();
-        let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.split_once(" | "));
-        let named: Vec<&str> = rows.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)).collect();
-        assert!(named.len() > 30, "{table}: {named:?}");
-        for test in named {
-            let name = test.rsplit("::").next().unwrap_or(test);
-            assert!(sources.contains(&format!("fn {name}(")), "{table}: there is no {test}");
-        }
     }
 }
 
