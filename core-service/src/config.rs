@@ -18,7 +18,7 @@ use tonic::transport::{Certificate, Identity, Server};
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
-use crate::store::batch::Limits;
+use crate::store::commit::Limits;
 use crate::store::database::DatabaseUrl;
 
 const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";

@@ -185,6 +185,7 @@ on_both! {
 
     async fn twenty_deletions_of_one_at_once(on: Kind) {
         let stack = Stack::start(on).await;
+        stack.create_secret("kept").await.ok();
         stack.create_secret("deploys").await.ok();
         let answers = join_all((0..20).map(|_| delete(&stack, "deploys"))).await;
         let (deleted, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
@@ -197,6 +198,7 @@ on_both! {
 
     async fn deletion_against_webhooks_that_name_it(on: Kind) {
         let stack = Setup::on(on).core("--probe", "off").start().await;
+        stack.create_secret("kept").await.ok();
         for round in 0..10 {
             let name = format!("s{round}");
             stack.create_secret(&name).await.ok();

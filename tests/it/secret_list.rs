@@ -29,7 +29,7 @@ on_both! {
         let answer = stack.query(LIST_SECRETS, &[]).await;
         answer.ok();
         assert_eq!(answer.body, r#"{"secrets":[]}"#);
-        // An account that has an account row and no secret.
+        // Somebody who had a secret and has none.
         stack.create_secret("deploys").await.ok();
         assert_eq!(stack.call(DELETE_SECRET, &json!({ "name": "deploys" })).await.status, 200);
         assert_eq!(stack.query(LIST_SECRETS, &[]).await.body, r#"{"secrets":[]}"#);

@@ -93,13 +93,15 @@ on_both! {
         let collector = Collector::start().await;
         let stack = start(on, &collector, "0").await;
         stack.create_secret("a").await.ok();
-        for (number, nsid, rpc, span) in [
-            (1, ROTATE_SECRET, "athook.v1.SecretService/RotateSecret", "database change"),
-            (2, DELETE_SECRET, "athook.v1.SecretService/DeleteSecret", "database change"),
+        for (number, nsid, rpc) in [
+            (1, ROTATE_SECRET, "athook.v1.SecretService/RotateSecret"),
+            (2, DELETE_SECRET, "athook.v1.SecretService/DeleteSecret"),
         ] {
             call(&stack, &traceparent(&trace(number), true), nsid, &json!({ "name": "a" })).await;
             let served = collector.span(CORE, rpc, &trace(number)).await;
-            below(&collector.span(CORE, span, &trace(number)).await, &served);
+            let row = collector.span(CORE, "write row", &trace(number)).await;
+            below(&row, &served);
+            below(&collector.span(CORE, "database change", &trace(number)).await, &row);
         }
         let list = stack.request(http::Method::GET, &format!("/xrpc/{LIST_SECRETS}"));
         let list = list.bearer_auth(stack.alice.token(SERVICE, LIST_SECRETS));

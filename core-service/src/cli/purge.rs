@@ -8,7 +8,8 @@ use process::settings::Problems;
 use super::install_logs;
 use crate::config::{RawDatabase, check_database};
 use crate::domain::did::Did;
-use crate::store::purge::{Purged, purge_at};
+use crate::store::commit::purge::Purged;
+use crate::store::purge::purge_at;
 
 #[derive(clap::Args)]
 pub(super) struct RawPurge {

@@ -6,7 +6,7 @@ use super::Context;
 use crate::domain::did::Did;
 use crate::domain::rule::field;
 use crate::error::Error;
-use crate::store::purge::Purged;
+use crate::store::commit::purge::Purged;
 
 /// Deletes everything that an account has, and returns how much that was. An account that has nothing is no
 /// error.

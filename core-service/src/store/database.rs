@@ -36,7 +36,7 @@ const READ_CONNECTIONS: u32 = 4;
 const POSTGRES_WRITERS: u32 = 2;
 /// Connections for them: while one is tried on its way back to the pool, the writer takes the other.
 const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
-/// Prepared statements that a writing connection keeps: more than the inserts of batches are (`batch`).
+/// Prepared statements that a writing connection keeps: more than the inserts of batches are (`commit`).
 const WRITER_STATEMENTS: usize = 128;
 /// Pages of 4 KiB in SQLite's write-ahead log before they are copied to the database file: 64 MiB, sixteen times SQLite's
 /// own. A page that was written many times meanwhile is copied once, and nobody can write while pages are copied.
@@ -139,7 +139,7 @@ impl Database {
         let metrics = Arc::new(DatabaseMetrics::new(registry));
         for database in [&mut writing, &mut reading] {
             let metrics = Arc::clone(&metrics);
-            database.set_metric_callback(move |info| metrics.stated(info));
+            database.set_metric_callback(move |info| metrics.statement_ended(info));
         }
         let (written, read) = (writing.clone(), reading.clone());
         pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);

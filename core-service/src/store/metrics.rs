@@ -1,4 +1,4 @@
-//! What is counted of the database and of the writers.
+//! Metrics of the database and of the writers.
 
 use process::metrics::{computed_gauge, counter, counters, gauge, labels, seconds_by};
 use prometheus_client::metrics::counter::Counter;
@@ -7,19 +7,19 @@ use prometheus_client::registry::Registry;
 use sea_orm::metric::Info;
 
 use super::fault::Fault;
-use super::settle::Outcome;
+use crate::error::Error;
 
-/// Upper bounds of the classes of a batch, in rows; the last is the largest batch.
+/// Upper bounds of the buckets of a batch's size, in rows; the last is the largest batch.
 const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// The work on one database.
 #[derive(Debug)]
 pub(super) struct DatabaseMetrics {
-    /// Transactions that share a commit, each try by itself.
+    /// Tries of transactions that create rows.
     pub(super) batches: Histogram,
-    /// Transactions of one call, each try by itself.
+    /// Tries of transactions that only change or delete rows.
     pub(super) changes: Histogram,
-    /// Reads, each try by itself.
+    /// Tries of reads.
     pub(super) reads: Histogram,
     statements: Statements,
     errors: Errors,
@@ -84,8 +84,8 @@ impl DatabaseMetrics {
         }
     }
 
-    /// A statement has ended.
-    pub(super) fn stated(&self, info: &Info<'_>) {
+    /// Counts a statement that has ended.
+    pub(super) fn statement_ended(&self, info: &Info<'_>) {
         let Statements { select, insert, update, delete, other } = &self.statements;
         let histogram = match info.statement.sql.as_bytes().get(..6) {
             Some(b"SELECT") => select,
@@ -97,7 +97,7 @@ impl DatabaseMetrics {
         histogram.observe(info.elapsed.as_secs_f64());
     }
 
-    /// The database has failed.
+    /// Counts a failure of the database.
     pub(super) fn failed(&self, fault: Fault) {
         let Errors { conflict, lost, unavailable, unusable, statement } = &self.errors;
         let count = match fault {
@@ -114,9 +114,9 @@ impl DatabaseMetrics {
 /// The work of the writers.
 #[derive(Debug)]
 pub(super) struct WriterMetrics {
-    /// Rows of the batches.
+    /// New rows of each transaction that has some.
     pub(super) batch_rows: Histogram,
-    /// Batches of which one row was bad, so that they were written row by row.
+    /// Batches whose jobs were written one by one because a statement failed.
     pub(super) split: Counter,
     rows: Rows,
 }
@@ -150,29 +150,30 @@ impl WriterMetrics {
         }
     }
 
-    /// A row has come to its end in the database.
-    pub(super) fn settled(&self, outcome: Outcome) {
-        let Rows { written, exists, over_limit, unknown_secret, .. } = &self.rows;
-        let count = match outcome {
-            Outcome::Written => written,
-            Outcome::Exists => exists,
-            Outcome::OverLimit => over_limit,
-            Outcome::UnknownSecret => unknown_secret,
+    /// Counts a new row by the result of its job.
+    pub(super) fn created(&self, result: &Result<(), Error>) {
+        let Rows { written, exists, over_limit, unknown_secret, failed, .. } = &self.rows;
+        let count = match result {
+            Ok(()) => written,
+            Err(Error::SecretExists | Error::WebhookExists) => exists,
+            Err(Error::TooManySecrets { .. } | Error::TooManyWebhooks { .. }) => over_limit,
+            Err(Error::BrokenField(_)) => unknown_secret,
+            Err(_) => failed,
         };
         count.inc();
     }
 
-    /// A row could not be written.
+    /// Counts a job that could not be written.
     pub(super) fn failed(&self) {
         self.rows.failed.inc();
     }
 
-    /// So many rows were passed over.
-    pub(super) fn abandoned(&self, rows: usize) {
-        self.rows.abandoned.inc_by(rows as u64);
+    /// Counts a job whose caller had gone before it was begun.
+    pub(super) fn abandoned(&self) {
+        self.rows.abandoned.inc();
     }
 
-    /// A row found no place in the queue.
+    /// Counts a job for which the queue had no room.
     pub(super) fn refused(&self) {
         self.rows.refused.inc();
     }
@@ -186,7 +187,7 @@ pub(super) struct Pool {
     pub(super) limit: usize,
 }
 
-/// Lets the pools be looked at in each reading; `pools` gives each with its name.
+/// Registers gauges of the pools; `pools` is called at each scrape and returns each pool with its name.
 pub(super) fn pools<const N: usize>(
     registry: &mut Registry,
     pools: impl Fn() -> [(&'static str, Pool); N] + Clone + Send + Sync + 'static,
@@ -210,8 +211,8 @@ pub(super) fn pools<const N: usize>(
     });
 }
 
-/// Lets the queues of the writers be looked at in each reading: `waiting` gives the rows in each, `limit` is how many
-/// there may be in one.
+/// Registers gauges of the writers' queues: `waiting` is called at each scrape and returns how many jobs wait in each,
+/// `limit` is how many may wait in one.
 pub(super) fn queues(
     registry: &mut Registry,
     limit: usize,

@@ -1,34 +1,31 @@
-//! How the store's transactions and reads begin, when they are tried again, and what their failure means.
+//! How the store's transactions and reads run: begin, commit, time limit, retries, and what a failure means.
 //!
-//! Owns no statement but the lock of an account.
+//! Owns no statement.
 
 use std::time::Duration;
 
 use process::traces::{Span, TraceContext};
 use prometheus_client::metrics::histogram::Histogram;
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, QuerySelect as _,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use tokio::time::{Instant, timeout};
 
 use super::database::Database;
 use super::fault::{self, Fault};
 use super::metrics::DatabaseMetrics;
-use super::table::account;
-use crate::domain::did::Did;
 use crate::error::{Error, log_fault};
 
-/// How often a transaction that conflicts with another is tried in all.
+/// How many times a transaction is tried in all that conflicts with others.
 const CONFLICT_TRIES: u32 = 5;
-/// How long one transaction may take: more than the database's own limits.
+/// The time limit of one try of a transaction: more than the limits of the database itself.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(7);
 
 /// A transaction that failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: DbErr,
-    /// It failed at its end: whether it was committed is unknown. Otherwise nothing of it is stored.
+    /// The commit failed: whether it was stored is unknown. Otherwise nothing is stored.
     pub(super) may_be_stored: bool,
 }
 
@@ -37,17 +34,14 @@ impl Failure {
         fault::kind(&self.error)
     }
 
-    /// What a caller is told. The cause is for the log.
-    pub(super) fn told(&self) -> Error {
-        match self.kind() {
-            Fault::Statement if !self.may_be_stored => Error::Internal,
-            _ => Error::Unavailable,
-        }
+    /// Whether a statement failed, and nothing is stored.
+    pub(super) fn is_of_a_statement(&self) -> bool {
+        self.kind() == Fault::Statement && !self.may_be_stored
     }
 
-    /// Logs the cause, once, and gives what the caller of the call being served is told.
-    pub(super) fn logged(&self) -> Error {
-        log_fault(self.told(), &self.error)
+    /// The error that the caller gets. The cause is for the log.
+    pub(super) fn public(&self) -> Error {
+        if self.is_of_a_statement() { Error::Internal } else { Error::Unavailable }
     }
 }
 
@@ -58,63 +52,44 @@ impl From<DbErr> for Failure {
 }
 
 impl Database {
-    /// Makes a whole transaction of one call with `attempt`, from [`begin`] to [`commit`]; again as long as that is
-    /// safe and may help. Each attempt has 7 s.
+    /// Runs `work` in a transaction and commits it, and retries as long as that is safe and may help. Each try has 7 s.
     ///
     /// # Errors
     ///
-    /// That of the last attempt.
-    pub(super) async fn write<T, Attempt>(&self, attempt: impl Fn() -> Attempt) -> Result<T, Failure>
+    /// The failure of the last try.
+    pub(super) async fn transaction<T, Work>(&self, mut work: Work) -> Result<T, Failure>
     where
-        Attempt: Future<Output = Result<T, Failure>>,
+        Work: AsyncFnMut(&DatabaseTransaction) -> Result<T, DbErr>,
     {
         let span = TraceContext::current().call("database change");
-        self.ended(span, self.try_to_write(&self.metrics.changes, attempt).await)
+        let run = async |work: &mut Work, transaction: &_| work(transaction).await;
+        self.shared_transaction(span, &self.metrics.changes, &mut work, run).await
     }
 
-    /// The same for a transaction that many calls share, those at `places`.
-    pub(super) async fn write_batch<T, Attempt>(
+    /// The same for a transaction that several calls share. It is traced as `span`, and `seconds` gets the time of each
+    /// try. What changes from try to try is the `state`: if `work` captured it, the compiler could not show that the future
+    /// may go from thread to thread.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the last try.
+    pub(super) async fn shared_transaction<T, State>(
         &self,
-        places: &[&TraceContext],
-        attempt: impl Fn() -> Attempt,
-    ) -> Result<T, Failure>
-    where
-        Attempt: Future<Output = Result<T, Failure>>,
-    {
-        let span = TraceContext::shared_call("database batch", places.iter().copied());
-        self.ended(span, self.try_to_write(&self.metrics.batches, attempt).await)
-    }
-
-    /// Ends the `span` of what has come to `result`.
-    fn ended<T, E>(&self, mut span: Span, result: Result<T, E>) -> Result<T, E> {
-        let system = match self.writing.get_database_backend() {
-            DbBackend::Sqlite => "sqlite",
-            _ => "postgresql",
-        };
-        span.note("db.system.name", system);
-        if result.is_err() {
-            span.fail();
-        }
-        result
-    }
-
-    async fn try_to_write<T, Attempt>(
-        &self,
+        span: Span,
         seconds: &Histogram,
-        attempt: impl Fn() -> Attempt,
-    ) -> Result<T, Failure>
-    where
-        Attempt: Future<Output = Result<T, Failure>>,
-    {
+        state: &mut State,
+        work: impl AsyncFn(&mut State, &DatabaseTransaction) -> Result<T, DbErr>,
+    ) -> Result<T, Failure> {
         let DatabaseMetrics { conflicts_retried, losses_retried, .. } = &*self.metrics;
         let mut tries = 1;
         let mut reconnected = false;
-        loop {
+        let result = loop {
             let begun = Instant::now();
-            let tried = timeout(TRANSACTION_LIMIT, attempt()).await;
+            let try_once = self.transaction_once(async |transaction| Ok(work(state, transaction).await?));
+            let tried: Result<Result<T, Failure>, _> = timeout(TRANSACTION_LIMIT, try_once).await;
             seconds.observe(begun.elapsed().as_secs_f64());
             let failure = match tried {
-                Ok(Ok(done)) => return Ok(done),
+                Ok(Ok(done)) => break Ok(done),
                 Ok(Err(failure)) => failure,
                 Err(_) => Failure {
                     error: DbErr::Custom("the transaction took too long".to_owned()),
@@ -134,69 +109,75 @@ impl Database {
                     reconnected = true;
                     losses_retried.inc();
                 }
-                _ => return Err(failure),
+                _ => break Err(failure),
             }
-        }
+        };
+        self.end(span, result)
     }
 
-    /// Asks with `question`, which writes nothing; once more when the connection was lost. A fault is logged.
+    /// Begins a transaction, runs `work` in it and commits, without retries and without a time limit. When `work` fails, or
+    /// this future is dropped, the transaction is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`, or the transaction can't be begun or committed.
+    pub(super) async fn transaction_once<T, E: From<Failure>>(
+        &self,
+        work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let options = TransactionOptions {
+            isolation_level: None,
+            access_mode: None,
+            // SQLite takes its lock for writing at once, while waiting for it is still safe.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        };
+        let transaction = self.writing.begin_with_options(options).await.map_err(Failure::from)?;
+        let done = work(&transaction).await?;
+        transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })?;
+        Ok(done)
+    }
+
+    /// Runs `query`, which writes nothing; once more when the connection was lost. A fault is logged.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`], or [`Error::Internal`] when the statement itself fails.
-    pub(super) async fn read<T, Question>(&self, question: impl Fn() -> Question) -> Result<T, Error>
+    pub(super) async fn read<T, Query>(&self, query: impl Fn() -> Query) -> Result<T, Error>
     where
-        Question: Future<Output = Result<T, DbErr>>,
+        Query: Future<Output = Result<T, DbErr>>,
     {
         let span = TraceContext::current().call("database read");
-        self.ended(span, self.try_to_read(question).await)
-    }
-
-    async fn try_to_read<T, Question>(&self, question: impl Fn() -> Question) -> Result<T, Error>
-    where
-        Question: Future<Output = Result<T, DbErr>>,
-    {
-        let mut asked_again = false;
-        loop {
+        let mut retried = false;
+        let result = loop {
             let begun = Instant::now();
-            let answer = question().await;
+            let answer = query().await;
             self.metrics.reads.observe(begun.elapsed().as_secs_f64());
             let error = match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => break Ok(answer),
                 Err(error) => error,
             };
             let fault = fault::kind(&error);
             self.metrics.failed(fault);
-            if fault != Fault::Lost || asked_again {
-                return Err(Failure::from(error).logged());
+            if fault != Fault::Lost || retried {
+                let failure = Failure::from(error);
+                break Err(log_fault(failure.public(), &failure.error));
             }
-            asked_again = true;
+            retried = true;
             self.metrics.losses_retried.inc();
-        }
+        };
+        self.end(span, result)
     }
-}
 
-/// Begins a transaction that may write. Dropped, it is undone.
-pub(super) async fn begin(database: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        isolation_level: None,
-        access_mode: None,
-        // SQLite's lock is taken here, where waiting for it is safe.
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-    };
-    database.begin_with_options(options).await
-}
-
-/// Ends a transaction.
-pub(super) async fn commit(transaction: DatabaseTransaction) -> Result<(), Failure> {
-    transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })
-}
-
-/// Locks the account row of `owner` until the transaction ends, and gives its counts. `None`: `owner` has, and
-/// had, nothing. Whatever touches an owner's rows comes here first, or to `batch`.
-pub(super) async fn lock_account(
-    transaction: &DatabaseTransaction,
-    owner: &Did,
-) -> Result<Option<account::Model>, DbErr> {
-    account::Entity::find_by_id(owner.as_str()).lock_exclusive().one(transaction).await
+    /// Ends the `span` of what has come to `result`.
+    fn end<T, E>(&self, mut span: Span, result: Result<T, E>) -> Result<T, E> {
+        let system = match self.writing.get_database_backend() {
+            DbBackend::Sqlite => "sqlite",
+            _ => "postgresql",
+        };
+        span.note("db.system.name", system);
+        if result.is_err() {
+            span.fail();
+        }
+        result
+    }
 }

@@ -110,6 +110,7 @@ pub(crate) async fn counts(stack: &Stack, owner: &Identity) -> (i64, i64) {
                (SELECT COUNT(*) FROM webhook WHERE owner_did = did) AS stored FROM account WHERE did = $1";
     let values = [owner.did.as_str().into()];
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
-    let row = connection.query_one_raw(statement).await.unwrap().unwrap();
+    // Whoever has nothing has no account.
+    let Some(row) = connection.query_one_raw(statement).await.unwrap() else { return (0, 0) };
     (row.try_get("", "counted").unwrap(), row.try_get("", "stored").unwrap())
 }

@@ -31,7 +31,7 @@ use crate::seal::{OpenError, Purpose, SealKeys};
 use crate::store::database::{Database, DatabaseUrl};
 use crate::store::index_key;
 use crate::store::table::{index_key as index_key_table, secret, webhook};
-use crate::store::transaction::{Failure, begin, commit};
+use crate::store::transaction::Failure;
 
 /// A database to reseal, and the keys.
 pub(crate) struct Reseal {
@@ -208,13 +208,8 @@ impl Reseal {
                 return Ok(Counts { unopenable: 1, ..Counts::default() });
             }
         };
-        let resealed = self.database.write(|| async {
-            let transaction = begin(&self.database.writing).await?;
-            let resealed = replace_index_key(&transaction, &old, &new).await?;
-            commit(transaction).await?;
-            Ok(resealed)
-        });
-        let resealed = resealed.await?;
+        let replace = async |transaction: &_| replace_index_key(transaction, &old, &new).await;
+        let resealed = self.database.transaction(replace).await?;
         Ok(Counts { resealed, changed: 1 - resealed, ..Counts::default() })
     }
 
@@ -253,13 +248,11 @@ impl Reseal {
         if replacements.is_empty() {
             return Ok(Counts::default());
         }
-        let resealed = self.database.write(|| async {
-            let transaction = begin(&self.database.writing).await?;
+        let resealed = self.database.transaction(async |transaction| {
             let mut resealed = 0;
             for replacement in replacements {
-                resealed += replacement.write(&transaction).await?;
+                resealed += replacement.write(transaction).await?;
             }
-            commit(transaction).await?;
             Ok(resealed)
         });
         let resealed = resealed.await?;

@@ -31,7 +31,7 @@ async fn signing(store: &Store, now_ms: i64) -> Vec<String> {
     let previous = row.previous_sealed_token.filter(|_| row.previous_until_ms.unwrap() > now_ms);
     let sealed = std::iter::once(row.sealed_token).chain(previous);
     let opened = sealed.map(|sealed| {
-        let text = store.keys.open(Purpose::Token { owner: &owner, name: &name }, &sealed).unwrap();
+        let text = store.sealer.keys.open(Purpose::Token { owner: &owner, name: &name }, &sealed).unwrap();
         String::from_utf8(text).unwrap()
     });
     opened.collect()

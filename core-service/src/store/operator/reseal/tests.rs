@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::secret::Rotation;
-use crate::store::batch::Limits;
+use crate::store::commit::Limits;
 use crate::store::tests::{KEY, LIMITS, TOKEN, did, metrics, new_secret, new_webhook, open, opened};
 use crate::store::{OpenError as StoreError, Store};
 
@@ -69,7 +69,7 @@ async fn everything_moves_to_the_first_key() {
     let store = open_with(&folder, NEW_KEY).await.unwrap();
     let purpose = Purpose::Token { owner: &new.owner, name: &new.name };
     let sealed = token_of(&store, "a").await.sealed_token;
-    assert_eq!(store.keys.open(purpose, &sealed).unwrap(), TOKEN.as_bytes());
+    assert_eq!(store.sealer.keys.open(purpose, &sealed).unwrap(), TOKEN.as_bytes());
     let again = store.create_webhook(&new_webhook("a", "https://example.com/", None)).await;
     assert_eq!(again, Err(crate::error::Error::WebhookExists));
 }
@@ -111,7 +111,7 @@ async fn change_meanwhile_wins() {
     // Before the three are replaced, one is rotated and one is deleted.
     let rotated = token_of(&store, "a").await;
     let (owner, name) = (did("a"), "n".parse().unwrap());
-    let sealed = store.seal(Purpose::Token { owner: &owner, name: &name }, "rotated").unwrap();
+    let sealed = store.sealer.keys.seal([7; 12], Purpose::Token { owner: &owner, name: &name }, b"rotated");
     set_token(&store, &rotated, sealed.clone()).await;
     let deleted = token_of(&store, "b").await.id;
     secret::Entity::delete_by_id(deleted).exec(&store.database.writing).await.unwrap();

@@ -13,7 +13,7 @@ use super::{PROGRESS_ROWS, check};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::table::{account, index_key, secret, webhook};
-use crate::store::transaction::begin;
+use crate::store::transaction::Failure;
 use crate::store::{OpenError, connect_and_migrate};
 
 /// The most rows of one statement. With 18 parameters for a webhook that is below the 32,766 parameters of
@@ -46,6 +46,13 @@ pub(crate) enum ImportError {
     NoIndexKey,
 }
 
+impl From<Failure> for ImportError {
+    fn from(failure: Failure) -> Self {
+        let Failure { error, may_be_stored: _ } = failure;
+        Self::Database(error)
+    }
+}
+
 /// Brings the schema of the empty database at `url` up to date, and writes the rows in `source` to it, in one
 /// transaction. Reading blocks the thread, which has nothing else to do.
 ///
@@ -59,15 +66,16 @@ pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<Ro
     let database = connect_and_migrate(url).await?;
     let imported = async {
         require_same(&database, url).await?;
-        let transaction = begin(&database.writing).await?;
-        lift_limits(&transaction).await?;
-        if !is_empty(&transaction).await? {
-            return Err(ImportError::NotEmpty(url.clone()));
-        }
-        let counts = import_all(&transaction, &mut lines).await?;
-        check_accounts(&transaction).await?;
-        transaction.commit().await?;
-        Ok(counts)
+        let import = async |transaction: &_| {
+            lift_limits(transaction).await?;
+            if !is_empty(transaction).await? {
+                return Err(ImportError::NotEmpty(url.clone()));
+            }
+            let counts = import_all(transaction, &mut lines).await?;
+            check_accounts(transaction).await?;
+            Ok(counts)
+        };
+        database.transaction_once(import).await
     };
     let imported = imported.await;
     database.close().await;

@@ -1,0 +1,45 @@
+//! The job that removes all that one owner has.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+
+use super::accounts::{Accounts, Counts};
+use crate::domain::did::Did;
+use crate::store::table::{secret, webhook};
+
+/// How many rows were removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Purged {
+    pub(crate) secrets: u64,
+    pub(crate) webhooks: u64,
+}
+
+/// Removes the rows of `owner`, whose account is locked. The account goes when its counts are stored.
+pub(super) async fn purge(transaction: &DatabaseTransaction, owner: &Did) -> Result<Purged, DbErr> {
+    // Webhooks first, since they name secrets.
+    let webhooks = webhook::Entity::delete_many()
+        .filter(webhook::Column::OwnerDid.eq(owner.as_str()))
+        .exec(transaction)
+        .await?
+        .rows_affected;
+    let secrets = secret::Entity::delete_many()
+        .filter(secret::Column::OwnerDid.eq(owner.as_str()))
+        .exec(transaction)
+        .await?
+        .rows_affected;
+    Ok(Purged { secrets, webhooks })
+}
+
+/// The same in a transaction that does nothing else: the lock, the rows and the account.
+pub(in crate::store) async fn purge_account(
+    transaction: &DatabaseTransaction,
+    owner: &Did,
+) -> Result<Purged, DbErr> {
+    let to_create = BTreeMap::from([(owner.as_str(), Counts::default())]);
+    let mut accounts = Accounts::lock(transaction, &to_create).await?;
+    let purged = purge(transaction, owner).await?;
+    *accounts.of_mut(owner.as_str()) = Counts::default();
+    accounts.store(transaction).await?;
+    Ok(purged)
+}

@@ -1,0 +1,111 @@
+//! The queue of jobs: one channel for each writer.
+//!
+//! Owns how many jobs may wait, which writer a job goes to, and the end of the writers at shutdown.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use process::traces::TraceContext;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::batch::Context;
+use super::reply::Reply;
+use super::writer::{self, Writer};
+use super::{Job, Limits, Queued};
+use crate::domain::did::Did;
+use crate::error::Error;
+use crate::request_id::RequestId;
+use crate::store::database::Database;
+use crate::store::metrics::{WriterMetrics, queues};
+use crate::store::sealer::Sealer;
+
+/// Jobs that may wait for one writer. More are refused.
+const QUEUE_JOBS: usize = 1024;
+
+/// The way to the writer tasks.
+#[derive(Debug)]
+pub(in crate::store) struct CommitQueue {
+    senders: Vec<mpsc::Sender<Queued>>,
+    metrics: Arc<WriterMetrics>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl CommitQueue {
+    /// Starts as many writers as `database` can take. Their metrics go into `registry`.
+    pub(in crate::store) fn start(
+        database: &Database,
+        limits: Limits,
+        sealer: Arc<Sealer>,
+        registry: &mut Registry,
+    ) -> Self {
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let metrics = Arc::new(WriterMetrics::new(registry));
+        let context = Context { limits, sealer, metrics: Arc::clone(&database.metrics) };
+        let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));
+        let mut senders = Vec::new();
+        for _ in 0..database.writers {
+            let (sender, queue) = mpsc::channel(QUEUE_JOBS);
+            senders.push(sender);
+            tasks.spawn(writer::run(queue, writer.clone(), closing.clone()));
+        }
+        let observed = senders.clone();
+        queues(registry, QUEUE_JOBS, move || {
+            observed.iter().map(|queue| queue.max_capacity() - queue.capacity()).collect()
+        });
+        Self { senders, metrics, closing, tasks }
+    }
+
+    /// Runs `job`, which touches rows of `owner`, and returns its result once it is committed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the job; [`Error::Overloaded`] when too many jobs wait; [`Error::Unavailable`] when the database can't
+    /// write now or it is unknown whether it did; [`Error::Internal`] when it refuses this job.
+    pub(in crate::store) async fn submit<T>(
+        &self,
+        owner: &Did,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, Error> {
+        let (reply, result) = Reply::channel();
+        let mut span = TraceContext::current().step("write row");
+        let queued = Queued {
+            owner: owner.clone(),
+            job: job(reply),
+            request: RequestId::current(),
+            trace: span.context(),
+        };
+        let result = match self.senders[self.writer_of(owner)].try_send(queued) {
+            // Without a reply the batch panicked, and its writer has logged that.
+            Ok(()) => result.await.unwrap_or(Err(Error::Internal)),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.metrics.refused();
+                Err(Error::Overloaded)
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::Unavailable),
+        };
+        if matches!(result, Err(Error::Unavailable | Error::Internal)) {
+            span.fail();
+        }
+        result
+    }
+
+    /// The same writer for the same owner, always.
+    fn writer_of(&self, owner: &Did) -> usize {
+        let mut hasher = DefaultHasher::new();
+        owner.as_str().hash(&mut hasher);
+        let writer = hasher.finish() % self.senders.len() as u64;
+        usize::try_from(writer).unwrap_or(0)
+    }
+
+    /// Takes no more jobs, and returns when those in the queue are done.
+    pub(in crate::store) async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,47 @@
+//! The job that gives a secret a new token.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
+
+use super::savepoint::ChangeError;
+use crate::domain::did::Did;
+use crate::domain::secret::SecretName;
+use crate::error::Error;
+use crate::store::table::secret;
+
+/// A new token for the secret `name`. Times are milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug)]
+pub(in crate::store) struct SecretRotation {
+    pub(in crate::store) name: SecretName,
+    pub(in crate::store) sealed_token: Vec<u8>,
+    pub(in crate::store) rotated_at_ms: i64,
+    /// Until when the token before signs too; `None`: no longer.
+    pub(in crate::store) previous_until_ms: Option<i64>,
+}
+
+/// Replaces the token of a secret. The token before is kept as it was sealed, if it goes on signing; older ones are gone.
+pub(super) async fn rotate_secret(
+    transaction: &DatabaseTransaction,
+    owner: &Did,
+    rotation: &SecretRotation,
+) -> Result<(), ChangeError> {
+    let SecretRotation { name, sealed_token, rotated_at_ms, previous_until_ms } = rotation;
+    // On the right of an assignment stand the columns as they were.
+    let previous_sealed_token = match previous_until_ms {
+        Some(_) => Expr::col(secret::Column::SealedToken),
+        None => Expr::val(None::<Vec<u8>>),
+    };
+    let rotated = secret::Entity::update_many()
+        .col_expr(secret::Column::PreviousSealedToken, previous_sealed_token)
+        .col_expr(secret::Column::PreviousUntilMs, Expr::val(*previous_until_ms))
+        .col_expr(secret::Column::SealedToken, Expr::val(sealed_token.clone()))
+        .col_expr(secret::Column::LastRotatedAtMs, Expr::val(*rotated_at_ms))
+        .filter(secret::Column::OwnerDid.eq(owner.as_str()))
+        .filter(secret::Column::Name.eq(name.as_str()))
+        .exec(transaction)
+        .await?;
+    match rotated.rows_affected {
+        0 => Err(Error::SecretNotFound.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,81 @@
+//! The job that changes a webhook.
+
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Iterable as _,
+    ModelTrait as _, QueryFilter as _, SqlErr,
+};
+use uuid::Uuid;
+
+use super::savepoint::ChangeError;
+use super::unknown_secret;
+use crate::domain::did::Did;
+use crate::domain::webhook::Webhook;
+use crate::domain::webhook_change::WebhookChange;
+use crate::error::Error;
+use crate::store::row;
+use crate::store::sealer::Sealer;
+use crate::store::table::webhook;
+
+/// A change of the webhook `id`.
+#[derive(Debug)]
+pub(in crate::store) struct WebhookUpdate {
+    pub(in crate::store) id: Uuid,
+    pub(in crate::store) change: WebhookChange,
+    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    pub(in crate::store) at_ms: i64,
+}
+
+/// Makes the change, all of it or nothing, and returns the webhook after it.
+pub(super) async fn update_webhook(
+    transaction: &DatabaseTransaction,
+    sealer: &Sealer,
+    owner: &Did,
+    update: &WebhookUpdate,
+) -> Result<Webhook, ChangeError> {
+    let WebhookUpdate { id, change, at_ms } = update;
+    let of_owner = webhook::Entity::find_by_id(*id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
+    let before = of_owner.one(transaction).await?.ok_or(Error::WebhookNotFound)?;
+    let (after, webhook) = changed(sealer, before.clone(), change.clone(), *at_ms)?;
+    match differences(before, &after).update(transaction).await {
+        Ok(_) => Ok(webhook),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// The row after `change`, and the webhook in it. A URL that stays is not sealed again.
+fn changed(
+    sealer: &Sealer,
+    before: webhook::Model,
+    change: WebhookChange,
+    at_ms: i64,
+) -> Result<(webhook::Model, Webhook), Error> {
+    let (sealed_url, url_hash) = (before.sealed_url.clone(), before.url_hash.clone());
+    let before = sealer.open_webhook(before)?;
+    let old_url = before.config.url.clone();
+    let webhook = change.apply(before, at_ms);
+    let row = if webhook.config.url == old_url {
+        row::webhook(&webhook, sealed_url, url_hash)
+    } else {
+        sealer.webhook(&webhook)?
+    };
+    Ok((row, webhook))
+}
+
+/// What to write so that `before` becomes `after`: only the columns that differ, so that the others keep what deliveries
+/// write there.
+fn differences(before: webhook::Model, after: &webhook::Model) -> webhook::ActiveModel {
+    let mut differences = webhook::ActiveModel::from(before);
+    for column in webhook::Column::iter() {
+        differences.set_if_not_equals(column, after.get(column));
+    }
+    differences
+}
+
+/// What a violated constraint means: another webhook of the owner has the URL, or no secret has the name.
+fn refusal(error: DbErr) -> ChangeError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => Error::WebhookExists.into(),
+        Some(SqlErr::ForeignKeyConstraintViolation(_)) => unknown_secret().into(),
+        _ => error.into(),
+    }
+}

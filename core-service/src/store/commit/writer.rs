@@ -1,0 +1,150 @@
+//! The writer task: takes the jobs that wait, has them written together, and answers their calls.
+//!
+//! Owns the size of a batch, what happens when one fails, and the log of that. What a batch does in its transaction is
+//! [`batch`]'s.
+
+use std::sync::Arc;
+
+use process::traces::TraceContext;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Queued;
+use super::batch::{Batch, Context};
+use crate::error::log_fault_of;
+use crate::request_id::RequestId;
+use crate::store::database::Database;
+use crate::store::fault::Fault;
+use crate::store::metrics::WriterMetrics;
+use crate::store::transaction::Failure;
+
+/// Jobs of one transaction.
+const BATCH_JOBS: usize = 256;
+/// Jobs of one transaction that create no row. Creations share their statements, but each of these waits some six times
+/// for the database: far away, as many as [`BATCH_JOBS`] would exceed the time limit of the transaction.
+const BATCH_CHANGES: usize = 32;
+
+/// Writes batches. Clones write to the same database.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    database: Database,
+    context: Arc<Context>,
+    metrics: Arc<WriterMetrics>,
+}
+
+/// Writes what comes through `queue`, until it is closed and empty; `closing` closes it.
+pub(super) async fn run(mut queue: mpsc::Receiver<Queued>, writer: Writer, closing: CancellationToken) {
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = closing.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
+            first = queue.recv() => first,
+        };
+        let Some(first) = first else { return };
+        let jobs = writer.collect(first, &mut queue);
+        if jobs.is_empty() {
+            continue;
+        }
+        let requests = requests(&jobs);
+        // In a task of its own, so that a panic costs this batch and not the writer. The future is large and would be
+        // copied into the task, unless it is boxed.
+        if let Err(error) = tokio::spawn(Box::pin(writer.clone().write(jobs))).await {
+            tracing::error!(?requests, %error, "writing a batch panicked");
+        }
+    }
+}
+
+fn requests(jobs: &[Queued]) -> Vec<RequestId> {
+    jobs.iter().map(|queued| queued.request.clone()).collect()
+}
+
+impl Writer {
+    pub(super) fn new(database: Database, context: Context, metrics: Arc<WriterMetrics>) -> Self {
+        Self { database, context: Arc::new(context), metrics }
+    }
+
+    /// The jobs of a batch: `first` and what waits behind it, without those whose callers have gone.
+    fn collect(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
+        let mut jobs = Vec::new();
+        let mut changes = 0;
+        let mut next = Some(first);
+        while let Some(mut queued) = next {
+            if queued.job.reply().is_abandoned() {
+                self.metrics.abandoned();
+            } else {
+                changes += usize::from(queued.job.creation().is_none());
+                jobs.push(queued);
+            }
+            let full = jobs.len() == BATCH_JOBS || changes == BATCH_CHANGES;
+            next = if full { None } else { queue.try_recv().ok() };
+        }
+        jobs
+    }
+
+    /// Writes a batch and answers its calls. When a statement fails, the jobs are written one by one, so that a bad one
+    /// can't fail its neighbours.
+    async fn write(self, jobs: Vec<Queued>) {
+        let mut batch = Batch { context: Arc::clone(&self.context), jobs };
+        match self.commit(&mut batch).await {
+            Ok(()) => self.answer(batch),
+            Err(failure) if failure.is_of_a_statement() && batch.jobs.len() > 1 => {
+                tracing::warn!(rows = batch.jobs.len(), "a batch failed; writing its rows one by one");
+                self.metrics.split.inc();
+                self.write_one_by_one(batch).await;
+            }
+            Err(failure) => self.fail(batch, &failure),
+        }
+    }
+
+    async fn write_one_by_one(&self, batch: Batch) {
+        let Batch { context, jobs } = batch;
+        let mut rest = jobs.into_iter();
+        while let Some(queued) = rest.next() {
+            let mut alone = Batch { context: Arc::clone(&context), jobs: vec![queued] };
+            match self.commit(&mut alone).await {
+                Ok(()) => self.answer(alone),
+                Err(failure) if failure.kind() == Fault::Statement => self.fail(alone, &failure),
+                Err(failure) => {
+                    // The database is gone, for the rest too.
+                    alone.jobs.extend(rest);
+                    return self.fail(alone, &failure);
+                }
+            }
+        }
+    }
+
+    /// Runs the jobs of `batch` in one transaction. Their results are decided, and nobody is answered yet.
+    async fn commit(&self, batch: &mut Batch) -> Result<(), Failure> {
+        let created = batch.jobs.iter().filter(|queued| queued.job.creation().is_some()).count();
+        let metrics = &self.database.metrics;
+        let (name, seconds) = if created == 0 {
+            ("database change", &metrics.changes)
+        } else {
+            self.metrics.batch_rows.observe(f64::from(u32::try_from(created).unwrap_or(u32::MAX)));
+            ("database batch", &metrics.batches)
+        };
+        let span = TraceContext::shared_call(name, batch.jobs.iter().map(|queued| &queued.trace));
+        self.database.shared_transaction(span, seconds, batch, Batch::write).await
+    }
+
+    fn answer(&self, batch: Batch) {
+        for mut queued in batch.jobs {
+            if let Some(result) = queued.job.creation().and_then(|reply| reply.decided()) {
+                self.metrics.created(result);
+            }
+            queued.job.reply().send();
+        }
+    }
+
+    /// Answers all calls of a batch that failed. The cause is logged once, with the ids of their requests.
+    fn fail(&self, batch: Batch, failure: &Failure) {
+        let error = log_fault_of(&requests(&batch.jobs), failure.public(), &failure.error);
+        for mut queued in batch.jobs {
+            self.metrics.failed();
+            queued.job.reply().fail(error.clone());
+        }
+    }
+}
