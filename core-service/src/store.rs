@@ -1,8 +1,8 @@
 //! Persistence: a concrete store that speaks domain types.
 //!
 //! Owns every query, the connections, sealing on the way in and opening on the way out. The database decides
-//! uniqueness and limits, in the transaction that writes. All writes of calls go through [`commit`]; reads go straight to
-//! a pool of their own.
+//! uniqueness and limits, in the transaction that writes. All writes of calls go through [`commit`]; reads go
+//! straight to a pool of their own.
 
 pub(crate) mod commit;
 pub(crate) mod database;
@@ -124,8 +124,8 @@ async fn can_write(database: &DatabaseConnection) -> Result<(), DbErr> {
 }
 
 impl Store {
-    /// Connects, brings the schema up to date, makes or opens the index key, and starts the writers. The store's metrics go
-    /// into `metrics`.
+    /// Connects, brings the schema up to date, makes or opens the index key, and starts the writers. The
+    /// store's metrics go into `metrics`.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Store {
             .map_err(|error| OpenError::IndexKey { url: url.clone(), error })?;
         let sealer = Arc::new(Sealer { keys, index_key, randomness });
         let (database, commits) = metrics.register(METRICS, |registry| {
-            let database = database.counted(registry);
+            let database = database.with_metrics(registry);
             registry.register(
                 "sealed_values_unopened",
                 "Sealed values that did not open: the key is not in the file, or they were moved or changed",

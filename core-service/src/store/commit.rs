@@ -1,32 +1,34 @@
 //! Every write of a call: a closed set of jobs, a queue, and transactions that the jobs share.
 //!
-//! Owns what a job is and what becomes of it. Does not own the connections, nor when a transaction is retried
-//! ([`transaction`](super::transaction)).
+//! Owns the jobs, their queue, and the result of each. Connections are [`database`](super::database)'s, and
+//! retries of a transaction are [`transaction`](super::transaction)'s.
 //!
 //! # Shared commits
 //!
-//! A call puts a [`Job`] into the queue and waits. A writer task takes the jobs that wait, runs them in one transaction,
-//! and answers each of them after the commit. A job that comes alone is written at once; the jobs that come during a
-//! commit share the next one. SQLite has one writer, because it has one connection that writes. Postgres has two: while
-//! one waits for its commit, the other fills its transaction. All jobs of an owner go to the same writer, so the writers
-//! of a process never wait for each other's locks.
+//! A call puts a [`Job`] into the queue and waits. A writer task takes the jobs that wait, runs them in one
+//! transaction, and answers each of them after the commit. A job that comes alone is written at once; the
+//! jobs that come during a commit share the next one, up to 256 of them, of which 32 may be other than
+//! creations. SQLite has one writer, because it has one connection that writes. Postgres has two: while one
+//! waits for its commit, the other fills its transaction. All jobs of an owner go to the same writer, so the
+//! writers of a process never wait for each other's locks.
 //!
 //! One transaction ([`batch`]):
 //!
-//! 1. Insert or update the account row of each owner, in the order of their DIDs, adding the rows that are to be created
-//!    to its counts. That locks the accounts, in an order that all processes share, and returns the counts. Whatever
-//!    touches the rows of an owner holds this lock.
-//! 2. Insert the new secrets with `ON CONFLICT DO NOTHING`. If fewer rows were written than offered, ask which: the
-//!    others exist already. Of the written ones, the first stay, up to the limit of their owner; the rest is deleted
-//!    again ([`admission`]).
+//! 1. Insert or update the account row of each owner, in the order of their DIDs, adding the rows that are to
+//!    be created to its counts. That locks the accounts, in an order that all processes share, and returns
+//!    the counts. Whatever touches the rows of an owner holds this lock.
+//! 2. Insert the new secrets with `ON CONFLICT DO NOTHING`. If fewer rows were written than offered, ask
+//!    which: the others exist already. Of the written ones, the first stay, up to the limit of their owner;
+//!    the rest is deleted again ([`admission`]).
 //! 3. The same for the new webhooks, after a look at which of the secrets they name exist.
-//! 4. Run the other jobs in the order of their arrival, each in a savepoint, so that one that is refused or fails takes
-//!    back its own changes alone.
-//! 5. Correct the counts that are not what step 1 stored, and delete the account rows of owners who have nothing. So a
-//!    refused creation, or a change by somebody who has nothing, leaves no account behind.
+//! 4. Run the other jobs in the order of their arrival, each in a savepoint, so that one that is refused or
+//!    fails takes back its own changes alone.
+//! 5. Correct the counts that are not what step 1 stored, and delete the account rows of owners who have
+//!    nothing. So a refused creation, or a change by somebody who has nothing, leaves no account behind.
 //!
-//! Creations therefore go before the other jobs of their batch. No client can tell: its calls were under way at the same
-//! time. "Exists" goes before "over the limit", and both are exact with any number of processes on one database.
+//! Creations therefore go before the other jobs of their batch. No client can tell: its calls were under way
+//! at the same time. "Exists" goes before "over the limit", and both are exact with any number of processes
+//! on one database.
 //!
 //! When something fails ([`fault`](super::fault)):
 //!
@@ -39,13 +41,13 @@
 //! | the commit itself failed, or 7 s passed | `Unavailable`: it may be stored |
 //! | database locked, full, read-only, starting | `Unavailable` |
 //!
-//! When 1,024 jobs wait for a writer, more get `Overloaded`. A job whose caller has gone is dropped before it is begun.
-//! A batch runs in a task of its own, so a panic costs that batch and not the writer.
+//! At most 1,024 jobs wait for a writer; more get `Overloaded`. A job whose caller has gone is dropped before
+//! it is begun. A batch runs in a task of its own, so a panic costs that batch and not the writer.
 //!
 //! # A new job
 //!
-//! A variant of [`Job`] with the type of its answer, a file of its own below this module with its statements, and an arm
-//! in [`batch`]; the compiler asks for the rest.
+//! A variant of [`Job`] with the type of its answer, a file of its own below this module with its statements,
+//! and an arm in [`batch`]; the compiler asks for the rest.
 
 mod accounts;
 mod admission;
@@ -76,8 +78,8 @@ use crate::domain::webhook::Webhook;
 use crate::error::Error;
 use crate::request_id::RequestId;
 
-/// Rows of one INSERT; more rows take more statements. So there are few different texts, and a connection keeps them
-/// prepared.
+/// Rows of one INSERT; more rows take more statements. So there are few different texts, and a connection
+/// keeps them prepared.
 const STATEMENT_ROWS: usize = 32;
 
 /// How many rows one owner may have.

@@ -1,7 +1,7 @@
 //! Connections: which database, with which guarantees and limits.
 //!
-//! Owns the pools and every setting of a connection. The URL of a database may hold a password: it is taken
-//! apart here, never kept as text and never printed.
+//! Owns the pools and every setting of a connection. The URL of a database may hold a password: it is parsed
+//! here, never kept as text and never printed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,27 +20,32 @@ use super::metrics::{DatabaseMetrics, Pool, pools};
 
 /// How long a call waits for a connection from a pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
-/// How long SQLite waits for another process's write, and Postgres for a row that another replica holds.
+/// How long SQLite waits for the write of another process, and Postgres for a row that another replica has
+/// locked.
 const LOCK_LIMIT: Duration = Duration::from_secs(4);
 /// How long Postgres lets one statement run.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
-/// A Postgres connection that was idle for this long is tried before it is used: firewalls forget such ones.
+/// A Postgres connection that was idle for this long is pinged before it is used: firewalls drop such
+/// connections.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(30);
-/// How long a Postgres connection may take to show that it lives. One that does not is dropped: when the way to
-/// the server goes silent, TCP alone would hold on to it for a quarter of an hour.
+/// The time limit of a ping. A Postgres connection that exceeds it is dropped: when the network to the server
+/// goes silent, TCP alone would keep the connection for a quarter of an hour.
 const PING_LIMIT: Duration = Duration::from_secs(1);
 /// Connections for reads.
 const READ_CONNECTIONS: u32 = 4;
-/// Writers on one Postgres. Each has a connection and takes the owners whose DID falls to it, so two writers
-/// of a process never wait for each other; while one waits for its commit the other fills the next.
+/// Writer tasks on Postgres. While one waits for its commit, the other fills its transaction (`commit`).
 const POSTGRES_WRITERS: u32 = 2;
-/// Connections for them: while one is tried on its way back to the pool, the writer takes the other.
+/// Connections for writes, two for each writer: while one is pinged on its way back to the pool, the writer
+/// takes the other.
 const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
-/// Prepared statements that a writing connection keeps: more than the inserts of batches are (`commit`).
+/// Prepared statements that a writing connection keeps: room for the inserts of batches, which have three
+/// texts for each number of rows up to 32, and for all other statements.
 const WRITER_STATEMENTS: usize = 128;
-/// Pages of 4 KiB in SQLite's write-ahead log before they are copied to the database file: 64 MiB, sixteen times SQLite's
-/// own. A page that was written many times meanwhile is copied once, and nobody can write while pages are copied.
+/// Pages of 4 KiB in SQLite's write-ahead log before a checkpoint copies them to the database file: 64 MiB,
+/// sixteen times SQLite's default. Nobody can write during a checkpoint, and a longer log has more pages that
+/// are in it several times and copied once.
 const CHECKPOINT_PAGES: &str = "16000";
+
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl(Kind);
@@ -51,7 +56,7 @@ enum Kind {
     Postgres(Box<PgConnectOptions>),
 }
 
-/// A text that names no database that can be used.
+/// A text that is no URL of a usable database.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongDatabaseUrl {
     #[error("must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
@@ -80,7 +85,7 @@ impl FromStr for DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// The file, if it is SQLite.
+    /// The file of an SQLite database.
     pub(crate) fn sqlite_file(&self) -> Option<PathBuf> {
         match &self.0 {
             Kind::Sqlite(options) => Some(options.get_filename().to_owned()),
@@ -89,7 +94,7 @@ impl DatabaseUrl {
     }
 }
 
-/// What kind of database, and where; no user name and no password.
+/// The kind of database and where it is; no user name and no password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -115,7 +120,7 @@ pub(super) struct Database {
     pub(super) writing: DatabaseConnection,
     /// For reads.
     pub(super) reading: DatabaseConnection,
-    /// How many writers may work at a time.
+    /// How many writers may work at the same time.
     pub(super) writers: usize,
     pub(super) metrics: Arc<DatabaseMetrics>,
 }
@@ -133,9 +138,9 @@ impl Database {
         }
     }
 
-    /// The same, counted in `registry` from here on.
-    pub(super) fn counted(self, registry: &mut Registry) -> Self {
-        let Self { mut writing, mut reading, writers, metrics: _unread } = self;
+    /// The same database, with its metrics in `registry`.
+    pub(super) fn with_metrics(self, registry: &mut Registry) -> Self {
+        let Self { mut writing, mut reading, writers, metrics: _unregistered } = self;
         let metrics = Arc::new(DatabaseMetrics::new(registry));
         for database in [&mut writing, &mut reading] {
             let metrics = Arc::clone(&metrics);
@@ -156,7 +161,7 @@ impl Database {
     }
 }
 
-/// How full the pool of `database` is.
+/// How many connections the pool of `database` has.
 fn pool(database: &DatabaseConnection) -> Pool {
     let (open, idle, limit) = match database.get_database_backend() {
         DbBackend::Sqlite => {
@@ -171,14 +176,14 @@ fn pool(database: &DatabaseConnection) -> Pool {
     Pool { open: open as usize, idle, limit: limit as usize }
 }
 
-/// What is counted of a database that nobody asks about.
-fn unread() -> Arc<DatabaseMetrics> {
+/// Metrics that no registry reads.
+fn unregistered_metrics() -> Arc<DatabaseMetrics> {
     Arc::new(DatabaseMetrics::new(&mut Registry::default()))
 }
 
-/// One connection writes, others read beside it (WAL). A commit is on disk when it returns (`FULL`). What a statement
-/// would be undone with stays in memory: a batch touches more pages than SQLite keeps there by itself, and each would be
-/// written to a temporary file as well.
+/// One connection writes, others read beside it (WAL). A commit is on disk when it returns (`FULL`).
+/// Statement journals, from which SQLite undoes a failed statement, stay in memory (`temp_store`): a batch
+/// touches more pages than SQLite keeps there by default, and the rest would go through a temporary file.
 async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbErr> {
     let options = options
         .clone()
@@ -193,11 +198,11 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
-            // When SQLite itself undoes a transaction (a full disk), the driver goes on counting it as open, and
-            // later ones would become parts of one that is never committed.
+            // When SQLite itself rolls a transaction back (a full disk), the driver still counts it as open,
+            // and later transactions would be savepoints of one that is never committed.
             .before_acquire(|connection, _| {
-                let settled = !connection.is_in_transaction();
-                Box::pin(async move { Ok(settled) })
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
             })
     };
     let writing = pool()
@@ -216,7 +221,12 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
         .connect_with(options.pragma("query_only", "ON"))
         .await
         .map_err(connection_error)?;
-    Ok(Database { writing: writing.into(), reading: reading.into(), writers: 1, metrics: unread() })
+    Ok(Database {
+        writing: writing.into(),
+        reading: reading.into(),
+        writers: 1,
+        metrics: unregistered_metrics(),
+    })
 }
 
 async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr> {
@@ -263,10 +273,16 @@ async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr>
         .map_err(connection_error)?;
     let reading = pool(READ_CONNECTIONS).connect_with(options).await.map_err(connection_error)?;
     let writers = POSTGRES_WRITERS as usize;
-    Ok(Database { writing: writing.into(), reading: reading.into(), writers, metrics: unread() })
+    Ok(Database {
+        writing: writing.into(),
+        reading: reading.into(),
+        writers,
+        metrics: unregistered_metrics(),
+    })
 }
 
-/// When a connection to Postgres last failed to answer: the others from before that are under suspicion.
+/// When a connection to Postgres last failed to answer a ping. Connections that have been idle since before
+/// then may be dead too.
 #[derive(Debug, Clone, Default)]
 struct Silence(Arc<Mutex<Option<Instant>>>);
 
@@ -276,7 +292,7 @@ impl Silence {
         noticed.is_some_and(|at| at.elapsed() <= time)
     }
 
-    /// Tries `connection`.
+    /// Pings `connection`.
     async fn ping(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let answered = match timeout(PING_LIMIT, connection.ping()).await {
             Ok(answered) => answered,
@@ -289,7 +305,7 @@ impl Silence {
     }
 }
 
-/// One connection without a pool: where a pool would only say that it timed out, this says why.
+/// Connects once without a pool: a pool would only report that it timed out, this reports why.
 async fn try_postgres(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     match timeout(ACQUIRE_LIMIT, options.connect()).await {
         Ok(connected) => connected?.close().await,

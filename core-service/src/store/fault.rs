@@ -1,4 +1,4 @@
-//! What a failing database means: try again, wait, or give one row up.
+//! What a database error means: retry, wait, or give one job up.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,19 @@ use sea_orm::{DbErr, RuntimeErr};
 /// What to do about a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Two transactions were in each other's way and this one was undone: it may be repeated.
+    /// The database rolled this transaction back because it conflicted with another: it may be retried.
     Conflict,
-    /// The connection is gone: another may work.
+    /// The connection was lost: another may work.
     Lost,
-    /// The database can't do it now: locked, full, out of connections, starting, a standby.
+    /// The database can't now: locked, full, out of connections, starting, a standby.
     Unavailable,
-    /// The database's file can't be opened or written, and somebody has to see to that.
+    /// The file of the database can't be opened or written, until an operator repairs that.
     Unusable,
-    /// The statement itself: one of its rows, or a mistake of ours.
+    /// The statement itself failed: because of a row, or of a bug.
     Statement,
 }
 
-/// The kind of fault that `error` is.
+/// The kind of `error`.
 pub(super) fn kind(error: &DbErr) -> Fault {
     let (DbErr::Conn(runtime) | DbErr::Exec(runtime) | DbErr::Query(runtime)) = error else {
         return match error {
@@ -30,15 +30,15 @@ pub(super) fn kind(error: &DbErr) -> Fault {
     };
     match runtime {
         RuntimeErr::SqlxError(cause) => match &**cause {
-            sqlx::Error::Database(told) => {
-                let code = told.code().unwrap_or(Cow::Borrowed(""));
-                let fault = if told.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+            sqlx::Error::Database(cause) => {
+                let code = cause.code().unwrap_or(Cow::Borrowed(""));
+                let fault = if cause.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
                     sqlite(&code)
                 } else {
                     postgres(&code)
                 };
                 match (fault, error) {
-                    // Nothing but connecting was asked for: no row is to blame.
+                    // It failed while connecting: no row is to blame.
                     (Fault::Statement, DbErr::Conn(_)) => Fault::Unavailable,
                     (fault, _) => fault,
                 }
@@ -63,7 +63,7 @@ fn sqlite(code: &str) -> Fault {
     const READ_ONLY_FOLDER: u32 = READ_ONLY | (6 << 8);
     let Ok(code) = code.parse::<u32>() else { return Fault::Statement };
     match code & 0xff {
-        // What is more special than these may pass: another process recovers the file, say.
+        // Other extended codes of these may pass, for example while another process recovers the file.
         _ if [READ_ONLY, READ_ONLY_FOLDER, CANT_OPEN].contains(&code) => Fault::Unusable,
         BUSY | LOCKED | OUT_OF_MEMORY | READ_ONLY | IO_ERROR | FULL | CANT_OPEN => Fault::Unavailable,
         _ => Fault::Statement,

@@ -1,6 +1,7 @@
-//! The key under which URLs are hashed, so that the database can see that two are the same and nothing else.
+//! The index key: URLs are hashed with it, so that the database can tell whether two are the same, and
+//! nothing else.
 //!
-//! Made once for a database and kept there, sealed.
+//! It is made once for each database and kept there, sealed.
 
 use ring::hmac;
 use sea_orm::sea_query::OnConflict;
@@ -19,7 +20,7 @@ const KEY_BYTES: usize = 32;
 /// The key of this database. Never printed.
 pub(super) struct IndexKey(hmac::Key);
 
-/// The key can't be had.
+/// The key can't be loaded or made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexKeyError {
     #[error("the database does not keep it")]
@@ -31,12 +32,12 @@ pub(crate) enum IndexKeyError {
 }
 
 impl IndexKey {
-    /// The key that `database` keeps. If there is none yet it is made; of several processes that make one at
-    /// the same time, one wins and all use that one.
+    /// Loads the key from `database`. If there is none, makes one; when several processes make one at the
+    /// same time, one wins and all use that one.
     ///
     /// # Errors
     ///
-    /// The database fails, or `keys` do not open what it keeps.
+    /// The database fails, or `keys` do not open its key.
     pub(super) async fn load_or_make(
         database: &DatabaseConnection,
         keys: &SealKeys,
@@ -54,7 +55,7 @@ impl IndexKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
-    /// What stands for `url` in the database: the same for the same URL.
+    /// The hash of `url`: the same for the same URL.
     pub(super) fn hash(&self, url: &WebhookUrl) -> Vec<u8> {
         hmac::sign(&self.0, url.expose().as_str().as_bytes()).as_ref().to_vec()
     }

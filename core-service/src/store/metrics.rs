@@ -211,8 +211,8 @@ pub(super) fn pools<const N: usize>(
     });
 }
 
-/// Registers gauges of the writers' queues: `waiting` is called at each scrape and returns how many jobs wait in each,
-/// `limit` is how many may wait in one.
+/// Registers gauges of the writers' queues: `waiting` is called at each scrape and returns how many jobs wait
+/// in each, `limit` is how many may wait in one.
 pub(super) fn queues(
     registry: &mut Registry,
     limit: usize,

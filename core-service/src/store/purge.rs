@@ -19,8 +19,8 @@ pub(crate) enum PurgeError {
 }
 
 impl Store {
-    /// Removes all that `owner` has, the account too, and returns how much that was. What is created at the same time is
-    /// removed with the rest or stays whole.
+    /// Removes all that `owner` has, the account too, and returns how much that was. What is created at the
+    /// same time is removed with the rest or stays whole.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Domain types to rows and back.
 //!
-//! Owns how a value is written in a column, and the opening of what is sealed in a row. Asks no database.
+//! Owns how a value is written in a column, and the opening of what is sealed in a row. Runs no query.
 
 use sea_orm::{DbErr, DerivePartialModel};
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub(super) fn secret(new: &NewSecret, sealed_token: Vec<u8>) -> secret::Model {
     }
 }
 
-/// What of a secret's row its owner is shown. No token, not even sealed, is read for it.
+/// The columns of a secret that its owner may see. No token is read for them, not even sealed.
 #[derive(Debug, DerivePartialModel)]
 #[sea_orm(entity = "secret::Entity")]
 pub(super) struct ShownSecret {
@@ -46,7 +46,7 @@ pub(super) struct ShownSecret {
 ///
 /// # Errors
 ///
-/// The row has a name that nobody could have given.
+/// The name in the row breaks the rules of names.
 pub(super) fn shown_secret(row: ShownSecret) -> Result<Secret, DbErr> {
     let ShownSecret { name, created_at_ms, last_rotated_at_ms } = row;
     let name = name.parse().map_err(|rule| DbErr::Type(format!("secret.name: {rule}")))?;
@@ -103,13 +103,13 @@ fn json(texts: &impl serde::Serialize) -> String {
 ///
 /// # Errors
 ///
-/// `keys` do not open the URL, or a column has what [`webhook()`] would not have put there.
+/// `keys` do not open the URL, or a column has a value that [`webhook()`] never writes.
 pub(super) fn open_webhook(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
     let id = row.id;
     opened(row, keys).map_err(|cause| UnreadableWebhook { id, cause })
 }
 
-/// A row that is no webhook, or not for this process. `Display` names the webhook.
+/// A row that can't be read as a webhook. `Display` names the webhook.
 #[derive(Debug, thiserror::Error)]
 #[error("webhook {id} can't be read")]
 pub(super) struct UnreadableWebhook {
@@ -118,7 +118,7 @@ pub(super) struct UnreadableWebhook {
     cause: Unreadable,
 }
 
-/// Without what is in the row: it is the owner's, and not for the log.
+/// The values of the row are not part of it: they are the owner's, and not for the log.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("its URL does not open")]
@@ -161,7 +161,7 @@ fn opened(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
     let rewrite = serde_json::from_str(&rewrite).map_err(|_| Unreadable::NotAList)?;
     let mute_words: Vec<String> = serde_json::from_str(&mute_words).map_err(|_| Unreadable::NotAList)?;
     let config = WebhookConfig {
-        // Which schemes are taken is asked when a URL is set.
+        // Whether http is allowed is checked when a URL is set.
         url: WebhookUrl::parse(&url, Schemes::HttpsAndHttp)?,
         events: EventTypes::parse("events", &events)?,
         active,

@@ -45,7 +45,8 @@ impl Store {
             .await
     }
 
-    /// Gives a secret a new token. The token before is kept if the rotation has an overlap; all older ones are gone.
+    /// Gives a secret a new token. The token before is kept if the rotation has an overlap; all older ones
+    /// are gone.
     ///
     /// # Errors
     ///

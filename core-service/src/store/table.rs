@@ -1,4 +1,4 @@
-//! The tables, as sea-orm sees them. Their columns and constraints are made in crate `migrations`.
+//! The sea-orm entities of the tables, whose columns and constraints the crate `migrations` makes.
 //!
 //! Tokens and URLs are sealed here, never in plaintext. Their serde form is a line of an export
 //! ([`line`](super::operator::transfer::line)): to add, rename or remove a column changes that format.

@@ -257,8 +257,8 @@ async fn other_seal_keys_are_refused() {
     let keys = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=".parse().unwrap();
     let refused =
         Store::open(&url.parse().unwrap(), LIMITS, keys, Randomness::of_the_system(), &metrics()).await;
-    let told = chain(&refused.unwrap_err());
-    assert!(told.contains("the seal keys do not open it"), "{told}");
+    let message = chain(&refused.unwrap_err());
+    assert!(message.contains("the seal keys do not open it"), "{message}");
 }
 
 #[tokio::test]
@@ -282,8 +282,8 @@ async fn ping() {
     assert!(store.ping().await.is_err());
 }
 
-/// What a statement is undone with: for a batch it is more than SQLite keeps in memory by itself, and would be written to
-/// a temporary file.
+/// What a statement is undone with: for a batch it is more than SQLite keeps in memory by itself, and would
+/// be written to a temporary file.
 #[tokio::test]
 async fn statement_journals_stay_in_memory() {
     let (_folder, store) = opened().await;

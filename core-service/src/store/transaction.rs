@@ -52,7 +52,8 @@ impl From<DbErr> for Failure {
 }
 
 impl Database {
-    /// Runs `work` in a transaction and commits it, and retries as long as that is safe and may help. Each try has 7 s.
+    /// Runs `work` in a transaction and commits it, and retries as long as that is safe and may help. Each
+    /// try has 7 s.
     ///
     /// # Errors
     ///
@@ -66,9 +67,9 @@ impl Database {
         self.shared_transaction(span, &self.metrics.changes, &mut work, run).await
     }
 
-    /// The same for a transaction that several calls share. It is traced as `span`, and `seconds` gets the time of each
-    /// try. What changes from try to try is the `state`: if `work` captured it, the compiler could not show that the future
-    /// may go from thread to thread.
+    /// The same for a transaction that several calls share. It is traced as `span`, and `seconds` gets the
+    /// time of each try. What changes from try to try is the `state`: if `work` captured it, the compiler
+    /// could not show that the future may go from thread to thread.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Database {
         self.end(span, result)
     }
 
-    /// Begins a transaction, runs `work` in it and commits, without retries and without a time limit. When `work` fails, or
-    /// this future is dropped, the transaction is rolled back.
+    /// Begins a transaction, runs `work` in it and commits, without retries and without a time limit. When
+    /// `work` fails, or this future is dropped, the transaction is rolled back.
     ///
     /// # Errors
     ///

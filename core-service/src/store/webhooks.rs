@@ -1,7 +1,8 @@
 //! Webhooks: created, read, listed, changed and deleted.
 //!
-//! Every statement names the owner beside the id, so that a webhook of somebody else is one that does not exist: no other
-//! row is read for it, and the answer is the same. A row that can't be opened fails by itself.
+//! Every statement names the owner beside the id, so that a webhook of somebody else is one that does not
+//! exist: no other row is read for it, and the answer is the same. A row that can't be opened fails by
+//! itself.
 
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _};
 use sea_orm::{
@@ -29,8 +30,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The owner has a webhook with that URL, the limit is reached, the secret that it names does not exist, or the
-    /// database is overloaded or fails.
+    /// The owner has a webhook with that URL, the limit is reached, the secret that it names does not exist,
+    /// or the database is overloaded or fails.
     pub(crate) async fn create_webhook(&self, new: &Webhook) -> Result<(), Error> {
         let row = Box::new(self.sealer.webhook(new)?);
         self.commits.submit(&new.owner, |reply| Job::CreateWebhook { row, reply }).await
@@ -50,8 +51,8 @@ impl Store {
         self.sealer.open_webhook(row.ok_or(Error::WebhookNotFound)?)
     }
 
-    /// The webhooks of `owner` that `request` asks for, newest first. One that can't be opened is left out; the next page
-    /// starts behind it all the same.
+    /// The webhooks of `owner` that `request` asks for, newest first. One that can't be opened is left out;
+    /// the next page starts behind it all the same.
     ///
     /// # Errors
     ///
@@ -76,13 +77,13 @@ impl Store {
         Ok(Page { webhooks, next: last.filter(|_| more) })
     }
 
-    /// Makes `change` to the webhook `id` of `owner`, all of it or nothing, and returns the webhook after it. `at_ms` is
-    /// the time of the change, in milliseconds since 1970-01-01T00:00:00Z.
+    /// Makes `change` to the webhook `id` of `owner`, all of it or nothing, and returns the webhook after it.
+    /// `at_ms` is the time of the change, in milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
     ///
-    /// There is no such webhook, its owner has another one with the new URL, the secret that it is to name does not
-    /// exist, its row can't be opened, or the database is overloaded or fails.
+    /// There is no such webhook, its owner has another one with the new URL, the secret that it is to name
+    /// does not exist, its row can't be opened, or the database is overloaded or fails.
     pub(crate) async fn update_webhook(
         &self,
         owner: &Did,
@@ -104,8 +105,9 @@ impl Store {
     }
 }
 
-/// One row more than requested, to know whether there are more. The database reads all rows of the owner, which the limit
-/// keeps few, and sorts them: an index in that order would cost every creation more (migration m0003).
+/// One row more than requested, to know whether there are more. The database reads all rows of the owner,
+/// which the limit keeps few, and sorts them: an index in that order would cost every creation more
+/// (migration m0003).
 pub(super) fn page_query(owner: &Did, request: &PageRequest) -> Select<webhook::Entity> {
     let PageRequest { limit, after, active, event } = *request;
     let mut query = webhook::Entity::find()

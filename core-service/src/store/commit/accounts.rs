@@ -30,8 +30,9 @@ struct Account {
 }
 
 impl Accounts {
-    /// Locks the account row of each owner, in the order of the DIDs, and makes those that are missing. `to_create` is
-    /// added to the stored counts at once: when all of it is created, they are right and need no other statement.
+    /// Locks the account row of each owner, in the order of the DIDs, and makes those that are missing.
+    /// `to_create` is added to the stored counts at once: when all of it is created, they are right and need
+    /// no other statement.
     pub(super) async fn lock(
         transaction: &DatabaseTransaction,
         to_create: &BTreeMap<&str, Counts>,

@@ -1,4 +1,4 @@
-//! Which new rows of a batch stay, once the database has said which of them it took. Pure.
+//! Decides which of the rows that a batch inserted stay within the limits of their owners. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,10 +24,11 @@ pub(super) struct Candidate<'a> {
     pub(super) key: &'a [u8],
 }
 
-/// Admits the first rows of each owner, as many as there is `room` for; one admission for each candidate, in their order.
+/// Admits the first rows of each owner, as many as there is `room` for; one admission for each candidate, in
+/// their order.
 ///
-/// `taken` has the ids of the rows that the database took. It refused the others, which exist already; unless they only
-/// repeat a row that does not stay: those are over the limit like it.
+/// `taken` has the ids of the rows that the database took; the others exist already. But a row that was
+/// refused only because it repeats a row over the limit is over the limit too.
 pub(super) fn admit(
     candidates: &[Candidate<'_>],
     taken: &HashSet<Uuid>,

@@ -1,7 +1,7 @@
 //! One transaction of many jobs, each of which succeeds or fails by itself.
 //!
-//! Owns the order of things in the transaction (see [`commit`](super)) and what each job adds to the counts of its
-//! account. The statements are those of the modules beside it.
+//! Owns the order of the steps (see [`commit`](super)) and what each job adds to the counts of its account.
+//! The statements of the jobs are in the modules beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

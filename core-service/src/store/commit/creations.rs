@@ -1,7 +1,7 @@
 //! The new rows of a batch, inserted together.
 //!
-//! The database says which rows are new, by its unique keys, and the counts of the locked accounts say which of those
-//! stay.
+//! The unique keys of the tables decide which rows are new, and the counts of the locked accounts decide
+//! which of those stay.
 
 use std::collections::HashSet;
 
@@ -19,8 +19,8 @@ use super::{Job, Limits, Queued, STATEMENT_ROWS, unknown_secret};
 use crate::error::Error;
 use crate::store::table::{secret, webhook};
 
-/// Inserts the rows of those of `jobs` that create one, and decides their results. What is created is counted in
-/// `accounts`, which are those of all owners.
+/// Inserts the rows of the creations among `jobs` and decides their results. `accounts`, which has the owners
+/// of all jobs, counts what is created.
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     limits: Limits,
@@ -104,8 +104,8 @@ async fn insert_webhooks(
     Ok(())
 }
 
-/// Inserts those of `rows`, which are the `candidates`, that do not exist by the `unique` columns, and deletes those again
-/// for which their owner has no `room`.
+/// Inserts `rows`, except those that exist already by the `unique` columns, and deletes those again for which
+/// their owner has no `room`. `candidates` are the same rows, in the same order, and so are the results.
 async fn insert_new<Row: ActiveModelTrait>(
     transaction: &DatabaseTransaction,
     rows: Vec<Row>,

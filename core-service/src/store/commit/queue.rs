@@ -64,8 +64,9 @@ impl CommitQueue {
     ///
     /// # Errors
     ///
-    /// Those of the job; [`Error::Overloaded`] when too many jobs wait; [`Error::Unavailable`] when the database can't
-    /// write now or it is unknown whether it did; [`Error::Internal`] when it refuses this job.
+    /// Those of the job; [`Error::Overloaded`] when too many jobs wait; [`Error::Unavailable`] when the
+    /// database can't write now or it is unknown whether it did; [`Error::Internal`] when it refuses this
+    /// job.
     pub(in crate::store) async fn submit<T>(
         &self,
         owner: &Did,

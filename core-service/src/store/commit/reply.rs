@@ -4,8 +4,8 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 
-/// Where the result of a job goes. It is decided inside the transaction, perhaps again in the next try, and sent after
-/// the commit.
+/// Where the result of a job goes. It is decided inside the transaction, perhaps again in the next try, and
+/// sent after the commit.
 #[derive(Debug)]
 pub(in crate::store) struct Reply<T> {
     /// `None` once the result is sent.

@@ -19,7 +19,8 @@ pub(in crate::store) struct SecretRotation {
     pub(in crate::store) previous_until_ms: Option<i64>,
 }
 
-/// Replaces the token of a secret. The token before is kept as it was sealed, if it goes on signing; older ones are gone.
+/// Replaces the token of a secret. The token before is kept as it was sealed, if it goes on signing; older
+/// ones are gone.
 pub(super) async fn rotate_secret(
     transaction: &DatabaseTransaction,
     owner: &Did,

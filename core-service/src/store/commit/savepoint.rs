@@ -26,8 +26,8 @@ impl From<DbErr> for ChangeError {
     }
 }
 
-/// Runs `work` in a savepoint of `transaction`. When it refuses, or a statement of it fails, its changes are undone and
-/// the call gets an error.
+/// Runs `work` in a savepoint of `transaction`. When it refuses, or a statement of it fails, its changes are
+/// undone and the call gets an error.
 ///
 /// # Errors
 ///

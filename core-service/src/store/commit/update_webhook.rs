@@ -61,8 +61,8 @@ fn changed(
     Ok((row, webhook))
 }
 
-/// What to write so that `before` becomes `after`: only the columns that differ, so that the others keep what deliveries
-/// write there.
+/// What to write so that `before` becomes `after`: only the columns that differ, so that the others keep what
+/// deliveries write there.
 fn differences(before: webhook::Model, after: &webhook::Model) -> webhook::ActiveModel {
     let mut differences = webhook::ActiveModel::from(before);
     for column in webhook::Column::iter() {

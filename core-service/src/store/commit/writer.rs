@@ -1,7 +1,7 @@
 //! The writer task: takes the jobs that wait, has them written together, and answers their calls.
 //!
-//! Owns the size of a batch, what happens when one fails, and the log of that. What a batch does in its transaction is
-//! [`batch`]'s.
+//! Owns the size of a batch, what happens when one fails, and the log of that. What a batch does in its
+//! transaction is [`batch`]'s.
 
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ use crate::store::transaction::Failure;
 
 /// Jobs of one transaction.
 const BATCH_JOBS: usize = 256;
-/// Jobs of one transaction that create no row. Creations share their statements, but each of these waits some six times
-/// for the database: far away, as many as [`BATCH_JOBS`] would exceed the time limit of the transaction.
+/// Jobs of one transaction that create no row. Creations share their statements, but each of these waits some
+/// six times for the database: far away, as many as [`BATCH_JOBS`] would exceed the time limit of the
+/// transaction.
 const BATCH_CHANGES: usize = 32;
 
 /// Writes batches. Clones write to the same database.
@@ -49,8 +50,8 @@ pub(super) async fn run(mut queue: mpsc::Receiver<Queued>, writer: Writer, closi
             continue;
         }
         let requests = requests(&jobs);
-        // In a task of its own, so that a panic costs this batch and not the writer. The future is large and would be
-        // copied into the task, unless it is boxed.
+        // In a task of its own, so that a panic costs this batch and not the writer. The future is large and
+        // would be copied into the task, unless it is boxed.
         if let Err(error) = tokio::spawn(Box::pin(writer.clone().write(jobs))).await {
             tracing::error!(?requests, %error, "writing a batch panicked");
         }
@@ -84,8 +85,8 @@ impl Writer {
         jobs
     }
 
-    /// Writes a batch and answers its calls. When a statement fails, the jobs are written one by one, so that a bad one
-    /// can't fail its neighbours.
+    /// Writes a batch and answers its calls. When a statement fails, the jobs are written one by one, so that
+    /// a bad one can't fail its neighbours.
     async fn write(self, jobs: Vec<Queued>) {
         let mut batch = Batch { context: Arc::clone(&self.context), jobs };
         match self.commit(&mut batch).await {

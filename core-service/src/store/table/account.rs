@@ -1,4 +1,4 @@
-//! One row an owner, with the counts that limits look at.
+//! One row for each owner who has anything, with the counts that the limits are checked against.
 
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,

@@ -1,4 +1,4 @@
-//! The one row with the key under which URLs are hashed, sealed.
+//! One row with the sealed key with which URLs are hashed.
 
 use sea_orm::entity::prelude::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,

@@ -8,8 +8,8 @@ use super::*;
 use crate::domain::secret::Rotation;
 use crate::domain::webhook_change::WebhookChange;
 
-/// A call by one of a few owners, about one of a few names. The number of a webhook is that of its creation, in the order
-/// of all creations up to the end of the batch; one too large wraps around.
+/// A call by one of a few owners, about one of a few names. The number of a webhook is that of its creation,
+/// in the order of all creations up to the end of the batch; one too large wraps around.
 #[derive(Debug, Clone)]
 enum Call {
     CreateSecret { owner: String, name: String },
@@ -48,8 +48,8 @@ impl Call {
         }
     }
 
-    /// Makes the call, which is number `at` of all; what is random or a time otherwise depends on that. `webhooks` are the
-    /// ids of those that were created or may be meanwhile.
+    /// Makes the call, which is number `at` of all; what is random or a time otherwise depends on that.
+    /// `webhooks` are the ids of those that were created or may be meanwhile.
     async fn make(&self, store: &Store, at: usize, webhooks: &[Uuid]) -> String {
         let at_ms = i64::try_from(at).unwrap();
         let webhook = |number: &usize| webhooks.get(number % webhooks.len().max(1)).copied();
