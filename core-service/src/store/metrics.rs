@@ -50,7 +50,7 @@ impl DatabaseMetrics {
         let family = seconds_by(
             registry,
             "transaction",
-            "Tries of transactions: of a batch of rows, of one change, or a read",
+            "Tries of transactions: that create rows (batch), that only change or delete some (change), and reads",
         );
         let transactions =
             ["batch", "change", "read"].map(|kind| family.get_or_create_owned(&labels(&[("kind", kind)])));
@@ -135,17 +135,21 @@ struct Rows {
 impl WriterMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let batch_rows = Histogram::new(ROWS);
-        registry.register("batch_rows", "Rows that shared a commit", batch_rows.clone());
+        registry.register("batch_rows", "New rows that shared a commit", batch_rows.clone());
         let [written, exists, over_limit, unknown_secret, failed, abandoned, refused] = counters(
             registry,
             "rows",
-            "Rows by what became of them; refused: the queue was full, abandoned: nobody waited any more",
+            "New rows by what became of them; failed, abandoned (the caller had gone) and refused (the queue was full) count all writes",
             "outcome",
             ["written", "exists", "over_limit", "unknown_secret", "failed", "abandoned", "refused"],
         );
         Self {
             batch_rows,
-            split: counter(registry, "batches_split", "Batches written row by row because one row was bad"),
+            split: counter(
+                registry,
+                "batches_split",
+                "Batches written one by one because a statement failed",
+            ),
             rows: Rows { written, exists, over_limit, unknown_secret, failed, abandoned, refused },
         }
     }
@@ -218,10 +222,10 @@ pub(super) fn queues(
     limit: usize,
     waiting: impl Fn() -> Vec<usize> + Send + Sync + 'static,
 ) {
-    computed_gauge(registry, "queue_rows", "Rows that wait, by writer", move || {
+    computed_gauge(registry, "queue_rows", "Writes that wait, by writer", move || {
         let numbered = waiting().into_iter().enumerate();
         numbered.map(|(writer, rows)| (labels(&[("writer", &writer.to_string())]), rows)).collect()
     });
-    let may_wait = gauge(registry, "queue_rows_limit", "Rows that may wait for one writer");
+    let may_wait = gauge(registry, "queue_rows_limit", "Writes that may wait for one writer");
     may_wait.set(i64::try_from(limit).unwrap_or(i64::MAX));
 }
