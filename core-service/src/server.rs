@@ -2,7 +2,7 @@
 //!
 //! A call passes these layers, the outermost first:
 //!
-//! 1. [`Instrument`](metrics::Instrument) counts the call and begins its span.
+//! 1. [`Instrument`] counts the call and begins its span.
 //! 2. `CatchPanic`: a panic becomes INTERNAL, and costs one call.
 //! 3. [`Guard`] refuses a call without the shared token.
 //! 4. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
