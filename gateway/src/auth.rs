@@ -1,10 +1,10 @@
-//! Service auth: from a request's `Authorization` header to the DID that calls.
+//! Service auth: from the `Authorization` header of a request to the DID of its caller.
 //!
-//! Owns the rules on tokens (`token`), where signing keys come from and how long they are believed (`identity`), and
-//! what a client is told when it is not let in (`refusal`). It knows no method: which NSID is called is handed in. How
-//! an [`AuthError`] becomes an HTTP answer is `xrpc`'s.
+//! Owns the rules for tokens ([`token`]), where signing keys come from and how long they are cached
+//! ([`identity`]), and what a refused client is told ([`refusal`]). The NSID of the called method is a
+//! parameter; `xrpc` makes the HTTP response of an [`AuthError`].
 //!
-//! Claims are checked on every call, before any look-up; only the verdict on a signature is remembered.
+//! Claims are checked on every call, before any look-up. Only the result of checking a signature is cached.
 
 pub(crate) mod did;
 mod document;
@@ -13,8 +13,8 @@ mod identity;
 mod key;
 pub(crate) mod metrics;
 pub(crate) mod refusal;
+mod signature_cache;
 mod token;
-mod verdict;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,23 +27,23 @@ use url::Url;
 use self::did::Did;
 use self::error::AuthError;
 use self::identity::fetch::{Limits, Network};
-use self::identity::{Found, Identities};
+use self::identity::{Identities, ResolvedKey};
 use self::metrics::AuthMetrics;
+use self::signature_cache::SignatureCache;
 use self::token::Token;
-use self::verdict::Verdicts;
 
-/// What the operator sets.
+/// The settings of service auth.
 #[derive(Debug)]
 pub(crate) struct AuthSettings {
     /// The `aud` values that mean this service.
     pub(crate) audiences: Vec<String>,
-    /// The PLC directory; documents are at `<plc_url>/<did>`. Any host, private ones too.
+    /// The PLC directory; documents are at `<plc_url>/<did>`. Private hosts are allowed.
     pub(crate) plc_url: Url,
-    /// Folders of DID documents, looked at before the network; earlier ones win.
+    /// Folders of DID documents, which come before the network; the first folder with a DID wins.
     pub(crate) did_documents: Vec<PathBuf>,
 }
 
-/// Who calls: the issuer of a token that was verified. Made here alone.
+/// The issuer of a verified token. Only [`Authenticator::authenticate`] creates one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller(Did);
 
@@ -54,18 +54,18 @@ impl Caller {
     }
 }
 
-/// Tells who calls. Clones share their caches.
+/// Verifies tokens. Clones share their caches.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     audiences: Arc<[String]>,
     identities: Arc<Identities>,
-    verdicts: Arc<Verdicts>,
+    signatures: Arc<SignatureCache>,
     clock: Clock,
 }
 
 impl Authenticator {
-    /// Reads the folders of DID documents, and asks nobody yet. `egress` carries the rules for did:web hosts; they do
-    /// not hold for the PLC directory.
+    /// Reads the folders of DID documents. The rules of `egress` hold for did:web hosts, not for the PLC
+    /// directory.
     pub(crate) fn new(settings: AuthSettings, egress: Egress, clock: Clock, metrics: AuthMetrics) -> Self {
         Self::with_limits(settings, egress, clock, metrics, Limits::DEFAULT)
     }
@@ -84,24 +84,24 @@ impl Authenticator {
         Self {
             audiences: audiences.into(),
             identities: Arc::new(identities),
-            verdicts: Arc::new(Verdicts::new(metrics)),
+            signatures: Arc::new(SignatureCache::new(metrics)),
             clock,
         }
     }
 
-    /// Who calls the method `nsid`. The caller of this function sets the deadline; a look-up that it leaves behind
-    /// ends by itself, after 3 s at most.
+    /// The caller of the method `nsid`. There is no timeout here; a look-up goes on when this future is
+    /// dropped, and ends after 3 s at most.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap, nsid: &str) -> Result<Caller, AuthError> {
         let token = Token::parse(token::bearer(headers)?)?;
         let now = self.clock.unix_seconds();
         token.check(&self.audiences, nsid, now)?;
 
-        let Found { key, may_be_old } = self.identities.key(&token.issuer).await?;
-        if let Err(refusal) = self.verdicts.verify(&token, &key, now) {
-            // A rotated key looks like this, and so does a key of another curve in place of the old one.
-            let newer = if may_be_old { self.identities.key_again(&token.issuer).await? } else { None };
+        let ResolvedKey { key, cached } = self.identities.key(&token.issuer).await?;
+        if let Err(refusal) = self.signatures.verify(&token, &key, now) {
+            // The key may have been rotated, also to another curve.
+            let newer = if cached { self.identities.refreshed_key(&token.issuer).await? } else { None };
             match newer {
-                Some(newer) if newer != key => self.verdicts.verify(&token, &newer, now)?,
+                Some(newer) if newer != key => self.signatures.verify(&token, &newer, now)?,
                 Some(_) | None => return Err(refusal.into()),
             }
         }

@@ -245,7 +245,8 @@ fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<
     Some(ids)
 }
 
-/// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web, section 3.2).
+/// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web,
+/// section 3.2).
 fn did_web(origin: &Url) -> String {
     let host = origin.host_str().unwrap_or_default();
     match origin.port() {

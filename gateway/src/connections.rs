@@ -1,11 +1,12 @@
 //! Connections from clients: accepting them, their limits, and graceful shutdown.
 //!
-//! hyper limits the time for the head of an HTTP/1 request, but neither the time until a client shows which HTTP version
-//! it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its responses. One rule here
-//! covers all of them: a connection without a request in flight is closed after [`HEAD_TIME`].
+//! hyper limits the time for the head of an HTTP/1 request, but neither the time until a client shows which
+//! HTTP version it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its
+//! responses. One rule here covers all of them: a connection without a request in flight is closed after
+//! [`HEAD_TIME`].
 //!
-//! Requests that HTTP's own parser refuses, such as one with too large a header section, are answered by hyper. The limits
-//! of one request are in [`xrpc`](crate::xrpc).
+//! Requests that HTTP's own parser refuses, such as one with too large a header section, are answered by
+//! hyper. The limits of one request are in [`xrpc`](crate::xrpc).
 
 pub(crate) mod metrics;
 
@@ -30,22 +31,22 @@ use tower::ServiceExt as _;
 
 use self::metrics::ConnectionMetrics;
 
-/// Connections at once, if the process may open that many files. Further ones wait in the operating system's accept
-/// queue until another closes.
+/// Connections at once, if the process may open that many files. Further ones wait in the operating system's
+/// accept queue until another closes.
 const MAX_CONNECTIONS: usize = 8192;
-/// How long a client may take to send the head of a request, and how long a connection may be without a request.
-/// Idleness is sampled: a connection closes after one to two periods; if it ignores the graceful close, it is dropped
-/// one period later.
+/// How long a client may take to send the head of a request, and how long a connection may be without a
+/// request. Idleness is sampled: a connection closes after one to two periods; if it ignores the graceful
+/// close, it is dropped one period later.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The head of a request (request line and headers), in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// HTTP/2 streams at once on one connection.
 const MAX_STREAMS: u32 = 100;
-/// HTTP/2 streams on one connection that the client reset before they were accepted; above it the connection ends ("rapid
-/// reset", CVE-2023-44487).
+/// HTTP/2 streams on one connection that the client reset before they were accepted; above it the connection
+/// ends ("rapid reset", CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
-/// HTTP/2 streams of one connection that were reset here for a protocol error, over its whole life; above it the
-/// connection ends (RUSTSEC-2024-0003).
+/// HTTP/2 streams of one connection that were reset here for a protocol error, over its whole life; above it
+/// the connection ends (RUSTSEC-2024-0003).
 const MAX_ERROR_RESETS: usize = 1024;
 /// An HTTP/2 connection on which nothing arrives gets a ping this often, and ends if no answer comes within
 /// [`HTTP2_PING_TIMEOUT`].
@@ -76,8 +77,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` on `listener` until `shutdown` drains; then closes idle connections and waits for the others, at most
-/// for the drain limit. Dropping the future drops all connections.
+/// Serves `router` on `listener` until `shutdown` drains; then closes idle connections and waits for the
+/// others, at most for the drain limit. Dropping the future drops all connections.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -156,7 +157,8 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
     }
 }
 
-/// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown` drains.
+/// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown`
+/// drains.
 async fn serve_connection(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
@@ -204,7 +206,8 @@ struct RequestCount {
 }
 
 impl RequestCount {
-    /// Waits until no request was in flight for `time`. Idleness is sampled, so it may take up to twice as long.
+    /// Waits until no request was in flight for `time`. Idleness is sampled, so it may take up to twice as
+    /// long.
     async fn idle_for(&self, time: Duration) {
         let mut seen = 0;
         loop {

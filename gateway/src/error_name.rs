@@ -88,8 +88,8 @@ impl ErrorName {
         }
     }
 
-    /// Whether any method may answer with `name` although its lexicon does not declare it. `NotFound` is only for paths
-    /// outside `/xrpc/`.
+    /// Whether any method may answer with `name` although its lexicon does not declare it. `NotFound` is only
+    /// for paths outside `/xrpc/`.
     pub(crate) fn is_allowed_in_any_method(name: &str) -> bool {
         Self::ALL.into_iter().any(|known| known != Self::NotFound && known.name() == name)
     }

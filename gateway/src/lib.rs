@@ -1,8 +1,8 @@
 //! The gateway: serves XRPC and calls the core-service over gRPC.
 //!
-//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; its only state are caches. No method is known by name: the
-//! methods come from lexicon documents that are bound to gRPC descriptors ([`binding`]). What a secret or a webhook is,
-//! only the core-service knows.
+//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; its only state are caches. No method is known
+//! by name: the methods come from lexicon documents that are bound to gRPC descriptors ([`binding`]). What a
+//! secret or a webhook is, only the core-service knows.
 
 pub(crate) mod auth;
 pub mod binding;
@@ -169,8 +169,8 @@ pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Meth
     binding::bind(&lexicons, &pool.map_err(Error::Descriptors)?).map_err(Error::Drift)
 }
 
-/// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at start are
-/// printed on standard error.
+/// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at
+/// start are printed on standard error.
 pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
     let (listen, config) = match RawArgs::parse_from(arguments).check() {
         Ok(checked) => checked,

@@ -17,8 +17,8 @@ use process::clock::Clock;
 const WINDOW: Duration = Duration::from_secs(300);
 /// The burst is this fraction of the window's calls.
 const BURST_DIVISOR: u32 = 5;
-/// Full buckets are removed once in this many calls. A bucket is full again a fifth of the window after its last call,
-/// and only a DID with a valid token has one, so the limits on DID look-ups bound their number.
+/// Full buckets are removed once in this many calls. A bucket is full again a fifth of the window after its
+/// last call, and only a DID with a valid token has one, so the limits on DID look-ups bound their number.
 const CLEAN_UP_EVERY: u64 = 4096;
 
 /// The headers that are set here; CORS exposes them.
@@ -83,8 +83,8 @@ impl RateLimit {
 }
 
 impl RateLimitState {
-    /// Sets `RateLimit-Limit` (calls in the window), `-Remaining` (calls allowed now), `-Reset` (Unix seconds when the
-    /// bucket is full again, as atproto clients read it) and `-Policy`.
+    /// Sets `RateLimit-Limit` (calls in the window), `-Remaining` (calls allowed now), `-Reset` (Unix seconds
+    /// when the bucket is full again, as atproto clients read it) and `-Policy`.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let Self { wait: _, limit, remaining, reset_unix_seconds } = self;
         let [limit_name, remaining_name, reset_name, policy_name] = HEADERS;

@@ -40,8 +40,8 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, log: Reque
     layered(internal.router().merge(methods), log)
 }
 
-/// Adds the request log, CORS and the response to a panic, the outermost first. They share one `ServiceBuilder`, as the
-/// router boxes the future of each separate layer.
+/// Adds the request log, CORS and the response to a panic, the outermost first. They share one
+/// `ServiceBuilder`, as the router boxes the future of each separate layer.
 fn layered(router: Router, log: RequestLog) -> Router {
     router.layer(
         ServiceBuilder::new()

@@ -4,13 +4,15 @@
 //!
 //! - `request_id`, and `trace_id` if the request is traced;
 //! - `route`, only for internal paths and preflights: `_health`, `livez`, `readyz`, `did.json`, `preflight`;
-//! - `nsid` of the bound method, `did` of the authenticated caller, and `error`, the error name; `-` if there is none;
+//! - `nsid` of the bound method, `did` of the authenticated caller, and `error`, the error name; `-` if there
+//!   is none;
 //! - `status`, and `ms`, the time from arrival to the response head.
 //!
-//! The line never has a token, a URL path or a body: a path that is no bound method is text of the client's choice.
+//! The line never has a token, a URL path or a body: a path that is no bound method is text of the client's
+//! choice.
 //!
-//! A request that is dropped before its response, because the client closed the connection, reset the stream, or the
-//! drain limit passed, is logged with status 499 and error `ClientGone`. No client ever sees these.
+//! A request that is dropped before its response, because the client closed the connection, reset the stream,
+//! or the drain limit passed, is logged with status 499 and error `ClientGone`. No client ever sees these.
 //!
 //! The level is `info`, and `debug` for a successful probe.
 
@@ -43,7 +45,8 @@ const OTHER: &str = "other";
 /// Probes come every few seconds and would fill the traces.
 const UNTRACED: [&str; 3] = [route::HEALTH, route::LIVEZ, route::READYZ];
 
-/// A new request id. A client's own `x-request-id` is never used: it could name another request or flood the log.
+/// A new request id. A client's own `x-request-id` is never used: it could name another request or flood the
+/// log.
 #[expect(clippy::disallowed_methods, reason = "only the log shows the id, and nothing depends on it")]
 fn new_request_id() -> String {
     Uuid::new_v4().to_string()
@@ -73,7 +76,8 @@ impl RequestContext {
         }
     }
 
-    /// Notes that the request is for an internal path. Only the first call of this and the other setters counts.
+    /// Notes that the request is for an internal path. Only the first call of this and the other setters
+    /// counts.
     pub(crate) fn set_route(&self, route: Route) {
         self.route.get_or_init(|| route);
     }
@@ -123,8 +127,8 @@ pub(crate) struct RequestLog {
     pub(crate) tracer: Tracer,
 }
 
-/// The outermost layer: gives each request its [`RequestContext`] and each response its `x-request-id`, and logs the
-/// request once, also when it is dropped without a response.
+/// The outermost layer: gives each request its [`RequestContext`] and each response its `x-request-id`, and
+/// logs the request once, also when it is dropped without a response.
 pub(crate) async fn log_requests(
     State(log): State<Arc<RequestLog>>,
     mut request: Request,

@@ -1,8 +1,8 @@
 //! XRPC calls: from the HTTP request to the call of the core-service and back.
 //!
-//! Owns the order of checks (`docs/methods.md`): method, verb, limit of calls at once, authentication, rate limit, content
-//! type, body size, JSON. Everything about the values of fields is checked by the core-service. No method is known by
-//! name: the bound [`Methods`] say what exists.
+//! Owns the order of checks (`docs/methods.md`): method, verb, limit of calls at once, authentication, rate
+//! limit, content type, body size, JSON. Everything about the values of fields is checked by the
+//! core-service. No method is known by name: the bound [`Methods`] say what exists.
 
 pub(crate) mod body;
 pub(crate) mod error;
@@ -38,8 +38,8 @@ use crate::xrpc::metrics::CallMetrics;
 
 /// The path prefix of all methods.
 const PREFIX: &str = "/xrpc/";
-/// Calls at once, from before authentication to the response; further calls are refused. At 10 ms a call this allows
-/// 100,000 calls a second, so the limit is only reached when something does not answer.
+/// Calls at once, from before authentication to the response; further calls are refused. At 10 ms a call this
+/// allows 100,000 calls a second, so the limit is only reached when something does not answer.
 pub(crate) const MAX_CALLS: usize = 1024;
 /// `Retry-After` of a call over that limit.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -98,8 +98,8 @@ impl Xrpc {
         response
     }
 
-    /// Checks and calls. Returns the output as JSON, or nothing if the method has no output; `rate` is set as soon as
-    /// the rate limit has counted the call.
+    /// Checks and calls. Returns the output as JSON, or nothing if the method has no output; `rate` is set as
+    /// soon as the rate limit has counted the call.
     async fn call(
         &self,
         head: &http::request::Parts,
@@ -165,7 +165,8 @@ impl Xrpc {
         })
     }
 
-    /// The bound method with exactly this path. The raw path is used: axum would percent-decode a captured parameter.
+    /// The bound method with exactly this path. The raw path is used: axum would percent-decode a captured
+    /// parameter.
     fn find_method(&self, path: &str) -> Result<&Method, XrpcError> {
         let nsid = path.strip_prefix(PREFIX).unwrap_or_default();
         if let Some(method) = self.methods.get(nsid) {

@@ -1,59 +1,58 @@
-//! The DIDs a caller can have: a bare did:plc or did:web, as atproto restricts them.
-//!
-//! Owns their syntax. Whether one exists is `identity`'s to find out.
+//! The DIDs that a caller can have: a bare did:plc or did:web, as atproto restricts them. Only their syntax
+//! is checked here.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest host name there is (RFC 1035, 2.3.4), in bytes.
+/// The longest host name (RFC 1035, section 2.3.4), in bytes.
 const MAX_HOST_BYTES: usize = 253;
 
-/// The longest did:web there can be: the prefix, a host name and `%3A65535`, in bytes. A did:plc has 32.
+/// The longest did:web, in bytes: the prefix, a host name and `%3A65535`. A did:plc has 32.
 const MAX_DID_BYTES: usize = "did:web:".len() + MAX_HOST_BYTES + "%3A65535".len();
 
 const PLC: &str = "did:plc:";
 const WEB: &str = "did:web:";
 
-/// A bare did:plc or did:web, at most 269 bytes. A did:web is a host name and perhaps a port (`%3A8080`); paths are
-/// no part of atproto's did:web.
+/// A bare did:plc or did:web of at most 269 bytes. A did:web is a host name with an optional port
+/// (`%3A8080`); atproto allows no path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Did(String);
 
-/// Who knows the document of a DID.
+/// The DID method: where the document is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Method<'a> {
     /// The PLC directory.
     Plc,
-    /// The host itself.
+    /// On a web host.
     Web {
-        /// As written in the DID: labels of letters, digits and `-`, with a `.` between each two and none at the end.
+        /// The host as written in the DID: labels of letters, digits and `-`, without a dot at the end.
         host: &'a str,
-        /// The port, when the DID names one.
+        /// The port, if the DID has one.
         port: Option<u16>,
     },
 }
 
-/// A text that is no bare did:plc and no did:web.
+/// The text is no bare did:plc or did:web.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a bare did:plc or did:web")]
-pub(crate) struct NotACaller;
+pub(crate) struct UnsupportedDid;
 
 impl Did {
-    /// The DID as text.
+    /// The text of the DID.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Who knows its document.
+    /// The DID method.
     pub(crate) fn method(&self) -> Method<'_> {
-        parse(&self.0).expect("parsed when it was made")
+        parse(&self.0).expect("parsed by from_str")
     }
 }
 
 impl FromStr for Did {
-    type Err = NotACaller;
+    type Err = UnsupportedDid;
 
-    fn from_str(text: &str) -> Result<Self, NotACaller> {
+    fn from_str(text: &str) -> Result<Self, UnsupportedDid> {
         parse(text)?;
         Ok(Self(text.to_owned()))
     }
@@ -65,32 +64,32 @@ impl fmt::Display for Did {
     }
 }
 
-fn parse(text: &str) -> Result<Method<'_>, NotACaller> {
+fn parse(text: &str) -> Result<Method<'_>, UnsupportedDid> {
     if text.len() > MAX_DID_BYTES {
-        return Err(NotACaller);
+        return Err(UnsupportedDid);
     }
     if let Some(identifier) = text.strip_prefix(PLC) {
-        return if is_made_of(identifier, b"._-") { Ok(Method::Plc) } else { Err(NotACaller) };
+        return if is_made_of(identifier, b"._-") { Ok(Method::Plc) } else { Err(UnsupportedDid) };
     }
-    let identifier = text.strip_prefix(WEB).ok_or(NotACaller)?;
+    let identifier = text.strip_prefix(WEB).ok_or(UnsupportedDid)?;
     let (host, port) = match identifier.split_once('%') {
         None => (identifier, None),
         Some((host, encoded)) => (host, Some(port(encoded)?)),
     };
-    // No empty label: with a dot at its end a name is another text, but the same host.
+    // No empty label: a final dot would make another DID of the same host.
     if host.len() > MAX_HOST_BYTES || !host.split('.').all(|label| is_made_of(label, b"-")) {
-        return Err(NotACaller);
+        return Err(UnsupportedDid);
     }
     Ok(Method::Web { host, port })
 }
 
-/// What follows the `%` of `%3A8080`.
-fn port(encoded: &str) -> Result<u16, NotACaller> {
-    let digits = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a")).ok_or(NotACaller)?;
+/// Parses what follows the `%` of `%3A8080`.
+fn port(encoded: &str) -> Result<u16, UnsupportedDid> {
+    let digits = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a")).ok_or(UnsupportedDid)?;
     if digits.starts_with(['0', '+']) {
-        return Err(NotACaller);
+        return Err(UnsupportedDid);
     }
-    digits.parse().map_err(|_| NotACaller)
+    digits.parse().map_err(|_| UnsupportedDid)
 }
 
 fn is_made_of(text: &str, punctuation: &[u8]) -> bool {
@@ -101,7 +100,7 @@ fn is_made_of(text: &str, punctuation: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Did, Method, NotACaller};
+    use super::{Did, Method, UnsupportedDid};
 
     #[test]
     fn callers() {
@@ -118,8 +117,8 @@ mod tests {
         }
     }
 
-    /// Interop vectors of the network that are DIDs, of methods that no account has. What a did:plc looks like inside is
-    /// the directory's matter: it need not be 24 characters of base32.
+    /// atproto's interop vectors of DIDs whose methods no account has. The identifier of a did:plc is not
+    /// checked: it need not be 24 characters of base32.
     #[test]
     fn dids_that_are_no_callers() {
         for text in [
@@ -132,7 +131,7 @@ mod tests {
             "did:onion:2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid",
             "did:ethr:0xb9c5714089478a327f09197987f16f9e5d936e8a",
         ] {
-            assert_eq!(text.parse::<Did>(), Err(NotACaller), "{text}");
+            assert_eq!(text.parse::<Did>(), Err(UnsupportedDid), "{text}");
         }
         assert!("did:plc:short".parse::<Did>().is_ok());
     }
@@ -210,7 +209,7 @@ mod tests {
             "did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N",
             "did:example:123456789abcdefghi",
         ] {
-            assert_eq!(text.parse::<Did>(), Err(NotACaller), "{text}");
+            assert_eq!(text.parse::<Did>(), Err(UnsupportedDid), "{text}");
         }
     }
 }

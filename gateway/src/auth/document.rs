@@ -1,4 +1,4 @@
-//! DID documents: the part that service auth reads, the `#atproto` verification method.
+//! DID documents, as far as service auth reads them: the `#atproto` verification method.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,21 +6,21 @@ use serde_json::Value;
 use super::key::SigningKey;
 use super::refusal::Refusal;
 
-/// The longest DID document that is read, in bytes.
+/// The longest DID document, in bytes.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// A DID document.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Document {
-    /// The DID it is of; who reads it compares.
+    /// The DID of the document. The caller compares it with the DID that was looked up.
     pub(crate) id: String,
-    /// Kept as they are: a method of a kind that is unknown here does not spoil the others.
+    /// Unparsed, so that an unknown kind of method does not make the document invalid.
     #[serde(default, rename = "verificationMethod")]
     methods: Vec<Value>,
 }
 
 impl Document {
-    /// Reads a document; `None` when it is none.
+    /// Parses a document. Returns `None` if it is malformed.
     pub(crate) fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// A member of a verification method: what belongs there, or anything else.
+    /// A member of a verification method: the good value or any other.
     fn member(good: Value) -> impl Strategy<Value = Value> {
         prop_oneof![
             Just(good),

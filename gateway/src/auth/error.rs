@@ -1,4 +1,4 @@
-//! Why a caller was not authenticated: refused, or the PLC directory is unavailable.
+//! Why a caller was not authenticated: it was refused, or the PLC directory is unavailable.
 
 use std::sync::Arc;
 
@@ -7,19 +7,18 @@ use http::StatusCode;
 
 use super::refusal::Refusal;
 
-/// Why nobody was authenticated.
+/// Why a caller was not authenticated.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum AuthError {
-    /// The caller's fault: 401 `AuthenticationRequired`, with this message and
-    /// [`Refusal::www_authenticate`].
+    /// The caller's fault: 401 `AuthenticationRequired` with this message and [`Refusal::www_authenticate`].
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The PLC directory gave no answer, and no key is cached: 502 `UpstreamFailure`.
+    /// The PLC directory did not answer and no key is cached: 502 `UpstreamFailure`.
     #[error("the DID directory gave no answer")]
     DirectoryUnavailable(#[source] Arc<DirectoryFailure>),
 }
 
-/// Why the PLC directory gave no answer. For the log: the client is told nothing of it.
+/// Why the PLC directory is unavailable. For the log only.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirectoryFailure {
     #[error("the request to the PLC directory failed")]

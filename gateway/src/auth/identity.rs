@@ -1,12 +1,13 @@
-//! From a DID to its signing key: folders of documents, then a cache of what the network said.
+//! From a DID to its signing key: folders of documents first, then a cache of look-ups.
 //!
-//! Owns how long a key is believed, when it is looked up again, and that only one look-up of a DID is under way at a
-//! time. What a look-up asks and may cost is `fetch`'s.
+//! Owns how long a key is cached, when it is looked up again, and that there is one look-up of a DID at a
+//! time. The look-up itself and its limits are in [`fetch`].
 //!
-//! A key is fresh for an hour. Older, it still serves while it is looked up again in the background; when that fails
-//! because nobody answers, it serves on until it is a day old. "There is none" is believed for a minute, and so is any
-//! failure of a did:web host while no key is known, so that a slow host is not asked again and again. A failure of the
-//! PLC directory is not remembered: who asks next may be luckier, within the limits on look-ups.
+//! A key is fresh for an hour. An older key is still used while a look-up refreshes it in the background; if
+//! that fails because nobody answers, the key is used until it is a day old. A refusal is cached for a
+//! minute, and so is any failure of a did:web host without a cached key, so that a slow host is not asked
+//! again and again. A failure of the PLC directory is not cached: the next caller tries again, within the
+//! limits on look-ups.
 
 pub(crate) mod fetch;
 mod folder;
@@ -21,7 +22,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::fetch::{Miss, Network};
+use self::fetch::{LookupError, Network};
 use self::folder::Folders;
 use super::did::{Did, Method};
 use super::error::{AuthError, DirectoryFailure};
@@ -32,58 +33,59 @@ use super::refusal::Refusal;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// How long a key is fresh ("fresh 1 h").
+/// How long a key is fresh.
 const FRESH_MS: i64 = HOUR_MS;
 
-/// How old a key may get while nobody answers ("for up to 24 h").
+/// How long a key is used while nobody answers.
 const STALE_MS: i64 = 24 * HOUR_MS;
 
-/// How long "there is none" is believed ("not-found cached 1 min").
+/// How long a refusal is cached.
 const REFUSED_MS: i64 = MINUTE_MS;
 
-/// How long after a failed refresh the next one waits, for each DID.
+/// The pause between a failed refresh and the next one, for each DID.
 const RETRY_MS: i64 = MINUTE_MS;
 
-/// How often a bad signature may force a look-up, for each DID ("at most once a minute").
+/// The least time between two look-ups that bad signatures force, for each DID.
 const FORCED_MS: i64 = MINUTE_MS;
 
-/// How many DIDs are remembered.
-const MAX_KNOWN: usize = 50_000;
+/// The most cached DIDs.
+const MAX_CACHED: usize = 50_000;
 
-/// How many DIDs are remembered as refreshed by force.
+/// The most DIDs whose last forced look-up is remembered.
 const MAX_FORCED: usize = 10_000;
 
-/// What tells a DID's signing key.
+/// Resolves DIDs to signing keys.
 pub(crate) struct Identities {
     folders: Folders,
     network: Network,
     metrics: Arc<AuthMetrics>,
     clock: Clock,
-    known: Cache<Did, Known>,
+    cache: Cache<Did, CacheEntry>,
     /// When a bad signature last forced a look-up, in milliseconds since 1970.
     forced: Cache<Did, i64>,
-    /// The look-ups under way. Whoever changes `known` or `forced` holds this. As many as `fetch::Limits` let begin.
-    flights: Mutex<HashMap<Did, Flight>>,
+    /// The look-ups in progress, of which `fetch::Limits` bounds the number. Hold this lock to change `cache`
+    /// or `forced`.
+    pending: Mutex<HashMap<Did, PendingLookup>>,
 }
 
-/// A look-up, to be waited for by any number of callers.
-type Flight = watch::Receiver<Option<Result<SigningKey, AuthError>>>;
+/// A look-up in progress, for any number of waiting callers; `None` until it has ended.
+type PendingLookup = watch::Receiver<Option<Result<SigningKey, AuthError>>>;
 
-/// A key as it was found.
+/// The key of a DID.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct ResolvedKey {
     pub(crate) key: SigningKey,
-    /// From the cache, so that a newer one may exist.
-    pub(crate) may_be_old: bool,
+    /// From the cache, so a newer key may exist.
+    pub(crate) cached: bool,
 }
 
-/// What the network said of a DID. Times are milliseconds since 1970.
+/// The result of the last look-up of a DID. Times are milliseconds since 1970.
 #[derive(Debug, Clone)]
-enum Known {
+enum CacheEntry {
     Key {
         key: SigningKey,
         fetched_ms: i64,
-        /// When nobody answered to a refresh.
+        /// When the last refresh failed because nobody answered.
         failed_ms: Option<i64>,
     },
     Refused {
@@ -92,46 +94,46 @@ enum Known {
     },
 }
 
-/// What follows from it now.
-enum Standing {
+/// What a cache entry means now.
+enum KeyState {
     Fresh(SigningKey),
-    /// To be used, and to be looked up again.
+    /// Usable, but must be refreshed.
     Due(SigningKey),
-    /// To be used; nobody answered a moment ago.
+    /// Usable; a refresh failed less than [`RETRY_MS`] ago.
     Stale(SigningKey),
     Refused(Refusal),
     Unknown,
 }
 
-impl Known {
-    fn standing(self, now_ms: i64) -> Standing {
+impl CacheEntry {
+    fn state(self, now_ms: i64) -> KeyState {
         match self {
             Self::Key { key, fetched_ms, failed_ms } => {
                 if is_within(FRESH_MS, fetched_ms, now_ms) {
-                    Standing::Fresh(key)
-                } else if !may_serve(fetched_ms, now_ms) {
-                    Standing::Unknown
+                    KeyState::Fresh(key)
+                } else if !is_usable(fetched_ms, now_ms) {
+                    KeyState::Unknown
                 } else if failed_ms.is_some_and(|at| is_within(RETRY_MS, at, now_ms)) {
-                    Standing::Stale(key)
+                    KeyState::Stale(key)
                 } else {
-                    Standing::Due(key)
+                    KeyState::Due(key)
                 }
             }
             Self::Refused { refusal, at_ms } if is_within(REFUSED_MS, at_ms, now_ms) => {
-                Standing::Refused(refusal)
+                KeyState::Refused(refusal)
             }
-            Self::Refused { .. } => Standing::Unknown,
+            Self::Refused { .. } => KeyState::Unknown,
         }
     }
 }
 
-/// Whether a key is young enough to serve while it is looked up again. After the clock was set back, one of the future
-/// is.
-fn may_serve(fetched_ms: i64, now_ms: i64) -> bool {
+/// Whether a key is recent enough to be used while it is refreshed. A key from the future, after the clock
+/// went backwards, is usable too.
+fn is_usable(fetched_ms: i64, now_ms: i64) -> bool {
     now_ms.abs_diff(fetched_ms) < STALE_MS.unsigned_abs()
 }
 
-/// Whether less than `span_ms` went by. A clock that was set back makes everything old, rather than young for long.
+/// Whether less than `span_ms` has passed. If the clock went backwards, the entry counts as expired.
 fn is_within(span_ms: i64, since_ms: i64, now_ms: i64) -> bool {
     (0..span_ms).contains(&now_ms.saturating_sub(since_ms))
 }
@@ -148,83 +150,83 @@ impl Identities {
             network,
             metrics,
             clock,
-            known: Cache::new(MAX_KNOWN),
+            cache: Cache::new(MAX_CACHED),
             forced: Cache::new(MAX_FORCED),
-            flights: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
-    /// The key of a DID: remembered, or looked up. A caller that goes away ends no look-up.
-    pub(crate) async fn key(self: &Arc<Self>, did: &Did) -> Result<Found, AuthError> {
+    /// The key of a DID, cached or looked up. The look-up goes on if this future is dropped.
+    pub(crate) async fn key(self: &Arc<Self>, did: &Did) -> Result<ResolvedKey, AuthError> {
         let Keys { folder, fresh, stale, refused, missed } = &self.metrics.keys;
         if let Some(key) = self.folders.key(did, self.clock.unix_ms()).await {
             folder.inc();
             let key = key?;
-            return Ok(Found { key, may_be_old: false });
+            return Ok(ResolvedKey { key, cached: false });
         }
-        let standing = self.standing(did);
-        let source = match &standing {
-            Standing::Fresh(_) => fresh,
-            Standing::Due(_) | Standing::Stale(_) => stale,
-            Standing::Refused(_) => refused,
-            Standing::Unknown => missed,
+        let state = self.state(did);
+        let source = match &state {
+            KeyState::Fresh(_) => fresh,
+            KeyState::Due(_) | KeyState::Stale(_) => stale,
+            KeyState::Refused(_) => refused,
+            KeyState::Unknown => missed,
         };
         source.inc();
-        let key = match standing {
-            Standing::Fresh(key) | Standing::Stale(key) => key,
-            Standing::Due(key) => {
-                // When the limits forbid it, a later call does it.
-                let _refresh = self.flight(did);
+        let key = match state {
+            KeyState::Fresh(key) | KeyState::Stale(key) => key,
+            KeyState::Due(key) => {
+                // If the limits forbid it, a later call refreshes the key.
+                let _refresh = self.lookup(did);
                 key
             }
-            Standing::Refused(refusal) => return Err(refusal.into()),
-            Standing::Unknown => {
-                let key = landed(self.flight(did)?, did).await?;
-                return Ok(Found { key, may_be_old: false });
+            KeyState::Refused(refusal) => return Err(refusal.into()),
+            KeyState::Unknown => {
+                let key = outcome_of(self.lookup(did)?, did).await?;
+                return Ok(ResolvedKey { key, cached: false });
             }
         };
-        Ok(Found { key, may_be_old: true })
+        Ok(ResolvedKey { key, cached: true })
     }
 
-    /// The key of a DID after a signature was bad with the one remembered: looked up again, or, when that was done
-    /// within the last minute, the key that is remembered by now. `None` when there is nothing newer to be had.
-    pub(crate) async fn key_again(self: &Arc<Self>, did: &Did) -> Result<Option<SigningKey>, AuthError> {
-        match self.forced_flight(did) {
-            Some(flight) => landed(flight, did).await.map(Some),
-            None => match self.standing(did) {
-                Standing::Fresh(key) | Standing::Due(key) | Standing::Stale(key) => Ok(Some(key)),
-                Standing::Refused(refusal) => Err(refusal.into()),
-                Standing::Unknown => Ok(None),
+    /// The key of a DID after a signature was bad with the cached key: looked up again, or, if that was done
+    /// within the last minute, the key that is cached by now. Returns `None` if there is none.
+    pub(crate) async fn refreshed_key(self: &Arc<Self>, did: &Did) -> Result<Option<SigningKey>, AuthError> {
+        match self.forced_lookup(did) {
+            Some(lookup) => outcome_of(lookup, did).await.map(Some),
+            None => match self.state(did) {
+                KeyState::Fresh(key) | KeyState::Due(key) | KeyState::Stale(key) => Ok(Some(key)),
+                KeyState::Refused(refusal) => Err(refusal.into()),
+                KeyState::Unknown => Ok(None),
             },
         }
     }
 
-    fn standing(&self, did: &Did) -> Standing {
-        self.known.get(did).map_or(Standing::Unknown, |known| known.standing(self.clock.unix_ms()))
+    fn state(&self, did: &Did) -> KeyState {
+        self.cache.get(did).map_or(KeyState::Unknown, |entry| entry.state(self.clock.unix_ms()))
     }
 
-    /// Joins the look-up of a DID, or starts it.
-    fn flight(self: &Arc<Self>, did: &Did) -> Result<Flight, AuthError> {
-        let mut flights = self.flights();
-        if let Some(flight) = under_way(&flights, did) {
-            return Ok(flight);
+    /// Joins the look-up of a DID, or starts one if the cache has no answer.
+    fn lookup(self: &Arc<Self>, did: &Did) -> Result<PendingLookup, AuthError> {
+        let mut pending = self.pending();
+        if let Some(lookup) = pending_lookup(&pending, did) {
+            return Ok(lookup);
         }
-        // Another caller's may have landed since this one looked.
-        match self.standing(did) {
-            Standing::Fresh(key) | Standing::Stale(key) => Ok(watch::channel(Some(Ok(key))).1),
-            Standing::Refused(refusal) => Err(refusal.into()),
-            Standing::Due(_) | Standing::Unknown => {
+        // Another caller's look-up may have ended meanwhile.
+        match self.state(did) {
+            KeyState::Fresh(key) | KeyState::Stale(key) => Ok(watch::channel(Some(Ok(key))).1),
+            KeyState::Refused(refusal) => Err(refusal.into()),
+            KeyState::Due(_) | KeyState::Unknown => {
                 self.admit(did)?;
-                Ok(self.start(&mut flights, did))
+                Ok(self.start(&mut pending, did))
             }
         }
     }
 
-    /// Joins the look-up of a DID, or starts one whatever is remembered, once a minute.
-    fn forced_flight(self: &Arc<Self>, did: &Did) -> Option<Flight> {
-        let mut flights = self.flights();
-        if let Some(flight) = under_way(&flights, did) {
-            return Some(flight);
+    /// Joins the look-up of a DID, or starts one regardless of the cache, once a minute.
+    fn forced_lookup(self: &Arc<Self>, did: &Did) -> Option<PendingLookup> {
+        let mut pending = self.pending();
+        if let Some(lookup) = pending_lookup(&pending, did) {
+            return Some(lookup);
         }
         let now_ms = self.clock.unix_ms();
         let last_ms = self.forced.get(did);
@@ -233,87 +235,87 @@ impl Identities {
         }
         self.admit(did).ok()?;
         self.forced.insert(did.clone(), now_ms);
-        Some(self.start(&mut flights, did))
+        Some(self.start(&mut pending, did))
     }
 
     fn admit(&self, did: &Did) -> Result<(), AuthError> {
         self.network.admit(did).inspect_err(|_| self.metrics.limited(did))
     }
 
-    fn start(self: &Arc<Self>, flights: &mut HashMap<Did, Flight>, did: &Did) -> Flight {
-        let (landing, flight) = watch::channel(None);
-        flights.insert(did.clone(), flight.clone());
+    fn start(self: &Arc<Self>, pending: &mut HashMap<Did, PendingLookup>, did: &Did) -> PendingLookup {
+        let (outcome, lookup) = watch::channel(None);
+        pending.insert(did.clone(), lookup.clone());
         let identities = Arc::clone(self);
         let did = did.clone();
         tokio::spawn(async move {
             let begun = Instant::now();
-            let found = identities.network.fetch(&did).await;
-            identities.metrics.looked_up(&did, &found, begun.elapsed());
-            let answer = identities.land(&did, found);
-            landing.send_replace(Some(answer));
+            let fetched = identities.network.fetch(&did).await;
+            identities.metrics.looked_up(&did, &fetched, begun.elapsed());
+            let key = identities.finish(&did, fetched);
+            outcome.send_replace(Some(key));
         });
-        flight
+        lookup
     }
 
-    /// Remembers what a look-up brought, and says what callers shall go by.
-    fn land(&self, did: &Did, found: Result<SigningKey, Miss>) -> Result<SigningKey, AuthError> {
+    /// Caches the result of a look-up and returns what its callers get.
+    fn finish(&self, did: &Did, fetched: Result<SigningKey, LookupError>) -> Result<SigningKey, AuthError> {
         let now_ms = self.clock.unix_ms();
-        let mut flights = self.flights();
-        flights.remove(did);
-        let miss = match found {
+        let mut pending = self.pending();
+        pending.remove(did);
+        let lookup_error = match fetched {
             Ok(key) => {
-                let known = Known::Key { key: key.clone(), fetched_ms: now_ms, failed_ms: None };
-                self.known.insert(did.clone(), known);
+                let entry = CacheEntry::Key { key: key.clone(), fetched_ms: now_ms, failed_ms: None };
+                self.cache.insert(did.clone(), entry);
                 return Ok(key);
             }
-            Err(miss) => miss,
+            Err(error) => error,
         };
-        let error = miss.error();
-        let refusal = match miss {
-            Miss::Definite(refusal) => Some(refusal),
-            Miss::HostDown(_) | Miss::DirectoryDown(_) => {
-                if let Some(key) = self.keep(did, now_ms) {
+        let error = lookup_error.error();
+        let refusal = match lookup_error {
+            LookupError::Refused(refusal) => Some(refusal),
+            LookupError::HostUnavailable(_) | LookupError::DirectoryUnavailable(_) => {
+                if let Some(key) = self.keep_stale(did, now_ms) {
                     tracing::warn!(%did, causes = chain(&error), "a key could not be refreshed; the old one serves on");
                     return Ok(key);
                 }
-                match miss {
-                    Miss::HostDown(refusal) => Some(refusal),
-                    Miss::Definite(_) | Miss::DirectoryDown(_) => None,
+                match lookup_error {
+                    LookupError::HostUnavailable(refusal) => Some(refusal),
+                    LookupError::Refused(_) | LookupError::DirectoryUnavailable(_) => None,
                 }
             }
         };
         if let Some(refusal) = refusal {
-            self.known.insert(did.clone(), Known::Refused { refusal, at_ms: now_ms });
+            self.cache.insert(did.clone(), CacheEntry::Refused { refusal, at_ms: now_ms });
         }
         Err(error)
     }
 
-    /// Lets the remembered key of a DID serve on, if it is not too old, and its next refresh wait.
-    fn keep(&self, did: &Did, now_ms: i64) -> Option<SigningKey> {
-        let Some(Known::Key { key, fetched_ms, failed_ms: _ }) = self.known.get(did) else {
+    /// Keeps the cached key of a DID, if it is not too old, and delays its next refresh.
+    fn keep_stale(&self, did: &Did, now_ms: i64) -> Option<SigningKey> {
+        let Some(CacheEntry::Key { key, fetched_ms, failed_ms: _ }) = self.cache.get(did) else {
             return None;
         };
-        if !may_serve(fetched_ms, now_ms) {
+        if !is_usable(fetched_ms, now_ms) {
             return None;
         }
-        let known = Known::Key { key: key.clone(), fetched_ms, failed_ms: Some(now_ms) };
-        self.known.insert(did.clone(), known);
+        let entry = CacheEntry::Key { key: key.clone(), fetched_ms, failed_ms: Some(now_ms) };
+        self.cache.insert(did.clone(), entry);
         Some(key)
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Did, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, HashMap<Did, PendingLookup>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The look-up of a DID that has not landed. (One that was dropped without landing, by a panic, does not count.)
-fn under_way(flights: &HashMap<Did, Flight>, did: &Did) -> Option<Flight> {
-    flights.get(did).filter(|flight| flight.has_changed().is_ok()).cloned()
+/// The look-up of a DID that is in progress. One that ended by a panic does not count.
+fn pending_lookup(pending: &HashMap<Did, PendingLookup>, did: &Did) -> Option<PendingLookup> {
+    pending.get(did).filter(|lookup| lookup.has_changed().is_ok()).cloned()
 }
 
-async fn landed(mut flight: Flight, did: &Did) -> Result<SigningKey, AuthError> {
-    match flight.wait_for(Option::is_some).await.as_deref() {
-        Ok(Some(answer)) => answer.clone(),
+async fn outcome_of(mut lookup: PendingLookup, did: &Did) -> Result<SigningKey, AuthError> {
+    match lookup.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(outcome)) => outcome.clone(),
         Ok(None) | Err(_) => Err(match did.method() {
             Method::Plc => AuthError::DirectoryUnavailable(Arc::new(DirectoryFailure::BrokeOff)),
             Method::Web { .. } => AuthError::Refused(Refusal::HostUnreachable),

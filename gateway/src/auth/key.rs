@@ -1,7 +1,6 @@
-//! Signing keys: from a DID document's verification method, and the check of a signature with one.
+//! Signing keys: reading one from a verification method of a DID document, and verifying signatures with it.
 //!
-//! Owns the encodings of keys and the two curves' verification. High-S signatures are accepted on both curves, as the
-//! reference implementation does for service auth.
+//! High-S signatures are accepted on both curves, as the reference implementation does for service auth.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -17,7 +16,7 @@ use super::refusal::Refusal;
 /// The length of a JOSE signature (RFC 7518, 3.4), in bytes.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
-/// The longest `publicKeyMultibase` that is decoded, in bytes; an uncompressed key in hex has 131.
+/// The longest `publicKeyMultibase`, in bytes; an uncompressed key in hex has 131.
 const MAX_MULTIBASE_BYTES: usize = 256;
 
 /// Multicodec `secp256k1-pub` (0xe7) as a varint.
@@ -26,7 +25,7 @@ const SECP256K1_PUB: &[u8] = &[0xe7, 0x01];
 /// Multicodec `p256-pub` (0x1200) as a varint.
 const P256_PUB: &[u8] = &[0x80, 0x24];
 
-/// Lengths of a point in SEC 1, in bytes.
+/// Lengths of encoded points (SEC 1, section 2.3.3), in bytes.
 const COMPRESSED_BYTES: usize = 33;
 const UNCOMPRESSED_BYTES: usize = 65;
 
@@ -39,12 +38,12 @@ pub(crate) enum Algorithm {
     Es256k,
 }
 
-/// A public key: a point that is on its curve.
+/// A public key. The point is on its curve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum SigningKey {
     /// Verifies ES256K.
     K256(secp256k1::PublicKey),
-    /// Verifies ES256; the uncompressed point.
+    /// Verifies ES256. The uncompressed point.
     P256([u8; UNCOMPRESSED_BYTES]),
 }
 
@@ -55,8 +54,8 @@ enum Curve {
 }
 
 impl SigningKey {
-    /// Reads the key of a verification method of one of atproto's three types; `None` for another type or a text that
-    /// is no key of it.
+    /// Reads the key of a verification method with one of atproto's three types. Returns `None` for another
+    /// type or an invalid key.
     pub(crate) fn from_method(kind: &str, multibase: &str) -> Option<Self> {
         if multibase.len() > MAX_MULTIBASE_BYTES {
             return None;
@@ -69,7 +68,7 @@ impl SigningKey {
         }
     }
 
-    /// Base58btc of a multicodec prefix and a compressed point.
+    /// A Multikey: base58btc of a multicodec prefix and a compressed point.
     fn from_multikey(multibase: &str) -> Option<Self> {
         let bytes = bs58::decode(multibase.strip_prefix('z')?).into_vec().ok()?;
         let (curve, point) = if let Some(point) = bytes.strip_prefix(SECP256K1_PUB) {
@@ -83,7 +82,8 @@ impl SigningKey {
         Self::from_point(curve, point)
     }
 
-    /// A point as SEC 1 writes it, compressed or not. (libsecp256k1 knows a hybrid form too, which nothing else does.)
+    /// A compressed or uncompressed point. libsecp256k1 would also read the hybrid form, which nothing else
+    /// accepts.
     fn from_point(curve: Curve, bytes: &[u8]) -> Option<Self> {
         if !matches!(
             (bytes.len(), bytes.first()),
@@ -100,7 +100,7 @@ impl SigningKey {
         }
     }
 
-    /// Verifies a JOSE signature that was made with `algorithm` over `signed`.
+    /// Verifies a JOSE signature over `signed`.
     pub(crate) fn verify(
         &self,
         algorithm: Algorithm,
@@ -124,14 +124,14 @@ fn verifies_k256(key: &secp256k1::PublicKey, signed: &[u8], signature: &[u8; SIG
     let Ok(mut signature) = Signature::from_compact(signature) else {
         return false;
     };
-    // libsecp256k1 verifies low-S signatures only.
+    // libsecp256k1 verifies only low-S signatures.
     signature.normalize_s();
     let hash = digest(&SHA256, signed);
     let hash: [u8; 32] = hash.as_ref().try_into().expect("SHA-256 has 32 bytes");
     signature.verify(Message::from_digest(hash), key).is_ok()
 }
 
-/// The bases that the reference implementation reads in the two 2019 types.
+/// Decodes the bases that the reference implementation accepts in the two 2019 types.
 fn from_multibase(text: &str) -> Option<Vec<u8>> {
     let base = text.chars().next()?;
     let encoded = &text[base.len_utf8()..];

@@ -1,4 +1,4 @@
-//! What is counted of authentication: signatures, keys and look-ups. No DID and no host is a label.
+//! Metrics of authentication: signatures, keys and look-ups. No label has a DID or a host.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::did::{Did, Method};
-use super::identity::fetch::Miss;
+use super::identity::fetch::LookupError;
 use super::key::SigningKey;
 
-/// The work of an authenticator.
+/// The metrics of an authenticator.
 pub(crate) struct AuthMetrics {
     pub(super) signatures: Signatures,
     pub(super) keys: Keys,
-    plc: LookUps,
-    web: LookUps,
+    plc: Lookups,
+    web: Lookups,
 }
 
-/// Signatures, by what was found out about them.
+/// Signatures by result.
 pub(crate) struct Signatures {
-    /// Good, and known to be.
+    /// Good, from the cache.
     pub(super) remembered: Counter,
-    /// Good, after a verification.
+    /// Good, just verified.
     pub(super) verified: Counter,
     pub(super) bad: Counter,
 }
 
-/// Keys that were asked for, by where they were.
+/// Requested keys by source.
 pub(crate) struct Keys {
     pub(super) folder: Counter,
     pub(super) fresh: Counter,
-    /// Remembered for longer than it is fresh.
+    /// Cached, but no longer fresh.
     pub(super) stale: Counter,
-    /// It is remembered that there is none.
+    /// The refusal is cached.
     pub(super) refused: Counter,
-    /// Nothing was remembered.
+    /// Not cached.
     pub(super) missed: Counter,
 }
 
-/// Look-ups of one kind of DID.
-struct LookUps {
+/// Look-ups of one DID method.
+struct Lookups {
     seconds: Histogram,
     found: Counter,
     none: Counter,
@@ -50,6 +50,7 @@ struct LookUps {
 }
 
 impl AuthMetrics {
+    /// Registers the metrics.
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let [remembered, verified, bad] = counters(
             registry,
@@ -71,38 +72,38 @@ impl AuthMetrics {
             "Look-ups of DIDs: found; none, a definite answer; unavailable, no answer; limited, not begun",
         );
         let seconds = seconds_by(registry, "lookup", "From the beginning of a look-up of a DID to its end");
-        let look_ups = |kind| {
+        let lookups = |kind| {
             let outcomes = ["found", "none", "unavailable", "limited"];
             let [found, none, unavailable, limited] = series(&count, &[("kind", kind)], "outcome", outcomes);
             let seconds = seconds.get_or_create_owned(&labels(&[("kind", kind)]));
-            LookUps { seconds, found, none, unavailable, limited }
+            Lookups { seconds, found, none, unavailable, limited }
         };
         Self {
             signatures: Signatures { remembered, verified, bad },
             keys: Keys { folder, fresh, stale, refused, missed },
-            plc: look_ups("plc"),
-            web: look_ups("web"),
+            plc: lookups("plc"),
+            web: lookups("web"),
         }
     }
 
-    /// A look-up of `did` has ended after `took`.
-    pub(super) fn looked_up(&self, did: &Did, found: &Result<SigningKey, Miss>, took: Duration) {
-        let LookUps { seconds, found: with_key, none, unavailable, limited: _ } = self.look_ups(did);
+    /// Counts a look-up of `did` that took this long.
+    pub(super) fn looked_up(&self, did: &Did, found: &Result<SigningKey, LookupError>, took: Duration) {
+        let Lookups { seconds, found: with_key, none, unavailable, limited: _ } = self.lookups(did);
         seconds.observe(took.as_secs_f64());
         let count = match found {
             Ok(_) => with_key,
-            Err(Miss::Definite(_)) => none,
-            Err(Miss::HostDown(_) | Miss::DirectoryDown(_)) => unavailable,
+            Err(LookupError::Refused(_)) => none,
+            Err(LookupError::HostUnavailable(_) | LookupError::DirectoryUnavailable(_)) => unavailable,
         };
         count.inc();
     }
 
-    /// The limits on look-ups forbade one of `did`.
+    /// Counts a look-up of `did` that the limits refused.
     pub(super) fn limited(&self, did: &Did) {
-        self.look_ups(did).limited.inc();
+        self.lookups(did).limited.inc();
     }
 
-    fn look_ups(&self, did: &Did) -> &LookUps {
+    fn lookups(&self, did: &Did) -> &Lookups {
         match did.method() {
             Method::Plc => &self.plc,
             Method::Web { .. } => &self.web,

@@ -1,10 +1,10 @@
-//! Why a caller is not let in: one variant a rule, each with the words the client is told.
+//! Why a caller is refused: one variant for each rule, with the message for the client.
 //!
-//! The texts are fixed: nothing of the token, of a document or of the network is ever in them.
+//! The messages are fixed: they contain nothing of the token, of a document or from the network.
 
 use http::HeaderValue;
 
-/// A rule of service auth that a request breaks. `Display` is for the client.
+/// The rule of service auth that a request breaks. `Display` is the message for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     // The header.
@@ -85,14 +85,14 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The value of `WWW-Authenticate` (RFC 6750, section 3). A request without a token gets no error code there, as
-    /// the RFC asks, but a description all the same.
+    /// The value of `WWW-Authenticate` (RFC 6750, section 3). As the RFC asks, a request without a token gets
+    /// no error code there.
     pub(crate) fn www_authenticate(self) -> HeaderValue {
         let value = match self {
             Self::MissingToken | Self::NotBearer => format!("Bearer error_description=\"{self}\""),
             _ => format!("Bearer error=\"invalid_token\", error_description=\"{self}\""),
         };
-        HeaderValue::from_str(&value).expect("the texts are ASCII")
+        HeaderValue::from_str(&value).expect("the messages are ASCII")
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
         assert!(!value.contains("error=\""));
     }
 
-    /// RFC 6750, section 3: `error_description` has no quote and no backslash.
+    /// RFC 6750, section 3: no quote and no backslash in `error_description`.
     #[test]
     fn texts_need_no_escape() {
         for refusal in [

@@ -1,4 +1,4 @@
-//! Service auth from the header to the caller, against a directory and did:web hosts on real sockets.
+//! Service auth from the header to the caller, with a PLC directory and did:web hosts on real sockets.
 
 pub(super) mod issuer;
 mod keys;
@@ -30,7 +30,7 @@ pub(super) struct World {
     authenticator: Authenticator,
 }
 
-/// What an egress may reach in these tests.
+/// The egress policy of these tests.
 pub(super) fn loopback() -> Policy {
     Policy::new(vec!["127.0.0.0/8".parse().unwrap()])
 }
@@ -73,7 +73,7 @@ impl World {
         self.directory.serve(issuer.did(), &issuer.document());
     }
 
-    /// Calls [`NSID`] with a token; the caller's DID, or why there is none.
+    /// Calls [`NSID`] with a token and returns the caller's DID.
     async fn call(&self, token: &str) -> Result<String, AuthError> {
         self.call_method(NSID, token).await
     }
@@ -83,7 +83,7 @@ impl World {
         Ok(caller.did().to_string())
     }
 
-    /// Calls with a token of these claims, and expects to be refused.
+    /// Calls with a token with these claims and expects a refusal.
     async fn refusal(&self, issuer: &Issuer, claims: &Value) -> Refusal {
         refused(self.call(&issuer.token(claims)).await)
     }

@@ -1,6 +1,5 @@
-//! Service-auth tokens: an `Authorization` header to a checked set of claims and a signature not yet verified.
-//!
-//! Owns the form of a token and every rule on its claims. Pure: who the issuer is and which key it has is `identity`'s.
+//! Service-auth tokens: parsing one and checking its claims (`docs/methods.md`). The signature is not
+//! verified here.
 
 use std::fmt;
 
@@ -15,39 +14,39 @@ use super::did::Did;
 use super::key::{Algorithm, SIGNATURE_BYTES};
 use super::refusal::Refusal;
 
-/// The longest token that is read, in bytes.
+/// The longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// How far the clocks of an issuer and of this service may be apart, in seconds ("30 s leeway both ways").
+/// How far the clocks of an issuer and of this service may differ, in seconds.
 pub(crate) const LEEWAY_S: i64 = 30;
 
-/// How far ahead `exp` may be, in seconds ("at most one hour ahead").
+/// How far ahead `exp` may be, in seconds.
 const MAX_AHEAD_S: i64 = 60 * 60;
 
-/// Lengths of a DER signature over a curve of 256 bits, in bytes.
+/// Possible lengths of a DER signature on a curve of 256 bits, in bytes.
 const DER_BYTES: std::ops::RangeInclusive<usize> = 8..=72;
 
-/// A token as it came, its form and the types of its claims checked.
+/// A parsed token. Its signature and the values of its claims are not yet checked.
 #[derive(Debug)]
 pub(crate) struct Token<'a> {
-    /// Who signed: the key to verify with is this DID's.
+    /// The DID whose key must verify the signature.
     pub(crate) issuer: Did,
-    /// The algorithm its header names.
+    /// The algorithm of the signature, from the header.
     pub(crate) algorithm: Algorithm,
     /// The whole token.
     pub(crate) text: &'a str,
-    /// What was signed: header and claims, encoded.
+    /// The signed part: header and claims, still encoded.
     pub(crate) signed: &'a str,
     /// `r` and `s`, 32 bytes each.
     pub(crate) signature: [u8; SIGNATURE_BYTES],
-    /// When it expires, in seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub(crate) expires: i64,
     not_before: Option<i64>,
     audience: String,
     method: String,
 }
 
-/// The token of a request's one `Authorization: Bearer` header.
+/// The token of a request, which must have exactly one `Authorization: Bearer` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::MissingToken)?;
@@ -67,7 +66,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
 }
 
 impl<'a> Token<'a> {
-    /// Reads a token. The claims are of the right types then, not yet checked: see [`check`](Self::check).
+    /// Parses a token; its claims have the right types then. Their values are checked by
+    /// [`check`](Self::check).
     pub(crate) fn parse(text: &'a str) -> Result<Self, Refusal> {
         let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::NotAJwt)?;
         let (header, claims) = signed.split_once('.').ok_or(Refusal::NotAJwt)?;
@@ -101,7 +101,8 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Checks every claim: for one of `audiences`, for the method `nsid`, and valid at `now` (seconds since 1970).
+    /// Checks the claims: the audience is one of `audiences`, the method is `nsid`, and the token is valid at
+    /// `now`, in seconds since 1970.
     pub(crate) fn check(&self, audiences: &[String], nsid: &str, now: i64) -> Result<(), Refusal> {
         if !audiences.contains(&self.audience) {
             return Err(Refusal::WrongAudience);
@@ -128,17 +129,17 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
 
 fn jose_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Refusal> {
     bytes.try_into().map_err(|_| {
-        // DER: a SEQUENCE (0x30) of as many bytes as follow.
+        // DER starts with SEQUENCE (0x30) and the number of bytes that follow.
         let is_der =
             DER_BYTES.contains(&bytes.len()) && bytes[0] == 0x30 && usize::from(bytes[1]) == bytes.len() - 2;
         if is_der { Refusal::DerSignature } else { Refusal::SignatureLength }
     })
 }
 
-/// A JSON object in which no member is named twice: two readers could take different ones.
+/// A JSON object without duplicate names: two parsers could use different values of a duplicate.
 struct Members(Map<String, Value>);
 
-/// What serde_json's error says of a name that comes twice.
+/// The start of serde_json's error for a duplicate name.
 const DUPLICATE: &str = "duplicate member";
 
 impl Members {
@@ -155,7 +156,7 @@ impl Members {
 
     fn integer(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
-        // What is above i64 is as far ahead as i64::MAX.
+        // A time above i64::MAX is as far ahead as i64::MAX.
         let integer = value.as_i64().or(value.is_u64().then_some(i64::MAX));
         integer.map(Some).ok_or(Refusal::NotInteger(name))
     }
@@ -168,7 +169,7 @@ impl Members {
     }
 }
 
-/// By hand, since neither a derive nor a map of serde_json's refuses a name that comes twice.
+/// Written by hand because neither a derive nor serde_json's map refuses duplicate names.
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;

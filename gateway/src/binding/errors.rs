@@ -1,7 +1,7 @@
 //! A method's error table: the error name for each gRPC code and reason.
 //!
-//! Owns the rows of the rpc's option and the names that the lexicon declares. The order in which they are looked up, and
-//! the response, are in `xrpc::error`.
+//! Owns the rows of the rpc's option and the names that the lexicon declares. The order in which they are
+//! looked up, and the response, are in `xrpc::error`.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Settings that fit and settings that do not.
+//! Right and wrong settings.
 
 use clap::Parser as _;
 

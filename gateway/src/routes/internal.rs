@@ -1,4 +1,5 @@
-//! The internal paths: health, Kubernetes' probes and the DID document. The limit of calls at once does not hold for them.
+//! The internal paths: health, Kubernetes' probes and the DID document. The limit of calls at once does not
+//! hold for them.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Request metrics: how many requests, how they ended, how long they took.
 //!
-//! All labels are known at start: one series for each bound method, internal path and possible error. Everything else
-//! is counted as `other`, so that clients cannot create series.
+//! All labels are known at start: one series for each bound method, internal path and possible error.
+//! Everything else is counted as `other`, so that clients cannot create series.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -15,8 +15,8 @@ use crate::xrpc::error::XrpcError;
 
 /// The largest body, in bytes (`docs/methods.md`).
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How much of an unread body is discarded before an early response, in bytes. Many clients report a broken pipe instead
-/// of a response that arrives while they still send.
+/// How much of an unread body is discarded before an early response, in bytes. Many clients report a broken
+/// pipe instead of a response that arrives while they still send.
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// How long an early response waits for the client to finish sending.
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(2);
@@ -74,8 +74,8 @@ impl RequestBody {
         }
     }
 
-    /// Reads and discards what the client still sends, up to [`MAX_DISCARDED_BYTES`], [`MAX_DISCARD_TIME`] and the
-    /// deadline.
+    /// Reads and discards what the client still sends, up to [`MAX_DISCARDED_BYTES`], [`MAX_DISCARD_TIME`]
+    /// and the deadline.
     pub(crate) async fn discard(&mut self, deadline: Instant) {
         if self.awaits_continue {
             return;

@@ -1,7 +1,7 @@
 //! XRPC errors: status, name, message and headers, and how a gRPC status becomes one.
 //!
-//! The shared names are in [`error_name`](crate::error_name), those of one method in its bound error table. Which of
-//! them a gRPC status gets is decided here; see "The path of an error" in ARCHITECTURE.md.
+//! The shared names are in [`error_name`](crate::error_name), those of one method in its bound error table.
+//! Which of them a gRPC status gets is decided here; see "The path of an error" in ARCHITECTURE.md.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 use crate::binding::Method;
 use crate::error_name::ErrorName;
 
-/// Longer messages are cut, in bytes. With this limit no error body is over 1 KiB, even if JSON escapes every byte of
-/// the message with a backslash.
+/// Longer messages are cut, in bytes. With this limit no error body is over 1 KiB, even if JSON escapes every
+/// byte of the message with a backslash.
 const MAX_MESSAGE_BYTES: usize = 460;
 
 /// The `google.rpc.ErrorInfo` reasons that all methods share.
@@ -88,9 +88,9 @@ impl XrpcError {
 
     /// The error for a gRPC status of the method's rpc.
     ///
-    /// The name comes from the first that applies: the row of the method's error table with this code and reason; the
-    /// shared reasons; the row with this code and no reason; the code. A reason counts only if its domain is the one
-    /// that the proto service names.
+    /// The name comes from the first that applies: the row of the method's error table with this code and
+    /// reason; the shared reasons; the row with this code and no reason; the code. A reason counts only if
+    /// its domain is the one that the proto service names.
     pub(crate) fn from_grpc(method: &Method, status: &Status) -> Self {
         let code = status.code();
         let reason = proto::error::reason(status)
@@ -153,8 +153,8 @@ impl XrpcError {
     }
 }
 
-/// Whether the core-service refused the gateway and not its caller: with these codes, it gives a reason only when it
-/// means the caller.
+/// Whether the core-service refused the gateway and not its caller: with these codes, it gives a reason only
+/// when it means the caller.
 fn gateway_refused(code: Code, has_reason: bool) -> bool {
     matches!(code, Code::Unauthenticated | Code::PermissionDenied) && !has_reason
 }

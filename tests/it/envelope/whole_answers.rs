@@ -1,6 +1,6 @@
-//! Whole answers, byte for byte, to requests that need neither a token nor the core-service: wrong verbs, HEAD, unknown
-//! and odd paths, preflights. The date and the
-//! request id are masked, and the order of the header lines does not count.
+//! Whole answers, byte for byte, to requests that need neither a token nor the core-service: wrong verbs,
+//! HEAD, unknown and odd paths, preflights. The date and the request id are masked, and the order of the
+//! header lines does not count.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -33,7 +33,8 @@ async fn gateway() -> Gateway {
     Gateway::before("127.0.0.1:9".parse().unwrap()).start().await
 }
 
-/// Sends a request with these header lines and returns all that comes back, the date and the request id masked.
+/// Sends a request with these header lines and returns all that comes back, the date and the request id
+/// masked.
 async fn answer(gateway: &Gateway, verb: &str, target: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     let request = format!("{verb} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");

@@ -1,7 +1,6 @@
-//! One look-up of a DID over the network: the PLC directory, or the host of a did:web.
+//! One look-up of a DID over the network: in the PLC directory, or on the host of a did:web.
 //!
-//! Owns where a document is asked for, under which limits, and what each answer means. What is kept of it, and for how
-//! long, is the parent's.
+//! Owns the URL, the limits and what each response means. Caching is the parent's.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,23 +25,23 @@ use crate::auth::refusal::Refusal;
 
 const ACCEPT: &str = "application/did+ld+json, application/json";
 
-/// How many did:web hosts have their rate remembered.
+/// The most did:web hosts with a rate limiter.
 const MAX_HOSTS: usize = 4_096;
 
-/// What look-ups may cost the directory, the hosts of did:web and this process. The limits hold for each process.
+/// Limits on look-ups. They hold for each process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long one look-up may take, waiting for its turn included ("3 s").
+    /// How long one look-up may take, including the wait for a permit.
     pub(crate) time: Duration,
     /// Look-ups in the PLC directory.
     pub(crate) directory: Allowance,
-    /// Look-ups at all did:web hosts together.
+    /// Look-ups on all did:web hosts together.
     pub(crate) web: Allowance,
-    /// Look-ups at one did:web host, whatever the port, in a minute.
+    /// Look-ups on one did:web host, with any port, in a minute.
     pub(crate) host_per_minute: NonZeroU32,
 }
 
-/// A rate, and how many may be under way at a time.
+/// A rate limit and a limit of look-ups at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {
     pub(crate) per_second: NonZeroU32,
@@ -51,8 +50,8 @@ pub(crate) struct Allowance {
 }
 
 impl Limits {
-    /// Two allowances rather than one, so that invented did:webs, which may be slow on purpose, take nothing from the
-    /// directory's.
+    /// did:web has an allowance of its own, so that invented did:webs, which may be slow on purpose, cannot
+    /// use up the PLC directory's.
     pub(crate) const DEFAULT: Self = Self {
         time: Duration::from_secs(3),
         directory: Allowance {
@@ -69,58 +68,58 @@ impl Limits {
     };
 }
 
-/// A look-up that brought no key.
+/// Why a look-up found no key.
 #[derive(Debug)]
-pub(crate) enum Miss {
-    /// An answer: there is no such DID, or it has no usable key or document.
-    Definite(Refusal),
-    /// No answer from the host of a did:web, or that of a server in trouble (5xx, 429).
-    HostDown(Refusal),
-    /// No answer from the PLC directory, or not one of a directory.
-    DirectoryDown(Arc<DirectoryFailure>),
+pub(crate) enum LookupError {
+    /// A definite answer: the DID does not exist, or it has no usable document or key.
+    Refused(Refusal),
+    /// The host of a did:web did not answer, or with 5xx or 429.
+    HostUnavailable(Refusal),
+    /// The PLC directory did not answer, or not as a directory should.
+    DirectoryUnavailable(Arc<DirectoryFailure>),
 }
 
-impl Miss {
-    /// What the caller is told.
+impl LookupError {
+    /// The error for the caller.
     pub(super) fn error(&self) -> AuthError {
         match self {
-            Self::Definite(refusal) | Self::HostDown(refusal) => AuthError::Refused(*refusal),
-            Self::DirectoryDown(failure) => AuthError::DirectoryUnavailable(Arc::clone(failure)),
+            Self::Refused(refusal) | Self::HostUnavailable(refusal) => AuthError::Refused(*refusal),
+            Self::DirectoryUnavailable(failure) => AuthError::DirectoryUnavailable(Arc::clone(failure)),
         }
     }
 }
 
-impl From<DirectoryFailure> for Miss {
+impl From<DirectoryFailure> for LookupError {
     fn from(failure: DirectoryFailure) -> Self {
-        Self::DirectoryDown(Arc::new(failure))
+        Self::DirectoryUnavailable(Arc::new(failure))
     }
 }
 
-/// The network as seen from here.
+/// Fetches DID documents.
 pub(crate) struct Network {
     limits: Limits,
     plc_url: Url,
-    /// Any host the operator names.
+    /// May reach any host, as the operator names it.
     to_directory: Egress,
-    /// Guarded: the hosts are named by strangers.
+    /// Has egress rules, as strangers name the hosts.
     to_hosts: Egress,
-    directory: Lane,
-    web: Lane,
+    directory: LookupLimiter,
+    web: LookupLimiter,
     hosts: Cache<String, Arc<DefaultDirectRateLimiter>>,
 }
 
-struct Lane {
+struct LookupLimiter {
     rate: DefaultDirectRateLimiter,
-    /// Waiting for a place is bounded by the rate: it goes first.
-    places: Semaphore,
+    /// The rate is checked first, which bounds how many wait for a permit.
+    permits: Semaphore,
 }
 
-impl Lane {
+impl LookupLimiter {
     fn new(allowance: Allowance) -> Self {
         let Allowance { per_second, burst, at_once } = allowance;
         Self {
             rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
-            places: Semaphore::new(at_once),
+            permits: Semaphore::new(at_once),
         }
     }
 }
@@ -132,14 +131,15 @@ impl Network {
             plc_url,
             to_directory: egress.with_policy(Policy::unrestricted()),
             to_hosts: egress,
-            directory: Lane::new(limits.directory),
-            web: Lane::new(limits.web),
+            directory: LookupLimiter::new(limits.directory),
+            web: LookupLimiter::new(limits.web),
             hosts: Cache::new(MAX_HOSTS),
         }
     }
 
-    /// Takes one look-up of this DID from what the limits allow. Over them, a did:web is refused, and for a did:plc the
-    /// directory counts as unavailable: the DID may well be good, and the caller should come again.
+    /// Counts a look-up of this DID against the rate limits. Over the limit, a did:web is refused; for a
+    /// did:plc the directory counts as unavailable, since the DID may well be good and the caller should
+    /// retry.
     pub(super) fn admit(&self, did: &Did) -> Result<(), AuthError> {
         match did.method() {
             Method::Plc => self
@@ -150,7 +150,7 @@ impl Network {
             Method::Web { host, port } => {
                 let url = self.document_url(host, port);
                 let host = url.as_ref().and_then(Url::host_str).ok_or(Refusal::HostUnreachable)?;
-                // The host first: one host's flood takes nothing from the others.
+                // The host's limit first, so that one host cannot use up the limit of all.
                 self.host_rate(host)
                     .check()
                     .and_then(|()| self.web.rate.check())
@@ -159,7 +159,8 @@ impl Network {
         }
     }
 
-    /// The rate of a host as a URL has it: in lower case, and an address in its one form.
+    /// The rate limiter of a host, whose name has the form that URLs have: lower case, IP addresses
+    /// normalized.
     fn host_rate(&self, host: &str) -> Arc<DefaultDirectRateLimiter> {
         if let Some(rate) = self.hosts.get(host) {
             return rate;
@@ -169,20 +170,20 @@ impl Network {
         rate
     }
 
-    /// Looks a DID up, in the time that the limits give.
-    pub(super) async fn fetch(&self, did: &Did) -> Result<SigningKey, Miss> {
+    /// Looks up a DID within the time limit.
+    pub(super) async fn fetch(&self, did: &Did) -> Result<SigningKey, LookupError> {
         match did.method() {
             Method::Plc => timeout(self.limits.time, self.ask_directory(did))
                 .await
                 .unwrap_or_else(|_| Err(DirectoryFailure::TimedOut.into())),
             Method::Web { host, port } => timeout(self.limits.time, self.ask_host(did, host, port))
                 .await
-                .unwrap_or(Err(Miss::HostDown(Refusal::HostUnreachable))),
+                .unwrap_or(Err(LookupError::HostUnavailable(Refusal::HostUnreachable))),
         }
     }
 
-    async fn ask_directory(&self, did: &Did) -> Result<SigningKey, Miss> {
-        let _place = self.directory.places.acquire().await;
+    async fn ask_directory(&self, did: &Did) -> Result<SigningKey, LookupError> {
+        let _permit = self.directory.permits.acquire().await;
         let mut url = self.plc_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(did.as_str());
@@ -195,44 +196,47 @@ impl Network {
         let Answer { status, body } = answer;
         match status {
             StatusCode::OK => {}
-            // Malformed, never made, and made and ended (a tombstone).
+            // Malformed, unknown, and deleted (a tombstone).
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                return Err(Miss::Definite(Refusal::UnknownIssuer));
+                return Err(LookupError::Refused(Refusal::UnknownIssuer));
             }
             status => return Err(DirectoryFailure::Status(status).into()),
         }
         let document = Document::parse(&body)
             .filter(|document| document.id == did.as_str())
             .ok_or(DirectoryFailure::NotTheDocument)?;
-        document.signing_key().map_err(Miss::Definite)
+        document.signing_key().map_err(LookupError::Refused)
     }
 
-    async fn ask_host(&self, did: &Did, host: &str, port: Option<u16>) -> Result<SigningKey, Miss> {
-        let _place = self.web.places.acquire().await;
-        let url = self.document_url(host, port).ok_or(Miss::Definite(Refusal::HostUnreachable))?;
+    async fn ask_host(&self, did: &Did, host: &str, port: Option<u16>) -> Result<SigningKey, LookupError> {
+        let _permit = self.web.permits.acquire().await;
+        let url = self.document_url(host, port).ok_or(LookupError::Refused(Refusal::HostUnreachable))?;
         let answer = self.to_hosts.get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES).await;
         let Answer { status, body } = answer.map_err(|error| {
             if let GetError::TooLarge(_) = error {
-                return Miss::Definite(Refusal::NotADocument);
+                return LookupError::Refused(Refusal::NotADocument);
             }
             tracing::debug!(%did, causes = chain(&error), "did:web look-up failed");
-            Miss::HostDown(Refusal::HostUnreachable)
+            LookupError::HostUnavailable(Refusal::HostUnreachable)
         })?;
         match status {
             StatusCode::OK => {}
-            StatusCode::TOO_MANY_REQUESTS => return Err(Miss::HostDown(Refusal::HostRefuses)),
-            status if status.is_server_error() => return Err(Miss::HostDown(Refusal::HostRefuses)),
-            status if status.is_redirection() => return Err(Miss::Definite(Refusal::HostRedirects)),
-            _ => return Err(Miss::Definite(Refusal::HostRefuses)),
+            StatusCode::TOO_MANY_REQUESTS => return Err(LookupError::HostUnavailable(Refusal::HostRefuses)),
+            status if status.is_server_error() => {
+                return Err(LookupError::HostUnavailable(Refusal::HostRefuses));
+            }
+            status if status.is_redirection() => return Err(LookupError::Refused(Refusal::HostRedirects)),
+            _ => return Err(LookupError::Refused(Refusal::HostRefuses)),
         }
-        let document = Document::parse(&body).ok_or(Miss::Definite(Refusal::NotADocument))?;
+        let document = Document::parse(&body).ok_or(LookupError::Refused(Refusal::NotADocument))?;
         if document.id != did.as_str() {
-            return Err(Miss::Definite(Refusal::OtherDocument));
+            return Err(LookupError::Refused(Refusal::OtherDocument));
         }
-        document.signing_key().map_err(Miss::Definite)
+        document.signing_key().map_err(LookupError::Refused)
     }
 
-    /// Where the document is. `None`: a host that is none, or `localhost` where loopback is out of bounds.
+    /// The URL of the document. Returns `None` for an invalid host, and for `localhost` if loopback is not
+    /// allowed.
     fn document_url(&self, host: &str, port: Option<u16>) -> Option<Url> {
         let is_local = host.eq_ignore_ascii_case("localhost");
         if is_local && !self.to_hosts.policy().allows_loopback() {

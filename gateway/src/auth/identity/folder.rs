@@ -1,8 +1,8 @@
-//! Folders of DID documents, looked at before the network.
+//! Folders of DID documents, which come before the network.
 //!
-//! Owns the index of their `*.json` files by `id`, and when it is made again: a file added or removed is seen by the next
-//! call of a DID that is not in the index, a file that is rewritten in place within a second, by a call that lists the
-//! folders and reads them only when the listing differs.
+//! Owns the index of their `*.json` files by `id`. A file that is added or removed is noticed by the next
+//! call of a DID that is not in the index. A file that is rewritten in place is noticed within a second, by a
+//! call that lists the folders; files are read again only if the listing has changed.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -19,29 +19,30 @@ use crate::auth::document::{Document, MAX_DOCUMENT_BYTES};
 use crate::auth::key::SigningKey;
 use crate::auth::refusal::Refusal;
 
-/// How often the folders are listed at most, in milliseconds.
+/// The least time between two listings of the folders, in milliseconds.
 const LISTING_INTERVAL_MS: i64 = 1_000;
 
-/// How many documents are read from all folders together; those beyond it are told in the log and left out.
+/// The most documents from all folders together; the log reports when more are ignored.
 const MAX_DOCUMENTS: usize = 10_000;
 
 type Index = HashMap<String, Result<SigningKey, Refusal>>;
 
-/// The documents of some folders.
+/// The documents of the configured folders.
 pub(super) struct Folders(Arc<Shared>);
 
 struct Shared {
     folders: Vec<PathBuf>,
     index: ArcSwap<Index>,
-    /// The files that the index is made of.
+    /// The files that the index was read from.
     listing: Mutex<Vec<Entry>>,
-    /// When they were listed last, in milliseconds since 1970.
+    /// The time of the last listing, in milliseconds since 1970.
     listed_ms: AtomicI64,
-    /// When the folders themselves had changed, as of the index: who finds it the same may rely on the index.
+    /// The modification times of the folders that the index reflects: while they are the same, no file was
+    /// added or removed.
     changed: ArcSwap<Vec<Option<SystemTime>>>,
 }
 
-/// What tells whether a file is still the same.
+/// A file; it counts as changed if any of these differs.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     path: PathBuf,
@@ -50,7 +51,7 @@ struct Entry {
 }
 
 impl Folders {
-    /// Reads the folders, at once: earlier ones win.
+    /// Reads the folders. The first folder with a DID wins.
     pub(super) fn open(folders: Vec<PathBuf>, now_ms: i64) -> Self {
         let shared = Shared {
             folders,
@@ -63,7 +64,7 @@ impl Folders {
         Self(Arc::new(shared))
     }
 
-    /// The key of a DID whose document is in one of the folders.
+    /// The key of a DID, if its document is in one of the folders.
     pub(super) async fn key(&self, did: &Did, now_ms: i64) -> Option<Result<SigningKey, Refusal>> {
         let Self(shared) = self;
         let known = shared.index.load().contains_key(did.as_str());
@@ -79,7 +80,7 @@ impl Folders {
 }
 
 impl Shared {
-    /// True for one caller in each interval.
+    /// Whether to list the folders again; true for one caller in each interval.
     fn is_due(&self, now_ms: i64) -> bool {
         let listed_ms = self.listed_ms.load(Ordering::Relaxed);
         !self.folders.is_empty()
@@ -90,11 +91,11 @@ impl Shared {
                 .is_ok()
     }
 
-    /// Lists the folders, and reads the files when the listing is another than before.
+    /// Lists the folders, and reads the files if the listing has changed.
     fn read_again(&self) {
         let mut known = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked before the listing, so that a file that comes later is seen the next time; told after the index is there,
-        // so that until then everybody else who misses a DID waits here.
+        // Read before the listing, so that a file added later is noticed next time; stored after the index,
+        // so that until then everybody else who misses a DID waits for the lock.
         let changed = self.changes();
         let listing = self.list();
         if *known != listing {
@@ -134,7 +135,7 @@ impl Shared {
     }
 }
 
-/// What the files say, of which the earlier ones win.
+/// Reads the files. The first one with a DID wins.
 fn indexed(listing: &[Entry]) -> Index {
     let mut index = Index::new();
     for Entry { path, .. } in listing {
@@ -158,7 +159,8 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        // Follows links: that is how Kubernetes mounts a ConfigMap. A file that went away meanwhile is none.
+        // Follows links, as Kubernetes mounts a ConfigMap with them. The file may have been removed
+        // meanwhile.
         let Ok(metadata) = fs::metadata(&path) else {
             continue;
         };

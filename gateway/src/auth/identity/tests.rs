@@ -1,4 +1,4 @@
-//! Look-ups against a directory on a real socket: what is remembered, who waits for whom, and what it may cost.
+//! Look-ups in a PLC directory on a real socket: caching, shared look-ups and limits.
 
 mod budget;
 mod failures;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use process::clock::Clock;
 
 use super::fetch::{Limits, Network};
-use super::{Identities, landed};
+use super::{Identities, outcome_of};
 use crate::auth::did::Did;
 use crate::auth::error::AuthError;
 use crate::auth::key::SigningKey;
@@ -59,12 +59,12 @@ impl World {
         Ok(self.identities.key(&did(issuer)).await?.key)
     }
 
-    /// Waits for the look-up of `issuer` that is under way, if there is one.
+    /// Waits for the look-up of `issuer` that is in progress, if there is one.
     async fn settle(&self, issuer: &Issuer) {
         let did = did(issuer);
-        let flight = self.identities.flights().get(&did).cloned();
-        if let Some(flight) = flight {
-            let _outcome = landed(flight, &did).await;
+        let lookup = self.identities.pending().get(&did).cloned();
+        if let Some(lookup) = lookup {
+            let _outcome = outcome_of(lookup, &did).await;
         }
     }
 }

@@ -93,9 +93,10 @@ fn multikeys_have_a_prefix_and_a_compressed_point() {
     assert_eq!(SigningKey::from_method("Multikey", &format!("f{hex}")), None);
 }
 
-/// The interop vectors of the network: type, key, the same key as a Multikey, signature over the same message, and
-/// whether it verifies. The network's own verdict differs in one thing: for records it refuses a high S, which service
-/// auth takes. Signatures in DER never get as far as a key: they have another length.
+/// The interop vectors of the network: type, key, the same key as a Multikey, signature over the same
+/// message, and whether it verifies. atproto's expected result differs in one case: a high S, which is
+/// invalid for records and valid for service auth. The vectors in DER are left out, as their length is
+/// refused before.
 #[test]
 fn known_signatures() {
     let message = STANDARD_NO_PAD.decode("oWVoZWxsb2V3b3JsZA").unwrap();

@@ -1,4 +1,4 @@
-//! Issuers of tokens: a DID with a key, and tokens as they should be and as they should not.
+//! Issuers: a DID with a key, and valid and invalid tokens of it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,7 +26,7 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    /// Another key for each seed but 0.
+    /// A key for each seed; 0 is not allowed.
     pub(crate) fn k256(seed: u8) -> Self {
         Self::K256(secp256k1::SecretKey::from_secret_bytes([seed; 32]).unwrap())
     }
@@ -50,7 +50,7 @@ impl Signer {
         }
     }
 
-    /// The public point as SEC 1 writes it.
+    /// The public key as an encoded point (SEC 1, section 2.3.3).
     pub(crate) fn point(&self, compressed: bool) -> Vec<u8> {
         match self {
             Self::K256(secret) => {
@@ -74,7 +74,7 @@ impl Signer {
         format!("z{}", bs58::encode(bytes).into_string())
     }
 
-    /// A JOSE signature, low-S or not as it happens to come.
+    /// A JOSE signature with low or high S.
     pub(crate) fn sign(&self, signed: &[u8]) -> [u8; 64] {
         match self {
             Self::K256(secret) => {
@@ -88,7 +88,7 @@ impl Signer {
         }
     }
 
-    /// The same signature with `s` in the lower half or in the upper one.
+    /// The signature with low or high S.
     pub(crate) fn with_s(&self, signature: [u8; 64], high: bool) -> [u8; 64] {
         let order = match self {
             Self::K256(_) => K256_ORDER,
@@ -156,7 +156,7 @@ impl Issuer {
         })
     }
 
-    /// Claims as a PDS makes them, good for a minute.
+    /// Claims as a PDS makes them, valid for a minute.
     pub(crate) fn claims(&self) -> Value {
         json!({
             "iat": NOW_S,
@@ -191,19 +191,19 @@ impl Issuer {
         self.token_of(&self.header(), &claims.to_string())
     }
 
-    /// A token with a header of its own, signed with the issuer's key whatever it says.
+    /// A token with this header, signed with the issuer's key.
     pub(crate) fn token_with_header(&self, header: &Value) -> String {
         self.token_of(&header.to_string(), &self.claims().to_string())
     }
 
-    /// A token of these JSON texts.
+    /// A token with this JSON as header and claims.
     pub(crate) fn token_of(&self, header: &str, claims: &str) -> String {
         let signed = signed(header, claims);
         let signature = self.signer.sign(signed.as_bytes());
         join(&signed, &signature)
     }
 
-    /// A good token with another signature, made from the right one.
+    /// A good token whose signature is replaced by what `change` makes of it.
     pub(crate) fn resigned(&self, change: impl FnOnce([u8; 64]) -> Vec<u8>) -> String {
         let signed = signed(&self.header(), &self.claims().to_string());
         let signature = self.signer.sign(signed.as_bytes());

@@ -1,4 +1,4 @@
-//! Curves, key types, signature forms, remembered verdicts, and keys that rotate.
+//! Curves, key types, forms of signatures, cached signatures and rotated keys.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Each rule on tokens, broken by a token that keeps all others.
+//! Each rule for tokens, with a token that breaks only that one.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -17,7 +17,7 @@ async fn refusal_of(claims: impl Fn(&Issuer) -> Value) -> Refusal {
     let issuer = issuer();
     let world = World::knowing(&issuer).await;
     let refusal = world.refusal(&issuer, &claims(&issuer)).await;
-    assert_eq!(world.directory.requests(), 0, "claims go before any look-up");
+    assert_eq!(world.directory.requests(), 0, "claims are checked before any look-up");
     refusal
 }
 
@@ -25,7 +25,7 @@ async fn refusal_of_header(header: Value) -> Refusal {
     let issuer = issuer();
     let world = World::knowing(&issuer).await;
     let refusal = refused(world.call(&issuer.token_with_header(&header)).await);
-    assert_eq!(world.directory.requests(), 0, "the header goes before any look-up");
+    assert_eq!(world.directory.requests(), 0, "the header is checked before any look-up");
     refusal
 }
 

@@ -1,4 +1,4 @@
-//! A stub of the PLC directory, or of a did:web host: what it answers is set by path, and it counts.
+//! A stub of the PLC directory or of a did:web host, with a reply for each path, which counts requests.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::auth::identity::fetch::Limits;
 
-/// How often an answer lets others go first, so that requests which may come together do.
+/// How often a response yields, so that concurrent requests overlap.
 const YIELDS: usize = 200;
 
 pub(crate) struct Stub {
@@ -33,12 +33,12 @@ pub(crate) struct Stub {
 }
 
 struct Shared {
-    /// By path; any other is answered 404.
+    /// By path; other paths are 404.
     replies: Mutex<HashMap<String, Reply>>,
     requests: AtomicUsize,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
-    /// Closed means open: whoever waits for a permit goes on then.
+    /// Gated replies wait for a permit; closing the semaphore lets them go.
     gate: Semaphore,
 }
 
@@ -46,16 +46,16 @@ struct Shared {
 pub(crate) enum Reply {
     /// 200 with this body.
     Body(String),
-    /// 200 with this body, once [`Stub::open`] was called.
+    /// 200 with this body, after [`Stub::open`].
     Gated(String),
     Status(u16),
     Redirect(String),
-    /// Never anything.
+    /// No response.
     Hang,
 }
 
 impl Reply {
-    /// Limits that keep a test short which waits for nothing.
+    /// Limits with a short timeout for a reply that never comes.
     pub(crate) fn limits(&self) -> Limits {
         match self {
             Self::Hang => Limits { time: Duration::from_millis(500), ..Limits::DEFAULT },
@@ -87,7 +87,7 @@ impl Stub {
         self.address.port()
     }
 
-    /// What a path, without its first slash, is answered with from now on.
+    /// Sets the reply for a path without its first slash.
     pub(crate) fn reply(&self, path: &str, reply: Reply) {
         self.shared.replies.lock().unwrap().insert(format!("/{path}"), reply);
     }
@@ -96,17 +96,17 @@ impl Stub {
         self.reply(path, Reply::Body(document.to_string()));
     }
 
-    /// How many requests came.
+    /// The number of requests so far.
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// How many there were at the same time, at most.
+    /// The most requests at the same time so far.
     pub(crate) fn most_at_once(&self) -> usize {
         self.shared.most_at_once.load(Ordering::Relaxed)
     }
 
-    /// Lets all gated answers go.
+    /// Releases all gated replies.
     pub(crate) fn open(&self) {
         self.shared.gate.close();
     }
@@ -114,7 +114,7 @@ impl Stub {
     /// Stops listening: connections are refused from now on.
     pub(crate) async fn stop(&self) {
         self.accepting.abort();
-        // The listener is closed when its task is gone.
+        // The task owns the listener.
         while !self.accepting.is_finished() {
             tokio::task::yield_now().await;
         }
@@ -127,7 +127,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(Arc::clone(&shared), request));
-            // A client that goes away is no failure of the stub.
+            // A client may close its connection early.
             let _gone = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

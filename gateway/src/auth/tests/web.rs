@@ -1,4 +1,4 @@
-//! Callers with a did:web: whatever goes wrong with their host is theirs.
+//! Callers with a did:web: every failure of their host is a refusal.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::auth::refusal::Refusal;
 
 const PATH: &str = ".well-known/did.json";
 
-/// A host on this machine, and the DID it is of.
+/// A did:web host on loopback, and an issuer with its DID.
 async fn host() -> (Stub, Issuer) {
     let stub = Stub::start().await;
     let did = format!("did:web:localhost%3A{}", stub.port());
@@ -25,7 +25,7 @@ async fn refusal_after(reply: Reply) -> Refusal {
     stub.reply(PATH, reply);
     let refusal = refused(world.call(&issuer.good_token()).await);
 
-    // It is remembered for a minute.
+    // It is cached for a minute.
     stub.serve(PATH, &issuer.document());
     world.clock.advance(Duration::from_millis(59_999));
     assert_eq!(refused(world.call(&issuer.good_token()).await), refusal);

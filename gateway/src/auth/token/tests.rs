@@ -1,4 +1,5 @@
-//! The form of tokens, and that no text whatever upsets the parser. Rules on claims are in `auth/tests/refusals.rs`.
+//! The form of tokens, and arbitrary text as a token. Rules for claims are tested in
+//! `auth/tests/refusals.rs`.
 
 use proptest::prelude::{any, proptest};
 
@@ -49,7 +50,8 @@ fn not_three_parts_of_strict_base64url() {
     }
 }
 
-/// The last character of 64 bytes carries 4 bits that must be 0: another spelling would be another hash.
+/// The last character of 64 bytes has 4 unused bits that must be 0: otherwise a token would have several
+/// hashes.
 #[test]
 fn one_spelling_only() {
     let good = issuer().good_token();
@@ -94,7 +96,7 @@ fn other_claims_may_be_anything() {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{other}}}"#));
         assert!(Token::parse(&token).is_ok(), "{other}");
     }
-    // serde_json reads 127 levels.
+    // serde_json reads at most 127 levels.
     let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
     for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud800""#, r#"{"a"}"#, &deep] {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{broken}}}"#));
@@ -102,7 +104,8 @@ fn other_claims_may_be_anything() {
     }
 }
 
-/// What the reference implementation's `createServiceJwt` writes: with `jti`, in this order, and no `kid`.
+/// As the reference implementation's `createServiceJwt` writes it: with `jti`, in this order, and without
+/// `kid`.
 #[test]
 fn token_of_the_reference_implementation() {
     let issuer = issuer();
@@ -145,9 +148,9 @@ proptest! {
         let mut claims = issuer.claims_with("exp", expires.into());
         claims["nbf"] = start.into();
         let token = issuer.token(&claims);
-        let verdict = Token::parse(&token).unwrap().check(&[SERVICE.to_owned()], NSID, now);
+        let result = Token::parse(&token).unwrap().check(&[SERVICE.to_owned()], NSID, now);
         let (expires, now, start) = (i128::from(expires), i128::from(now), i128::from(start));
         let valid = now <= expires + 30 && expires <= now + 3_630 && start <= now + 30;
-        assert_eq!(verdict.is_ok(), valid);
+        assert_eq!(result.is_ok(), valid);
     }
 }

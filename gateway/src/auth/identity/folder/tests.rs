@@ -1,4 +1,4 @@
-//! Folders of DID documents, real ones, at times handed in.
+//! Real folders of DID documents, read at given times.
 
 use std::fs;
 use std::path::Path;
@@ -48,7 +48,7 @@ async fn added_changed_and_removed_within_a_second() {
     write(folder.path(), "a.json", &issuer(1).document());
     assert_eq!(key(&folders, 1_000).await, found(1));
 
-    // Another length, so that the change shows however coarse the file system's times are.
+    // Another length, so that the change is seen even if the file system's times are coarse.
     let mut changed = issuer(2).document();
     changed["padding"] = "changed".into();
     write(folder.path(), "a.json", &changed);
@@ -117,7 +117,7 @@ async fn added_document_is_seen_by_all_who_ask_at_once() {
     }
     let folders = open(&[&folder]);
     write(folder.path(), "1.json", &issuer(1).document());
-    // The first who asks reads, which takes a while; who asks meanwhile may not go by what was there before.
+    // The first call reads the folder, which takes a while. Calls meanwhile must not use the old index.
     let asking = (0..64).map(|_| async {
         tokio::task::yield_now().await;
         key(&folders, 0).await

@@ -1,4 +1,4 @@
-//! What forged tokens and invented DIDs can cost others.
+//! Limits on look-ups: what forged tokens and invented DIDs can cost others.
 
 use std::num::NonZeroU32;
 
@@ -54,7 +54,7 @@ async fn look_ups_at_one_host() {
     let world = World::with(Limits { host_per_minute, ..Limits::DEFAULT }).await;
     let mut refusals = Vec::new();
     let (first, second, third) = (Stub::start().await, Stub::start().await, Stub::start().await);
-    // Another spelling is no other host.
+    // Another spelling is the same host.
     for (name, stub) in [("localhost", &first), ("LOCALHOST", &second), ("localhost", &third)] {
         let did = format!("did:web:{name}%3A{}", stub.port());
         refusals.push(world.key(&Issuer::new(&did, Signer::k256(1))).await.unwrap_err().to_string());
@@ -64,7 +64,7 @@ async fn look_ups_at_one_host() {
     assert_eq!(third.requests(), 0);
 }
 
-/// Invented did:webs run into their own limit, and take nothing from the directory's.
+/// Invented did:webs reach their own limit and use up nothing of the directory's.
 #[tokio::test]
 async fn look_ups_at_all_hosts() {
     let world = World::with(Limits { web: TWO, ..Limits::DEFAULT }).await;
@@ -84,7 +84,7 @@ async fn look_ups_at_all_hosts() {
     assert!(world.key(&issuer).await.is_ok());
 }
 
-/// Over the limit a bad signature forces nothing, and the remembered key serves on.
+/// Over the limit a bad signature forces no look-up, and the cached key is used.
 #[tokio::test]
 async fn forced_look_ups_count() {
     let directory = Allowance { burst: NonZeroU32::MIN, ..TWO };
@@ -92,6 +92,6 @@ async fn forced_look_ups_count() {
     let issuer = issuer();
     world.publish(&issuer);
     let key = world.key(&issuer).await.unwrap();
-    assert_eq!(world.identities.key_again(&did(&issuer)).await.unwrap(), Some(key));
+    assert_eq!(world.identities.refreshed_key(&did(&issuer)).await.unwrap(), Some(key));
     assert_eq!(world.directory.requests(), 1);
 }

@@ -1,18 +1,17 @@
-//! A directory in trouble, and hosts of did:web in trouble.
+//! Failures of the PLC directory and of did:web hosts.
 
 use tokio::sync::watch;
 
 use super::{HOUR, World, did, issuer, key_of};
-use crate::auth::error::AuthError;
-use crate::auth::error::DirectoryFailure;
-use crate::auth::identity::landed;
+use crate::auth::error::{AuthError, DirectoryFailure};
+use crate::auth::identity::outcome_of;
 use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::{Reply, Stub};
 
 const PATH: &str = ".well-known/did.json";
 
-/// What a directory that answers so counts as. It is not remembered.
+/// The failure that a PLC directory with this reply counts as. It is not cached.
 async fn failure(reply: Reply) -> String {
     let issuer = issuer();
     let world = World::with(reply.limits()).await;
@@ -78,7 +77,7 @@ async fn document_without_a_key() {
     assert!(matches!(world.key(&issuer).await, Err(AuthError::Refused(Refusal::NoKey))));
 }
 
-/// A host in trouble keeps its caller's key alive; one that says there is none does not.
+/// A cached key is used while its host fails, but not once the host says that there is none.
 #[tokio::test]
 async fn web_host_in_trouble_later() {
     let gone = AuthError::Refused(Refusal::HostRefuses).to_string();
@@ -102,18 +101,18 @@ async fn web_host_in_trouble_later() {
 
 #[tokio::test]
 async fn look_up_that_breaks_off() {
-    let (landing, flight) = watch::channel(None);
-    drop(landing);
-    let answer = landed(flight.clone(), &did(&issuer())).await;
+    let (outcome, lookup) = watch::channel(None);
+    drop(outcome);
+    let answer = outcome_of(lookup.clone(), &did(&issuer())).await;
     assert!(matches!(answer, Err(AuthError::DirectoryUnavailable(_))));
     let web = "did:web:example.com".parse().unwrap();
-    let answer = landed(flight.clone(), &web).await;
+    let answer = outcome_of(lookup.clone(), &web).await;
     assert!(matches!(answer, Err(AuthError::Refused(Refusal::HostUnreachable))));
 
-    // It stands in nobody's way.
+    // It does not block later look-ups.
     let issuer = issuer();
     let world = World::new().await;
     world.publish(&issuer);
-    world.identities.flights().insert(did(&issuer), flight);
+    world.identities.pending().insert(did(&issuer), lookup);
     assert!(world.key(&issuer).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! How long what was looked up is believed, and who looks it up again.
+//! How long look-ups are cached, and when they are repeated.
 
 use std::pin::pin;
 
@@ -6,7 +6,7 @@ use futures_util::future::{join_all, poll_immediate};
 
 use super::{HOUR, INSTANT, MINUTE, World, did, issuer, key_of};
 use crate::auth::error::AuthError;
-use crate::auth::identity::{HOUR_MS, Known, Standing, is_within};
+use crate::auth::identity::{CacheEntry, HOUR_MS, KeyState, is_within};
 use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::Reply;
@@ -17,7 +17,7 @@ async fn fresh_for_an_hour() {
     let world = World::knowing(&issuer).await;
     world.clock.advance(HOUR - INSTANT);
     assert!(world.key(&issuer).await.is_ok());
-    assert!(world.identities.flights().is_empty());
+    assert!(world.identities.pending().is_empty());
     assert_eq!(world.directory.requests(), 1);
 }
 
@@ -72,7 +72,7 @@ async fn failed_refresh_waits_a_minute() {
     }
     world.clock.advance(MINUTE - INSTANT);
     assert!(world.key(&issuer).await.is_ok());
-    assert!(world.identities.flights().is_empty());
+    assert!(world.identities.pending().is_empty());
 
     world.publish(&issuer);
     world.clock.advance(INSTANT);
@@ -122,7 +122,7 @@ async fn one_look_up_for_many_callers() {
     let answers = join_all((0..20).map(|_| world.key(&issuer))).await;
     assert!(answers.into_iter().all(|answer| answer.is_ok()));
     assert_eq!(world.directory.requests(), 1);
-    assert!(world.identities.flights().is_empty());
+    assert!(world.identities.pending().is_empty());
 }
 
 #[tokio::test]
@@ -132,12 +132,12 @@ async fn one_forced_look_up_for_many_callers() {
     let world = World::knowing(&old).await;
     world.publish(&new);
     let did = did(&old);
-    let answers = join_all((0..20).map(|_| world.identities.key_again(&did))).await;
+    let answers = join_all((0..20).map(|_| world.identities.refreshed_key(&did))).await;
     for answer in answers {
         assert_eq!(answer.unwrap(), Some(key_of(&new)));
     }
-    // One that comes late is given what the look-up brought.
-    assert_eq!(world.identities.key_again(&did).await.unwrap(), Some(key_of(&new)));
+    // A later caller gets the result of that look-up.
+    assert_eq!(world.identities.refreshed_key(&did).await.unwrap(), Some(key_of(&new)));
     assert_eq!(world.directory.requests(), 2);
 }
 
@@ -157,13 +157,13 @@ async fn caller_that_goes_away_ends_no_look_up() {
     assert_eq!(world.directory.requests(), 1);
 }
 
-/// All keys at once must not be gone because the machine's clock was corrected.
+/// A corrected clock must not expire all keys at once.
 #[test]
 fn key_of_the_future_serves_and_is_refreshed() {
-    let known = Known::Key { key: key_of(&issuer()), fetched_ms: HOUR_MS, failed_ms: None };
-    assert!(matches!(known.clone().standing(HOUR_MS - 1), Standing::Due(_)));
-    assert!(matches!(known.clone().standing(-22 * HOUR_MS), Standing::Due(_)));
-    assert!(matches!(known.standing(-23 * HOUR_MS), Standing::Unknown));
+    let entry = CacheEntry::Key { key: key_of(&issuer()), fetched_ms: HOUR_MS, failed_ms: None };
+    assert!(matches!(entry.clone().state(HOUR_MS - 1), KeyState::Due(_)));
+    assert!(matches!(entry.clone().state(-22 * HOUR_MS), KeyState::Due(_)));
+    assert!(matches!(entry.state(-23 * HOUR_MS), KeyState::Unknown));
 }
 
 #[test]
@@ -171,6 +171,6 @@ fn spans_of_time() {
     assert!(is_within(10, 100, 100));
     assert!(is_within(10, 100, 109));
     assert!(!is_within(10, 100, 110));
-    assert!(!is_within(10, 100, 99), "the clock was set back");
+    assert!(!is_within(10, 100, 99), "the clock went backwards");
     assert!(!is_within(10, i64::MIN, i64::MAX));
 }

@@ -1,7 +1,5 @@
-//! Verdicts on signatures, remembered.
-//!
-//! A token comes many times, and its signature is good or not for ever: it is verified once for each key. Claims are
-//! not this module's, and are checked on every call.
+//! Cache of good signatures, so that a token that is sent many times is verified once for each key. Claims
+//! are not cached: they are checked on every call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,51 +12,52 @@ use super::metrics::{AuthMetrics, Signatures};
 use super::refusal::Refusal;
 use super::token::{LEEWAY_S, Token};
 
-/// How long a verdict is remembered at most ("at most 5 minutes").
+/// How long an entry is valid at most.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// How many verdicts are remembered.
-const MAX_VERDICTS: usize = 20_000;
+/// The most entries.
+const MAX_ENTRIES: usize = 20_000;
 
-/// Good signatures, by the token's SHA-256 and the key: a key that was rotated has no verdicts.
-pub(crate) struct Verdicts {
-    cache: Cache<(TokenHash, SigningKey), Remembered>,
+/// Good signatures, by the token's SHA-256 and the key, so that a rotated key has no entries.
+pub(crate) struct SignatureCache {
+    cache: Cache<(TokenHash, SigningKey), Validity>,
     metrics: Arc<AuthMetrics>,
 }
 
 type TokenHash = [u8; SHA256_OUTPUT_LEN];
 
-/// A span of time, in seconds since 1970.
+/// When an entry is valid, in seconds since 1970.
 #[derive(Debug, Clone, Copy)]
-struct Remembered {
+struct Validity {
     from: i64,
     until: i64,
 }
 
-impl Verdicts {
+impl SignatureCache {
+    /// An empty cache.
     pub(crate) fn new(metrics: Arc<AuthMetrics>) -> Self {
-        Self { cache: Cache::new(MAX_VERDICTS), metrics }
+        Self { cache: Cache::new(MAX_ENTRIES), metrics }
     }
 
-    /// Whether `key` made the signature of `token`; `now` in seconds since 1970.
+    /// Verifies the signature of `token` with `key`, unless it is cached; `now` is in seconds since 1970.
     pub(crate) fn verify(&self, token: &Token<'_>, key: &SigningKey, now: i64) -> Result<(), Refusal> {
         let Self { cache, metrics } = self;
         let Signatures { remembered, verified, bad } = &metrics.signatures;
         let hash = digest(&SHA256, token.text.as_bytes());
         let hash: TokenHash = hash.as_ref().try_into().expect("SHA-256 has 32 bytes");
         let id = (hash, key.clone());
-        if let Some(Remembered { from, until }) = cache.get(&id)
+        if let Some(Validity { from, until }) = cache.get(&id)
             && (from..=until).contains(&now)
         {
             remembered.inc();
             return Ok(());
         }
-        let verdict = key.verify(token.algorithm, token.signed.as_bytes(), &token.signature);
-        if verdict.is_ok() { verified } else { bad }.inc();
-        verdict?;
+        let result = key.verify(token.algorithm, token.signed.as_bytes(), &token.signature);
+        if result.is_ok() { verified } else { bad }.inc();
+        result?;
         let max_age = i64::try_from(MAX_AGE.as_secs()).expect("five minutes");
         let until = now.saturating_add(max_age).min(token.expires.saturating_add(LEEWAY_S));
-        cache.insert(id, Remembered { from: now, until });
+        cache.insert(id, Validity { from: now, until });
         Ok(())
     }
 }
@@ -69,30 +68,30 @@ mod tests {
 
     use std::sync::Arc;
 
-    use super::Verdicts;
+    use super::SignatureCache;
     use crate::auth::key::SigningKey;
     use crate::auth::refusal::Refusal;
     use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
     use crate::auth::tests::metrics;
     use crate::auth::token::Token;
 
-    /// Seconds after [`NOW_S`] at which a token that expires `expires` seconds after it is still remembered as good,
-    /// and no longer.
+    /// How many seconds after [`NOW_S`] a good signature stays cached, if its token expires `expires` seconds
+    /// after it.
     fn remembered_for(expires: i64) -> i64 {
         let issuer = Issuer::plc(Signer::k256(1));
         let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
         let text = issuer.token(&issuer.claims_with("exp", json!(NOW_S + expires)));
         let mut token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new(Arc::new(metrics()));
-        assert_eq!(verdicts.verify(&token, &key, NOW_S), Ok(()));
+        let cache = SignatureCache::new(Arc::new(metrics()));
+        assert_eq!(cache.verify(&token, &key, NOW_S), Ok(()));
 
-        // From here on only the memory says that it is good.
+        // From here on only the cache makes it good.
         token.signature = [1; 64];
         let mut after = 0;
-        while verdicts.verify(&token, &key, NOW_S + after).is_ok() {
+        while cache.verify(&token, &key, NOW_S + after).is_ok() {
             after += 1;
         }
-        assert_eq!(verdicts.verify(&token, &key, NOW_S - 1), Err(Refusal::BadSignature));
+        assert_eq!(cache.verify(&token, &key, NOW_S - 1), Err(Refusal::BadSignature));
         after - 1
     }
 
@@ -111,10 +110,10 @@ mod tests {
         let issuer = Issuer::plc(Signer::k256(1));
         let text = issuer.good_token();
         let token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new(Arc::new(metrics()));
+        let cache = SignatureCache::new(Arc::new(metrics()));
         for (seed, expected) in [(1, Ok(())), (2, Err(Refusal::BadSignature)), (1, Ok(()))] {
             let key = SigningKey::from_method("Multikey", &Signer::k256(seed).multikey()).unwrap();
-            assert_eq!(verdicts.verify(&token, &key, NOW_S), expected);
+            assert_eq!(cache.verify(&token, &key, NOW_S), expected);
         }
     }
 
@@ -124,8 +123,8 @@ mod tests {
         let key = SigningKey::from_method("Multikey", &issuer.signer.multikey()).unwrap();
         let text = Issuer::plc(Signer::k256(2)).good_token();
         let token = Token::parse(&text).unwrap();
-        let verdicts = Verdicts::new(Arc::new(metrics()));
-        assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
-        assert_eq!(verdicts.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
+        let cache = SignatureCache::new(Arc::new(metrics()));
+        assert_eq!(cache.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
+        assert_eq!(cache.verify(&token, &key, NOW_S), Err(Refusal::BadSignature));
     }
 }
