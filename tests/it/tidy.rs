@@ -1,6 +1,7 @@
 //! Rules of the source tree that the compiler does not check.
 
 mod comments;
+mod cycles;
 mod tables;
 
 use std::path::{Path, PathBuf};
