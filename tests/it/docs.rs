@@ -3,6 +3,7 @@
 //! `docs/settings.md` is generated from the programs' own `-h`. After a change of a setting, write it anew with
 //! `UPDATE_DOCS=1 cargo test --workspace --test it docs::`.
 
+mod citations;
 mod constants;
 mod limits;
 mod links;
