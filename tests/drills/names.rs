@@ -22,81 +22,86 @@ const SOON: Duration = Duration::from_secs(6);
 /// How soon a call is answered when there is no core-service.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-drills! { with Others:
-    /// One is added, the first one leaves, all move at once, and the name server goes silent and forgets the name.
-    async fn other_addresses_fail_no_call() {
-        let site = Arc::new(Site::new());
-        let [first, second, third] = &site.cores;
-        let first_service = site.core_service(first).await;
-        site.name_lists(&[first.ip()]);
-        let mut gateways = gateways(&site).await;
-        let balancer = Arc::new(site.balancer());
-        balancer.all_ready().await;
-        let mut load = Load::start(&site, &balancer, RATE);
-        load.goes_on_for(BETWEEN).await;
+drills! { Others:
+    other_addresses_fail_no_call,
+    stale_addresses_cost_nothing_beside_a_live_one
+}
 
-        let second_service = site.core_service(second).await;
-        site.name_lists(&[first.ip(), second.ip()]);
-        let added_after = taken(&mut gateways, second).await;
-        load.goes_on_for(BETWEEN).await;
-        // As Kubernetes does it: off the name and SIGTERM in the same moment.
-        site.name_lists(&[second.ip()]);
-        leaves(first_service).await;
-        load.goes_on_for(BETWEEN).await;
+/// One is added, the first one leaves, all move at once, and the name server goes silent and forgets the name.
+async fn other_addresses_fail_no_call() {
+    let site = Arc::new(Site::new());
+    let [first, second, third] = &site.cores;
+    let first_service = site.core_service(first).await;
+    site.name_lists(&[first.ip()]);
+    let mut gateways = gateways(&site).await;
+    let balancer = Arc::new(site.balancer());
+    balancer.all_ready().await;
+    let mut load = Load::start(&site, &balancer, RATE);
+    load.goes_on_for(BETWEEN).await;
 
-        site.names.all(Packets::Dropped);
-        load.goes_on_for(SEVERAL_LOOKUPS).await;
-        site.names.all(Packets::PassedOn);
-        site.name_lists(&[]);
-        load.goes_on_for(SEVERAL_LOOKUPS).await;
+    let second_service = site.core_service(second).await;
+    site.name_lists(&[first.ip(), second.ip()]);
+    let added_after = taken(&mut gateways, second).await;
+    load.goes_on_for(BETWEEN).await;
+    // As Kubernetes does it: off the name and SIGTERM in the same moment.
+    site.name_lists(&[second.ip()]);
+    leaves(first_service).await;
+    load.goes_on_for(BETWEEN).await;
 
-        let _third_service = site.core_service(third).await;
-        site.name_lists(&[third.ip()]);
-        let moved_after = taken(&mut gateways, third).await;
-        leaves(second_service).await;
-        load.goes_on_for(BETWEEN).await;
-        let seen = load.stop().await;
-        println!("a core-service took calls {added_after:.1?} after it was added, {moved_after:.1?} after a move");
-        seen.all_succeeded();
-        assert!(added_after < SOON && moved_after < SOON);
-        seen.is_all_there(&site).await;
+    site.names.all(Packets::Dropped);
+    load.goes_on_for(SEVERAL_LOOKUPS).await;
+    site.names.all(Packets::PassedOn);
+    site.name_lists(&[]);
+    load.goes_on_for(SEVERAL_LOOKUPS).await;
+
+    let _third_service = site.core_service(third).await;
+    site.name_lists(&[third.ip()]);
+    let moved_after = taken(&mut gateways, third).await;
+    leaves(second_service).await;
+    load.goes_on_for(BETWEEN).await;
+    let seen = load.stop().await;
+    println!(
+        "a core-service took calls {added_after:.1?} after it was added, {moved_after:.1?} after a move"
+    );
+    seen.all_succeeded();
+    assert!(added_after < SOON && moved_after < SOON);
+    seen.is_all_there(&site).await;
+}
+
+/// One address refuses and one is silent. At first there are no others; then one of them comes to life.
+async fn stale_addresses_cost_nothing_beside_a_live_one() {
+    let site = Arc::new(Site::new());
+    let [live, refusing, silent] = &site.cores;
+    silent.all(Packets::Dropped);
+    site.name_lists(&[refusing.ip(), silent.ip()]);
+    let mut gateways = gateways(&site).await;
+    let balancer = Arc::new(site.balancer());
+    let mut load = Load::start(&site, &balancer, RATE);
+    load.goes_on_for(2 * BETWEEN).await;
+    let seen = load.stop().await;
+    for call in seen.calls.iter().flat_map(|call| &call.tries) {
+        assert!(call.is_clear() && call.took() < AT_ONCE + SLACK, "{call:?}");
     }
+    let refused = seen.calls.len();
 
-    /// One address refuses and one is silent. At first there are no others; then one of them comes to life.
-    async fn stale_addresses_cost_nothing_beside_a_live_one() {
-        let site = Arc::new(Site::new());
-        let [live, refusing, silent] = &site.cores;
-        silent.all(Packets::Dropped);
-        site.name_lists(&[refusing.ip(), silent.ip()]);
-        let mut gateways = gateways(&site).await;
-        let balancer = Arc::new(site.balancer());
-        let mut load = Load::start(&site, &balancer, RATE);
-        load.goes_on_for(2 * BETWEEN).await;
-        let seen = load.stop().await;
-        for call in seen.calls.iter().flat_map(|call| &call.tries) {
-            assert!(call.is_clear() && call.took() < AT_ONCE + SLACK, "{call:?}");
-        }
-        let refused = seen.calls.len();
-
-        let live_service = site.core_service(live).await;
-        site.name_lists(&[refusing.ip(), silent.ip(), live.ip()]);
-        let taken_after = taken(&mut gateways, live).await;
-        balancer.all_ready().await;
-        let mut load = Load::start(&site, &balancer, RATE);
-        load.goes_on_for(SEVERAL_LOOKUPS).await;
-        let _risen_service = site.core_service(refusing).await;
-        let risen_after = taken(&mut gateways, refusing).await;
-        leaves(live_service).await;
-        load.goes_on_for(BETWEEN).await;
-        let seen = load.stop().await;
-        println!(
-            "{refused} calls refused while no address was live; a live one took calls {taken_after:.1?} after it \
-             was listed, a dead one {risen_after:.1?} after it came to life"
-        );
-        seen.all_succeeded();
-        assert!(taken_after < SOON && risen_after < SOON);
-        seen.is_all_there(&site).await;
-    }
+    let live_service = site.core_service(live).await;
+    site.name_lists(&[refusing.ip(), silent.ip(), live.ip()]);
+    let taken_after = taken(&mut gateways, live).await;
+    balancer.all_ready().await;
+    let mut load = Load::start(&site, &balancer, RATE);
+    load.goes_on_for(SEVERAL_LOOKUPS).await;
+    let _risen_service = site.core_service(refusing).await;
+    let risen_after = taken(&mut gateways, refusing).await;
+    leaves(live_service).await;
+    load.goes_on_for(BETWEEN).await;
+    let seen = load.stop().await;
+    println!(
+        "{refused} calls refused while no address was live; a live one took calls {taken_after:.1?} after it \
+         was listed, a dead one {risen_after:.1?} after it came to life"
+    );
+    seen.all_succeeded();
+    assert!(taken_after < SOON && risen_after < SOON);
+    seen.is_all_there(&site).await;
 }
 
 async fn gateways(site: &Site) -> Vec<Service> {

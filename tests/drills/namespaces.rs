@@ -23,16 +23,18 @@ pub(crate) enum Company {
 /// Held for writing by a drill that wants no company.
 static PROCESSORS: RwLock<()> = RwLock::new(());
 
-/// `with Company: async fn outcome() { … }` becomes a test, which runs as the first process of its own namespaces.
+/// Makes a test `drill::name` of each of these async functions, which runs as the first process of namespaces of its
+/// own; `Nobody` or `Others` says what may run beside it.
 macro_rules! drills {
-    (with $company:ident: $($(#[$attribute:meta])* async fn $name:ident() $body:block)*) => {$(
-        $(#[$attribute])*
-        #[test]
-        fn $name() {
-            let path = concat!(module_path!(), "::", stringify!($name));
-            crate::namespaces::enter(path, crate::namespaces::Company::$company, async $body);
+    ($company:ident: $($name:ident),* $(,)?) => {
+        mod drill {
+            $(#[test]
+            fn $name() {
+                let path = concat!(module_path!(), "::", stringify!($name));
+                crate::namespaces::enter(path, crate::namespaces::Company::$company, super::$name());
+            })*
         }
-    )*};
+    };
 }
 pub(crate) use drills;
 

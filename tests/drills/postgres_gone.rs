@@ -20,20 +20,24 @@ const PROMISE: Duration = Duration::from_secs(10);
 /// How long the load goes on after that.
 const AFTER: Duration = Duration::from_secs(2);
 
-drills! { with Others:
-    async fn stopped_and_started() {
-        away(|site| site.postgres.lock().unwrap().pause(), |site| site.postgres.lock().unwrap().resume()).await;
-    }
+drills! { Others:
+    stopped_and_started,
+    frozen,
+    cut_off
+}
 
-    /// All its processes at once, as on a machine that hangs: connections are accepted, and nothing answers.
-    async fn frozen() {
-        let say = |site: &Site, word| site.postgres.lock().unwrap().say(word);
-        away(|site| say(site, "freeze"), |site| say(site, "thaw")).await;
-    }
+async fn stopped_and_started() {
+    away(|site| site.postgres.lock().unwrap().pause(), |site| site.postgres.lock().unwrap().resume()).await;
+}
 
-    async fn cut_off() {
-        away(|site| site.database.all(Packets::Dropped), |site| site.database.all(Packets::PassedOn)).await;
-    }
+/// All its processes at once, as on a machine that hangs: connections are accepted, and nothing answers.
+async fn frozen() {
+    let say = |site: &Site, word| site.postgres.lock().unwrap().say(word);
+    away(|site| say(site, "freeze"), |site| say(site, "thaw")).await;
+}
+
+async fn cut_off() {
+    away(|site| site.database.all(Packets::Dropped), |site| site.database.all(Packets::PassedOn)).await;
 }
 
 /// Clients get clear answers within the deadline, the service recovers by itself, nothing acknowledged is lost.

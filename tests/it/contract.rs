@@ -118,37 +118,39 @@ fn error_that_the_lexicon_does_not_declare() {
 }
 
 on_both! {
-    async fn every_method_is_routed(on: Kind) {
-        let stack = Stack::start(on).await;
-        for (nsid, main) in methods() {
-            let path = format!("/xrpc/{nsid}");
-            stack.send(stack.request(verb(main), &path)).await.error(401, "AuthenticationRequired");
-            let wrong = if verb(main) == Method::GET { Method::POST } else { Method::GET };
-            let answer = stack.send(stack.request(wrong, &path)).await;
-            answer.error(400, "InvalidRequest");
-            let allowed = if verb(main) == Method::GET { "GET, HEAD" } else { "POST" };
-            assert_eq!(answer.headers["allow"], allowed);
-        }
-    }
+    every_method_is_routed, every_declared_error_is_provoked
+}
 
-    async fn every_declared_error_is_provoked(on: Kind) {
-        let limit = MAX_WEBHOOKS.to_string();
-        let stack = Setup::on(on).core("--probe", "off").core("--max-webhooks", &limit).start().await;
-        let mut provoked = 0;
-        for (nsid, main) in methods() {
-            for name in Contract::of_athook().declared_errors(nsid) {
-                if name == NEVER_ANSWERED {
-                    continue;
-                }
-                let did = format!("did:plc:caller{provoked:018}");
-                let caller = Caller { stack: &stack, identity: stack.newcomer(&did, Key::k256()) };
-                let status = if name == "AuthenticationRequired" { 401 } else { 400 };
-                provoke(&caller, nsid, main, name).await.error(status, name);
-                provoked += 1;
-            }
-        }
-        assert!(provoked > methods().count(), "{provoked}");
+async fn every_method_is_routed(on: Kind) {
+    let stack = Stack::start(on).await;
+    for (nsid, main) in methods() {
+        let path = format!("/xrpc/{nsid}");
+        stack.send(stack.request(verb(main), &path)).await.error(401, "AuthenticationRequired");
+        let wrong = if verb(main) == Method::GET { Method::POST } else { Method::GET };
+        let answer = stack.send(stack.request(wrong, &path)).await;
+        answer.error(400, "InvalidRequest");
+        let allowed = if verb(main) == Method::GET { "GET, HEAD" } else { "POST" };
+        assert_eq!(answer.headers["allow"], allowed);
     }
+}
+
+async fn every_declared_error_is_provoked(on: Kind) {
+    let limit = MAX_WEBHOOKS.to_string();
+    let stack = Setup::on(on).core("--probe", "off").core("--max-webhooks", &limit).start().await;
+    let mut provoked = 0;
+    for (nsid, main) in methods() {
+        for name in Contract::of_athook().declared_errors(nsid) {
+            if name == NEVER_ANSWERED {
+                continue;
+            }
+            let did = format!("did:plc:caller{provoked:018}");
+            let caller = Caller { stack: &stack, identity: stack.newcomer(&did, Key::k256()) };
+            let status = if name == "AuthenticationRequired" { 401 } else { 400 };
+            provoke(&caller, nsid, main, name).await.error(status, name);
+            provoked += 1;
+        }
+    }
+    assert!(provoked > methods().count(), "{provoked}");
 }
 
 /// Somebody new, for each error.

@@ -47,90 +47,97 @@ async fn services(channel: Channel, token: Option<&str>) -> Result<Vec<String>, 
 }
 
 on_both! {
-    async fn reflection_lists_the_services(on: Kind) {
-        let stack = Stack::start(on).await;
-        let names = services(channel(&stack).await, None).await.unwrap();
-        for service in ["athook.v1.SecretService", "athook.v1.WebhookService", "grpc.health.v1.Health"] {
-            assert!(names.iter().any(|name| name == service), "{service} is not in {names:?}");
-        }
+    reflection_lists_the_services, health_of_every_service, shared_token_guards_all_but_health,
+    gateway_with_a_wrong_token_gives_no_hint, caller_that_is_no_did, deadline_of_the_caller_is_kept
+}
+
+async fn reflection_lists_the_services(on: Kind) {
+    let stack = Stack::start(on).await;
+    let names = services(channel(&stack).await, None).await.unwrap();
+    for service in ["athook.v1.SecretService", "athook.v1.WebhookService", "grpc.health.v1.Health"] {
+        assert!(names.iter().any(|name| name == service), "{service} is not in {names:?}");
     }
+}
 
-    async fn health_of_every_service(on: Kind) {
-        let stack = Stack::start(on).await;
-        for service in ["", "athook.v1.SecretService", "athook.v1.WebhookService", "athook.v1.AccountService"] {
-            assert_eq!(health(channel(&stack).await, service).await.unwrap(), ServingStatus::Serving, "{service}");
-        }
-        let unknown = health(channel(&stack).await, "com.example.Nothing").await.unwrap_err();
-        assert_eq!(unknown.code(), Code::NotFound);
+async fn health_of_every_service(on: Kind) {
+    let stack = Stack::start(on).await;
+    for service in ["", "athook.v1.SecretService", "athook.v1.WebhookService", "athook.v1.AccountService"] {
+        assert_eq!(
+            health(channel(&stack).await, service).await.unwrap(),
+            ServingStatus::Serving,
+            "{service}"
+        );
     }
+    let unknown = health(channel(&stack).await, "com.example.Nothing").await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+}
 
-    async fn shared_token_guards_all_but_health(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("tokens");
-        std::fs::write(&file, format!("{TOKEN}\nthe-next-token-of-the-tests\n")).unwrap();
-        let file = file.display().to_string();
-        let stack =
-            Setup::on(on).core("--core-token-file", &file).gateway("--core-token-file", &file).start().await;
-        stack.create_secret("through-the-gateway").await.ok();
-        assert_eq!(health(channel(&stack).await, "").await.unwrap(), ServingStatus::Serving);
+async fn shared_token_guards_all_but_health(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    std::fs::write(&file, format!("{TOKEN}\nthe-next-token-of-the-tests\n")).unwrap();
+    let file = file.display().to_string();
+    let stack =
+        Setup::on(on).core("--core-token-file", &file).gateway("--core-token-file", &file).start().await;
+    stack.create_secret("through-the-gateway").await.ok();
+    assert_eq!(health(channel(&stack).await, "").await.unwrap(), ServingStatus::Serving);
 
-        let with = async |token: Option<&str>| {
-            let mut request = tonic::Request::new(CreateSecretRequest {
-                caller_did: stack.alice.did.clone(),
-                name: "a".to_owned(),
-                token: None,
-            });
-            if let Some(token) = token {
-                request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-            }
-            SecretServiceClient::new(channel(&stack).await).create_secret(request).await.map(|_| ())
-        };
-        for token in [None, Some("a-shared-token-of-the-test"), Some("wrong"), Some("")] {
-            assert_eq!(with(token).await.unwrap_err().code(), Code::Unauthenticated, "{token:?}");
-            assert_eq!(services(channel(&stack).await, token).await.unwrap_err().code(), Code::Unauthenticated);
-        }
-        with(Some("the-next-token-of-the-tests")).await.unwrap();
-        assert_eq!(with(Some(TOKEN)).await.unwrap_err().code(), Code::AlreadyExists);
-        assert!(!services(channel(&stack).await, Some(TOKEN)).await.unwrap().is_empty());
-    }
-
-    async fn gateway_with_a_wrong_token_gives_no_hint(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, token: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, token).unwrap();
-            path.display().to_string()
-        };
-        let stack = Setup::on(on)
-            .core("--core-token-file", &file("core", TOKEN))
-            .gateway("--core-token-file", &file("gateway", "another-token-altogether"))
-            .start()
-            .await;
-        let message = stack.create_secret("a").await.error(502, "UpstreamFailure");
-        assert_eq!(message, "a service that this one depends on does not answer");
-    }
-
-    async fn caller_that_is_no_did(on: Kind) {
-        let stack = Stack::start(on).await;
-        for did in ["", "alice", "did:", "did:plc:", "did:plc:a\u{0}b"] {
-            let request =
-                CreateSecretRequest { caller_did: did.to_owned(), name: "a".to_owned(), token: None };
-            let refused = SecretServiceClient::new(channel(&stack).await).create_secret(request).await.unwrap_err();
-            assert_eq!(refused.code(), Code::InvalidArgument, "{did:?}");
-        }
-    }
-
-    async fn deadline_of_the_caller_is_kept(on: Kind) {
-        let stack = Stack::start(on).await;
+    let with = async |token: Option<&str>| {
         let mut request = tonic::Request::new(CreateSecretRequest {
             caller_did: stack.alice.did.clone(),
             name: "a".to_owned(),
             token: None,
         });
-        request.set_timeout(Duration::from_nanos(1));
-        let late = SecretServiceClient::new(channel(&stack).await).create_secret(request).await.unwrap_err();
-        assert!(matches!(late.code(), Code::Cancelled | Code::DeadlineExceeded), "{late:?}");
+        if let Some(token) = token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        SecretServiceClient::new(channel(&stack).await).create_secret(request).await.map(|_| ())
+    };
+    for token in [None, Some("a-shared-token-of-the-test"), Some("wrong"), Some("")] {
+        assert_eq!(with(token).await.unwrap_err().code(), Code::Unauthenticated, "{token:?}");
+        assert_eq!(services(channel(&stack).await, token).await.unwrap_err().code(), Code::Unauthenticated);
     }
+    with(Some("the-next-token-of-the-tests")).await.unwrap();
+    assert_eq!(with(Some(TOKEN)).await.unwrap_err().code(), Code::AlreadyExists);
+    assert!(!services(channel(&stack).await, Some(TOKEN)).await.unwrap().is_empty());
+}
+
+async fn gateway_with_a_wrong_token_gives_no_hint(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, token: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, token).unwrap();
+        path.display().to_string()
+    };
+    let stack = Setup::on(on)
+        .core("--core-token-file", &file("core", TOKEN))
+        .gateway("--core-token-file", &file("gateway", "another-token-altogether"))
+        .start()
+        .await;
+    let message = stack.create_secret("a").await.error(502, "UpstreamFailure");
+    assert_eq!(message, "a service that this one depends on does not answer");
+}
+
+async fn caller_that_is_no_did(on: Kind) {
+    let stack = Stack::start(on).await;
+    for did in ["", "alice", "did:", "did:plc:", "did:plc:a\u{0}b"] {
+        let request = CreateSecretRequest { caller_did: did.to_owned(), name: "a".to_owned(), token: None };
+        let refused =
+            SecretServiceClient::new(channel(&stack).await).create_secret(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{did:?}");
+    }
+}
+
+async fn deadline_of_the_caller_is_kept(on: Kind) {
+    let stack = Stack::start(on).await;
+    let mut request = tonic::Request::new(CreateSecretRequest {
+        caller_did: stack.alice.did.clone(),
+        name: "a".to_owned(),
+        token: None,
+    });
+    request.set_timeout(Duration::from_nanos(1));
+    let late = SecretServiceClient::new(channel(&stack).await).create_secret(request).await.unwrap_err();
+    assert!(matches!(late.code(), Code::Cancelled | Code::DeadlineExceeded), "{late:?}");
 }
 
 /// Postgres alone can go away while the process stays: a server of its own is stopped and started.

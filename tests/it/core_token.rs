@@ -51,53 +51,56 @@ async fn ready(gateway: &Gateway) {
 }
 
 on_both! {
-    async fn no_rpc_without_it(on: Kind) {
-        let database = Database::create(on, false).await;
-        let folder = tempfile::tempdir().unwrap();
-        let service = Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, &[OLD]));
-        let service = service.start().await;
-        let channel = Endpoint::from_shared(format!("http://{}", service.address)).unwrap().connect().await.unwrap();
-        let pool = DescriptorPool::decode(proto::DESCRIPTORS).unwrap();
-        let rpcs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
-        let paths: Vec<String> =
-            rpcs.map(|rpc| format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())).collect();
-        assert!(paths.len() >= 10 && paths.iter().any(|path| path == "/athook.v1.AccountService/PurgeAccount"));
-        for path in paths {
-            for token in [None, Some(""), Some(NEW), Some(&OLD[1..])] {
-                assert_eq!(call(&channel, &path, token).await, Code::Unauthenticated, "{path} {token:?}");
-            }
-            // An empty message has no caller; further than this it does not come.
-            assert_ne!(call(&channel, &path, Some(OLD)).await, Code::Unauthenticated, "{path}");
+    no_rpc_without_it, replaced_without_a_refused_call
+}
+
+async fn no_rpc_without_it(on: Kind) {
+    let database = Database::create(on, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, &[OLD]));
+    let service = service.start().await;
+    let channel =
+        Endpoint::from_shared(format!("http://{}", service.address)).unwrap().connect().await.unwrap();
+    let pool = DescriptorPool::decode(proto::DESCRIPTORS).unwrap();
+    let rpcs = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let paths: Vec<String> =
+        rpcs.map(|rpc| format!("/{}/{}", rpc.parent_service().full_name(), rpc.name())).collect();
+    assert!(paths.len() >= 10 && paths.iter().any(|path| path == "/athook.v1.AccountService/PurgeAccount"));
+    for path in paths {
+        for token in [None, Some(""), Some(NEW), Some(&OLD[1..])] {
+            assert_eq!(call(&channel, &path, token).await, Code::Unauthenticated, "{path} {token:?}");
         }
+        // An empty message has no caller; further than this it does not come.
+        assert_ne!(call(&channel, &path, Some(OLD)).await, Code::Unauthenticated, "{path}");
     }
+}
 
-    async fn replaced_without_a_refused_call(on: Kind) {
-        let database = Database::create(on, false).await;
-        let folder = tempfile::tempdir().unwrap();
-        let core = |tokens: &[&str]| {
-            Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, tokens))
-        };
-        let service = core(&[OLD]).start().await;
-        let address = service.address;
-        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
-        let create = async |gateway: &Gateway, name: &str| {
-            ready(gateway).await;
-            gateway.knows(&alice);
-            gateway.call(&alice, CREATE_SECRET, &json!({ "name": name })).await
-        };
-        let old = gateway(address, &folder, &[OLD]).await;
-        create(&old, "a").await.ok();
+async fn replaced_without_a_refused_call(on: Kind) {
+    let database = Database::create(on, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let core = |tokens: &[&str]| {
+        Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, tokens))
+    };
+    let service = core(&[OLD]).start().await;
+    let address = service.address;
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    let create = async |gateway: &Gateway, name: &str| {
+        ready(gateway).await;
+        gateway.knows(&alice);
+        gateway.call(&alice, CREATE_SECRET, &json!({ "name": name })).await
+    };
+    let old = gateway(address, &folder, &[OLD]).await;
+    create(&old, "a").await.ok();
 
-        // First the core-service takes both, then the gateways show the new one, then the old one goes.
-        assert!(service.terminate().await.0.success());
-        let service = core(&[NEW, OLD]).at(address).start().await;
-        create(&old, "b").await.ok();
-        let new = gateway(address, &folder, &[NEW, OLD]).await;
-        create(&new, "c").await.ok();
-        assert!(service.terminate().await.0.success());
-        let _service = core(&[NEW]).at(address).start().await;
-        create(&new, "d").await.ok();
-        let message = create(&old, "e").await.error(502, "UpstreamFailure");
-        assert_eq!(message, "a service that this one depends on does not answer");
-    }
+    // First the core-service takes both, then the gateways show the new one, then the old one goes.
+    assert!(service.terminate().await.0.success());
+    let service = core(&[NEW, OLD]).at(address).start().await;
+    create(&old, "b").await.ok();
+    let new = gateway(address, &folder, &[NEW, OLD]).await;
+    create(&new, "c").await.ok();
+    assert!(service.terminate().await.0.success());
+    let _service = core(&[NEW]).at(address).start().await;
+    create(&new, "d").await.ok();
+    let message = create(&old, "e").await.error(502, "UpstreamFailure");
+    assert_eq!(message, "a service that this one depends on does not answer");
 }

@@ -22,12 +22,10 @@ pub(crate) mod stack;
 pub(crate) mod verbs;
 pub(crate) mod webhook;
 
-/// Runs each test on SQLite and on Postgres: `async fn outcome(on: Kind) { … }` becomes `sqlite::outcome` and
+/// Runs each of these functions, `async fn outcome(kind: Kind)`, as two tests: `sqlite::outcome` and
 /// `postgres::outcome`.
 macro_rules! on_both {
-    ($(async fn $name:ident($on:ident: $kind:ty) $body:block)*) => {
-        $(async fn $name($on: $kind) $body)*
-
+    ($($name:ident),* $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {

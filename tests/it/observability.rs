@@ -109,89 +109,106 @@ async fn call_oddly(stack: &Stack) {
 }
 
 on_both! {
-    async fn what_happens_is_counted(on: Kind) {
-        let stack = start(on).await;
-        stack.create_secret("deploys").await.ok();
-        stack.create_secret("deploys").await.error(400, "AlreadyExists");
-        stack.call(CREATE_WEBHOOK, &json!({ "url": "https://10.0.0.1/", "events": ["chat"] })).await.error(400, "InvalidUrl");
-        stack.call(CREATE_WEBHOOK, &json!({ "url": "https://127.0.0.1:65534/", "events": ["chat"] })).await.error(400, "InvalidUrl");
-        stack.get("/nowhere").await.error(404, "NotFound");
-        stack.query(LIST_SECRETS, &[]).await.ok();
-        stack.call(DELETE_SECRET, &json!({ "name": "deploys" })).await;
-        let (reading, _) = scraped(&stack).await;
-        let rpc = "athook.v1.SecretService/CreateSecret";
-        for (name, labels, value) in [
-            ("athook_gateway_requests_total", vec![("nsid", CREATE_SECRET), ("code", "200"), ("error", "none")], 1.0),
-            ("athook_gateway_requests_total", vec![("nsid", CREATE_SECRET), ("error", "AlreadyExists")], 1.0),
-            ("athook_gateway_requests_total", vec![("nsid", CREATE_WEBHOOK), ("code", "400"), ("error", "InvalidUrl")], 2.0),
-            ("athook_gateway_requests_total", vec![("nsid", "other"), ("code", "404")], 1.0),
-            ("athook_gateway_request_seconds_count", vec![("nsid", CREATE_SECRET)], 2.0),
-            ("athook_gateway_requests_in_flight", vec![], 0.0),
-            ("athook_gateway_upstream_calls_total", vec![("rpc", rpc), ("code", "OK")], 1.0),
-            ("athook_gateway_upstream_calls_total", vec![("rpc", rpc), ("code", "ALREADY_EXISTS")], 1.0),
-            ("athook_gateway_upstream_connections", vec![], 1.0),
-            ("athook_gateway_lookups_total", vec![("kind", "plc"), ("outcome", "found")], 1.0),
-            ("athook_gateway_keys_total", vec![("source", "missed")], 1.0),
-            ("athook_gateway_keys_total", vec![("source", "fresh")], 5.0),
-            ("athook_gateway_signatures_total", vec![("verdict", "bad")], 0.0),
-            ("athook_core_rpcs_total", vec![("method", "CreateSecret"), ("code", "OK")], 1.0),
-            ("athook_core_rpcs_total", vec![("method", "CreateWebhook"), ("code", "INVALID_ARGUMENT")], 2.0),
-            ("athook_core_rpc_seconds_count", vec![("method", "CreateSecret")], 2.0),
-            ("athook_core_rpcs_in_flight", vec![], 0.0),
-            ("athook_core_connections", vec![], 1.0),
-            ("athook_core_rows_total", vec![("outcome", "written")], 1.0),
-            ("athook_core_rows_total", vec![("outcome", "exists")], 1.0),
-            ("athook_core_batch_rows_sum", vec![], 2.0),
-            ("athook_core_transaction_seconds_count", vec![("kind", "batch")], 2.0),
-            ("athook_core_transaction_seconds_count", vec![("kind", "change")], 1.0),
-            ("athook_core_transaction_seconds_count", vec![("kind", "read")], 1.0),
-            ("athook_core_probes_total", vec![("outcome", "refused")], 1.0),
-            ("athook_core_probes_total", vec![("outcome", "unreachable")], 1.0),
-            ("athook_core_probe_seconds_count", vec![], 1.0),
-            ("athook_core_database_up", vec![], 1.0),
-            ("athook_core_database_errors_total", vec![], 0.0),
-            ("athook_core_queue_rows", vec![], 0.0),
-            ("athook_core_pool_connections_limit", vec![("pool", "read")], 4.0),
-            ("athook_core_sealed_values_unopened_total", vec![], 0.0),
-        ] {
-            assert_eq!(reading.sum(name, &labels), value, "{name} {labels:?}");
-        }
-        assert!(reading.sum("athook_core_statement_seconds_count", &[("verb", "insert")]) >= 2.0);
-    }
+    what_happens_is_counted, no_client_names_a_label, dashboard_and_alerts_ask_for_what_there_is
+}
 
-    async fn no_client_names_a_label(on: Kind) {
-        let stack = start(on).await;
-        let (before, _) = scraped(&stack).await;
-        call_everything(&stack).await;
-        call_oddly(&stack).await;
-        let (after, text) = scraped(&stack).await;
-        assert!(!text.contains(ODD), "{text}");
-        for hidden in [stack.alice.did.as_str(), "localhost", "127.0.0.1", "deploys", "did:"] {
-            assert!(!text.contains(hidden), "{hidden} is in the metrics");
-        }
-        // Not one series more than at the start: all labels were known then.
-        let (before, after) = (before.series(), after.series());
-        assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&(&str, &BTreeMap<_, _>)>::new());
-        let nsids: BTreeSet<String> = after.iter().filter_map(|(_, labels)| labels.get("nsid").cloned()).collect();
-        let own = ["_health", "livez", "readyz", "did.json", "preflight", "other"].map(str::to_owned);
-        assert_eq!(nsids, self::nsids().into_iter().chain(own).collect());
+async fn what_happens_is_counted(on: Kind) {
+    let stack = start(on).await;
+    stack.create_secret("deploys").await.ok();
+    stack.create_secret("deploys").await.error(400, "AlreadyExists");
+    stack
+        .call(CREATE_WEBHOOK, &json!({ "url": "https://10.0.0.1/", "events": ["chat"] }))
+        .await
+        .error(400, "InvalidUrl");
+    stack
+        .call(CREATE_WEBHOOK, &json!({ "url": "https://127.0.0.1:65534/", "events": ["chat"] }))
+        .await
+        .error(400, "InvalidUrl");
+    stack.get("/nowhere").await.error(404, "NotFound");
+    stack.query(LIST_SECRETS, &[]).await.ok();
+    stack.call(DELETE_SECRET, &json!({ "name": "deploys" })).await;
+    let (reading, _) = scraped(&stack).await;
+    let rpc = "athook.v1.SecretService/CreateSecret";
+    for (name, labels, value) in [
+        (
+            "athook_gateway_requests_total",
+            vec![("nsid", CREATE_SECRET), ("code", "200"), ("error", "none")],
+            1.0,
+        ),
+        ("athook_gateway_requests_total", vec![("nsid", CREATE_SECRET), ("error", "AlreadyExists")], 1.0),
+        (
+            "athook_gateway_requests_total",
+            vec![("nsid", CREATE_WEBHOOK), ("code", "400"), ("error", "InvalidUrl")],
+            2.0,
+        ),
+        ("athook_gateway_requests_total", vec![("nsid", "other"), ("code", "404")], 1.0),
+        ("athook_gateway_request_seconds_count", vec![("nsid", CREATE_SECRET)], 2.0),
+        ("athook_gateway_requests_in_flight", vec![], 0.0),
+        ("athook_gateway_upstream_calls_total", vec![("rpc", rpc), ("code", "OK")], 1.0),
+        ("athook_gateway_upstream_calls_total", vec![("rpc", rpc), ("code", "ALREADY_EXISTS")], 1.0),
+        ("athook_gateway_upstream_connections", vec![], 1.0),
+        ("athook_gateway_lookups_total", vec![("kind", "plc"), ("outcome", "found")], 1.0),
+        ("athook_gateway_keys_total", vec![("source", "missed")], 1.0),
+        ("athook_gateway_keys_total", vec![("source", "fresh")], 5.0),
+        ("athook_gateway_signatures_total", vec![("verdict", "bad")], 0.0),
+        ("athook_core_rpcs_total", vec![("method", "CreateSecret"), ("code", "OK")], 1.0),
+        ("athook_core_rpcs_total", vec![("method", "CreateWebhook"), ("code", "INVALID_ARGUMENT")], 2.0),
+        ("athook_core_rpc_seconds_count", vec![("method", "CreateSecret")], 2.0),
+        ("athook_core_rpcs_in_flight", vec![], 0.0),
+        ("athook_core_connections", vec![], 1.0),
+        ("athook_core_rows_total", vec![("outcome", "written")], 1.0),
+        ("athook_core_rows_total", vec![("outcome", "exists")], 1.0),
+        ("athook_core_batch_rows_sum", vec![], 2.0),
+        ("athook_core_transaction_seconds_count", vec![("kind", "batch")], 2.0),
+        ("athook_core_transaction_seconds_count", vec![("kind", "change")], 1.0),
+        ("athook_core_transaction_seconds_count", vec![("kind", "read")], 1.0),
+        ("athook_core_probes_total", vec![("outcome", "refused")], 1.0),
+        ("athook_core_probes_total", vec![("outcome", "unreachable")], 1.0),
+        ("athook_core_probe_seconds_count", vec![], 1.0),
+        ("athook_core_database_up", vec![], 1.0),
+        ("athook_core_database_errors_total", vec![], 0.0),
+        ("athook_core_queue_rows", vec![], 0.0),
+        ("athook_core_pool_connections_limit", vec![("pool", "read")], 4.0),
+        ("athook_core_sealed_values_unopened_total", vec![], 0.0),
+    ] {
+        assert_eq!(reading.sum(name, &labels), value, "{name} {labels:?}");
     }
+    assert!(reading.sum("athook_core_statement_seconds_count", &[("verb", "insert")]) >= 2.0);
+}
 
-    async fn dashboard_and_alerts_ask_for_what_there_is(on: Kind) {
-        let stack = start(on).await;
-        call_everything(&stack).await;
-        let (reading, _) = scraped(&stack).await;
-        let mut wrong = Vec::new();
-        let alerts = queries::alerts();
-        let rules = alerts.iter().map(|alert| (alert.name.clone(), alert.query.clone()));
-        let panels = queries::panels();
-        assert!(alerts.len() >= 10 && panels.len() >= 20, "the queries are elsewhere");
-        for (place, query) in rules.chain(panels) {
-            let problems = queries::problems(&query, &reading);
-            wrong.extend(problems.into_iter().map(|problem| format!("{place}: {problem}: {query}")));
-        }
-        assert!(wrong.is_empty(), "{wrong:#?}");
+async fn no_client_names_a_label(on: Kind) {
+    let stack = start(on).await;
+    let (before, _) = scraped(&stack).await;
+    call_everything(&stack).await;
+    call_oddly(&stack).await;
+    let (after, text) = scraped(&stack).await;
+    assert!(!text.contains(ODD), "{text}");
+    for hidden in [stack.alice.did.as_str(), "localhost", "127.0.0.1", "deploys", "did:"] {
+        assert!(!text.contains(hidden), "{hidden} is in the metrics");
     }
+    // Not one series more than at the start: all labels were known then.
+    let (before, after) = (before.series(), after.series());
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&(&str, &BTreeMap<_, _>)>::new());
+    let nsids: BTreeSet<String> =
+        after.iter().filter_map(|(_, labels)| labels.get("nsid").cloned()).collect();
+    let own = ["_health", "livez", "readyz", "did.json", "preflight", "other"].map(str::to_owned);
+    assert_eq!(nsids, self::nsids().into_iter().chain(own).collect());
+}
+
+async fn dashboard_and_alerts_ask_for_what_there_is(on: Kind) {
+    let stack = start(on).await;
+    call_everything(&stack).await;
+    let (reading, _) = scraped(&stack).await;
+    let mut wrong = Vec::new();
+    let alerts = queries::alerts();
+    let rules = alerts.iter().map(|alert| (alert.name.clone(), alert.query.clone()));
+    let panels = queries::panels();
+    assert!(alerts.len() >= 10 && panels.len() >= 20, "the queries are elsewhere");
+    for (place, query) in rules.chain(panels) {
+        let problems = queries::problems(&query, &reading);
+        wrong.extend(problems.into_iter().map(|problem| format!("{place}: {problem}: {query}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

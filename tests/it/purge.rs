@@ -75,68 +75,74 @@ async fn settled(database: &Database) -> ((i64, i64), (i64, i64)) {
 }
 
 on_both! {
-    async fn everything_of_one_did(on: Kind) {
-        let (database, _service, client) = started(on).await;
-        fill(&client, ALICE).await;
-        fill(&client, BOB).await;
-        let removed = client.purge(ALICE).await.unwrap();
-        assert_eq!((removed.secrets, removed.webhooks), (2, 3));
-        assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
-        assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
+    everything_of_one_did, text_that_is_no_did, racing_fifty_creations, by_command
+}
 
-        // Repeatable, of somebody unknown too, and no end of anything.
-        for did in [ALICE, "did:web:nobody.example"] {
-            let removed = client.purge(did).await.unwrap();
-            assert_eq!((removed.secrets, removed.webhooks), (0, 0));
-        }
-        fill(&client, ALICE).await;
-        assert_eq!(counts(&database, ALICE).await, (Some((2, 3)), (2, 3)));
+async fn everything_of_one_did(on: Kind) {
+    let (database, _service, client) = started(on).await;
+    fill(&client, ALICE).await;
+    fill(&client, BOB).await;
+    let removed = client.purge(ALICE).await.unwrap();
+    assert_eq!((removed.secrets, removed.webhooks), (2, 3));
+    assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
+    assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
+
+    // Repeatable, of somebody unknown too, and no end of anything.
+    for did in [ALICE, "did:web:nobody.example"] {
+        let removed = client.purge(did).await.unwrap();
+        assert_eq!((removed.secrets, removed.webhooks), (0, 0));
     }
+    fill(&client, ALICE).await;
+    assert_eq!(counts(&database, ALICE).await, (Some((2, 3)), (2, 3)));
+}
 
-    async fn text_that_is_no_did(on: Kind) {
-        let (_database, _service, client) = started(on).await;
-        for did in ["", "alice", "did:plc:", "did:plc:a b"] {
-            let refused = client.purge(did).await.unwrap_err();
-            assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "did: must be a DID of at most 2048 bytes"));
-        }
+async fn text_that_is_no_did(on: Kind) {
+    let (_database, _service, client) = started(on).await;
+    for did in ["", "alice", "did:plc:", "did:plc:a b"] {
+        let refused = client.purge(did).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (Code::InvalidArgument, "did: must be a DID of at most 2048 bytes")
+        );
     }
+}
 
-    async fn racing_fifty_creations(on: Kind) {
-        let (database, _service, client) = started(on).await;
-        for round in 0..8 {
-            let mut creations: JoinSet<_> = (0..10).map(|task| create_five(client.clone(), round, task)).collect();
-            // One purge after the other, until the last creation has ended.
-            let mut removed = Vec::new();
-            while !creations.is_empty() {
-                removed.push(client.purge(ALICE).await.unwrap());
-                while let Some(ended) = creations.try_join_next() {
-                    ended.unwrap();
-                }
-                let (account, there) = settled(&database).await;
-                assert_eq!(account, there);
+async fn racing_fifty_creations(on: Kind) {
+    let (database, _service, client) = started(on).await;
+    for round in 0..8 {
+        let mut creations: JoinSet<_> =
+            (0..10).map(|task| create_five(client.clone(), round, task)).collect();
+        // One purge after the other, until the last creation has ended.
+        let mut removed = Vec::new();
+        while !creations.is_empty() {
+            removed.push(client.purge(ALICE).await.unwrap());
+            while let Some(ended) = creations.try_join_next() {
+                ended.unwrap();
             }
-            // Each was removed once, or is there still.
-            let (_, there) = settled(&database).await;
-            let last = client.purge(ALICE).await.unwrap();
-            assert_eq!((i64::from(last.secrets), i64::from(last.webhooks)), there);
-            let all = removed.iter().chain([&last]);
-            let sums = all.fold((0, 0), |sums, one| (sums.0 + one.secrets, sums.1 + one.webhooks));
-            assert_eq!(sums, (30, 20));
-            assert_eq!(settled(&database).await, ((0, 0), (0, 0)));
+            let (account, there) = settled(&database).await;
+            assert_eq!(account, there);
         }
+        // Each was removed once, or is there still.
+        let (_, there) = settled(&database).await;
+        let last = client.purge(ALICE).await.unwrap();
+        assert_eq!((i64::from(last.secrets), i64::from(last.webhooks)), there);
+        let all = removed.iter().chain([&last]);
+        let sums = all.fold((0, 0), |sums, one| (sums.0 + one.secrets, sums.1 + one.webhooks));
+        assert_eq!(sums, (30, 20));
+        assert_eq!(settled(&database).await, ((0, 0), (0, 0)));
     }
+}
 
-    async fn by_command(on: Kind) {
-        let (database, _service, client) = started(on).await;
-        fill(&client, ALICE).await;
-        fill(&client, BOB).await;
-        let url = database.url();
-        let purge = async || commands::run(&["purge", "--did", ALICE, "--database-url", &url]).await.ok().output;
-        assert_eq!(purge().await, format!("removed of {ALICE}: 2 secrets, 3 webhooks\n"));
-        assert_eq!(purge().await, format!("removed of {ALICE}: 0 secrets, 0 webhooks\n"));
-        assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
-        assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
-    }
+async fn by_command(on: Kind) {
+    let (database, _service, client) = started(on).await;
+    fill(&client, ALICE).await;
+    fill(&client, BOB).await;
+    let url = database.url();
+    let purge = async || commands::run(&["purge", "--did", ALICE, "--database-url", &url]).await.ok().output;
+    assert_eq!(purge().await, format!("removed of {ALICE}: 2 secrets, 3 webhooks\n"));
+    assert_eq!(purge().await, format!("removed of {ALICE}: 0 secrets, 0 webhooks\n"));
+    assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
+    assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
 }
 
 #[tokio::test]

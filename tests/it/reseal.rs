@@ -94,115 +94,121 @@ async fn lock(database: &Database) -> DatabaseTransaction {
 }
 
 on_both! {
-    async fn beside_a_service_that_writes(on: Kind) {
-        let database = filled(on).await;
-        let service = core(&database, &[NEW, OLD]).start().await;
-        let client = Direct::to(service.address).await;
-        let ended = Arc::new(AtomicBool::new(false));
-        let writing = tokio::spawn({
-            let (client, ended) = (client.clone(), Arc::clone(&ended));
-            async move {
-                let mut written = 0;
-                while !ended.load(Ordering::SeqCst) {
-                    client.create_secret(BOB, &format!("s{written}")).await.unwrap();
-                    client.create_webhook(BOB, &url(written), None).await.unwrap();
-                    written += 1;
-                }
-                written
+    beside_a_service_that_writes, stopped_and_run_again, value_of_another_owner_is_left,
+    keys_of_another_database
+}
+
+async fn beside_a_service_that_writes(on: Kind) {
+    let database = filled(on).await;
+    let service = core(&database, &[NEW, OLD]).start().await;
+    let client = Direct::to(service.address).await;
+    let ended = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn({
+        let (client, ended) = (client.clone(), Arc::clone(&ended));
+        async move {
+            let mut written = 0;
+            while !ended.load(Ordering::SeqCst) {
+                client.create_secret(BOB, &format!("s{written}")).await.unwrap();
+                client.create_webhook(BOB, &url(written), None).await.unwrap();
+                written += 1;
             }
-        });
-        let reseal = Reseal::of(&database, &[NEW, OLD]);
-        let first = reseal.run().await.ok();
-        ended.store(true, Ordering::SeqCst);
-        let written = writing.await.unwrap();
-        assert!(written > 0);
+            written
+        }
+    });
+    let reseal = Reseal::of(&database, &[NEW, OLD]);
+    let first = reseal.run().await.ok();
+    ended.store(true, Ordering::SeqCst);
+    let written = writing.await.unwrap();
+    assert!(written > 0);
 
-        let moved = 2 * ROWS as u64 + 1;
-        let [resealed, current, changed, unopenable] = report(&first);
-        assert_eq!((resealed, changed, unopenable), (moved, 0, 0), "{}", first.log);
-        assert!(current <= 2 * written as u64);
-        let progress = first.said("resealing");
-        assert!(progress.len() >= 4, "{}", first.log);
-        let done: Vec<u64> = progress.iter().filter_map(|line| line["done"].as_u64()).collect();
-        assert!(done[0] == 250 && done.is_sorted(), "{done:?}");
-        assert!(progress.iter().all(|line| line["total"].as_u64().is_some_and(|total| total >= moved)));
-        assert_eq!(first.said("every sealed value is under the first key").len(), 1);
-        let (status, log) = service.terminate().await;
-        assert!(status.success(), "{log}");
+    let moved = 2 * ROWS as u64 + 1;
+    let [resealed, current, changed, unopenable] = report(&first);
+    assert_eq!((resealed, changed, unopenable), (moved, 0, 0), "{}", first.log);
+    assert!(current <= 2 * written as u64);
+    let progress = first.said("resealing");
+    assert!(progress.len() >= 4, "{}", first.log);
+    let done: Vec<u64> = progress.iter().filter_map(|line| line["done"].as_u64()).collect();
+    assert!(done[0] == 250 && done.is_sorted(), "{done:?}");
+    assert!(progress.iter().all(|line| line["total"].as_u64().is_some_and(|total| total >= moved)));
+    assert_eq!(first.said("every sealed value is under the first key").len(), 1);
+    let (status, log) = service.terminate().await;
+    assert!(status.success(), "{log}");
 
-        // The old key can go: each value opens without it, and equal URLs are still seen.
-        let again = Reseal::of(&database, &[NEW]).run().await.ok();
-        assert_eq!(report(&again), [0, moved + 2 * written as u64, 0, 0]);
-        core(&database, &[OLD]).fails().await;
-        let service = core(&database, &[NEW]).start().await;
-        let client = Direct::to(service.address).await;
-        assert_eq!(client.create_webhook(ALICE, &url(7), None).await, Err(Code::AlreadyExists));
-        assert_eq!(client.create_webhook(BOB, &url(0), None).await, Err(Code::AlreadyExists));
-        assert_eq!(client.create_webhook(ALICE, &url(ROWS), Some("s299")).await, Ok(()));
-    }
+    // The old key can go: each value opens without it, and equal URLs are still seen.
+    let again = Reseal::of(&database, &[NEW]).run().await.ok();
+    assert_eq!(report(&again), [0, moved + 2 * written as u64, 0, 0]);
+    core(&database, &[OLD]).fails().await;
+    let service = core(&database, &[NEW]).start().await;
+    let client = Direct::to(service.address).await;
+    assert_eq!(client.create_webhook(ALICE, &url(7), None).await, Err(Code::AlreadyExists));
+    assert_eq!(client.create_webhook(BOB, &url(0), None).await, Err(Code::AlreadyExists));
+    assert_eq!(client.create_webhook(ALICE, &url(ROWS), Some("s299")).await, Ok(()));
+}
 
-    async fn stopped_and_run_again(on: Kind) {
-        let database = filled(on).await;
-        let reseal = Reseal::of(&database, &[NEW, OLD]);
-        let lock = lock(&database).await;
-        let mut running = Running::start(&reseal.arguments());
-        // It is in its first batch, and waits for the lock.
-        running.logged("resealing");
-        running.terminate();
-        running.logged("stopping");
-        lock.rollback().await.unwrap();
-        let stopped = running.ended();
-        assert_eq!(stopped.failed(1), "error: stopped before the end; run it again to go on");
-        assert_eq!(report(&stopped), [250, 0, 0, 0]);
-        // As long as the old key is needed, nothing starts without it.
-        core(&database, &[NEW]).fails().await;
+async fn stopped_and_run_again(on: Kind) {
+    let database = filled(on).await;
+    let reseal = Reseal::of(&database, &[NEW, OLD]);
+    let lock = lock(&database).await;
+    let mut running = Running::start(&reseal.arguments());
+    // It is in its first batch, and waits for the lock.
+    running.logged("resealing");
+    running.terminate();
+    running.logged("stopping");
+    lock.rollback().await.unwrap();
+    let stopped = running.ended();
+    assert_eq!(stopped.failed(1), "error: stopped before the end; run it again to go on");
+    assert_eq!(report(&stopped), [250, 0, 0, 0]);
+    // As long as the old key is needed, nothing starts without it.
+    core(&database, &[NEW]).fails().await;
 
-        let again = reseal.run().await.ok();
-        assert_eq!(report(&again), [2 * ROWS as u64 + 1 - 250, 250, 0, 0]);
-        core(&database, &[NEW]).start().await;
-    }
+    let again = reseal.run().await.ok();
+    assert_eq!(report(&again), [2 * ROWS as u64 + 1 - 250, 250, 0, 0]);
+    core(&database, &[NEW]).start().await;
+}
 
-    async fn value_of_another_owner_is_left(on: Kind) {
-        let database = filled(on).await;
-        let service = core(&database, &[OLD]).start().await;
-        Direct::to(service.address).await.create_secret(BOB, "s1").await.unwrap();
-        service.terminate().await;
-        let connection = database.connect().await;
-        let of_bob = || async {
-            let sql = format!("SELECT id, sealed_token FROM secret WHERE owner_did = '{BOB}'");
-            let statement = Statement::from_string(connection.get_database_backend(), sql);
-            let row = connection.query_one_raw(statement).await.unwrap().unwrap();
-            let sealed: Vec<u8> = row.try_get("", "sealed_token").unwrap();
-            (row.try_get::<uuid::Uuid>("", "id").unwrap(), sealed)
-        };
-        let moving = format!(
-            "UPDATE secret SET sealed_token = (SELECT sealed_token FROM secret WHERE owner_did = '{ALICE}' AND name = 's1')
-             WHERE owner_did = '{BOB}'"
-        );
-        connection.execute_unprepared(&moving).await.unwrap();
-        let (id, moved) = of_bob().await;
+async fn value_of_another_owner_is_left(on: Kind) {
+    let database = filled(on).await;
+    let service = core(&database, &[OLD]).start().await;
+    Direct::to(service.address).await.create_secret(BOB, "s1").await.unwrap();
+    service.terminate().await;
+    let connection = database.connect().await;
+    let of_bob = || async {
+        let sql = format!("SELECT id, sealed_token FROM secret WHERE owner_did = '{BOB}'");
+        let statement = Statement::from_string(connection.get_database_backend(), sql);
+        let row = connection.query_one_raw(statement).await.unwrap().unwrap();
+        let sealed: Vec<u8> = row.try_get("", "sealed_token").unwrap();
+        (row.try_get::<uuid::Uuid>("", "id").unwrap(), sealed)
+    };
+    let moving = format!(
+        "UPDATE secret SET sealed_token = (SELECT sealed_token FROM secret WHERE owner_did = '{ALICE}' AND name = 's1')
+         WHERE owner_did = '{BOB}'"
+    );
+    connection.execute_unprepared(&moving).await.unwrap();
+    let (id, moved) = of_bob().await;
 
-        let ended = Reseal::of(&database, &[NEW, OLD]).run().await;
-        assert!(ended.failed(1).starts_with("error: 1 sealed values do not open"), "{}", ended.log);
-        assert_eq!(report(&ended), [2 * ROWS as u64 + 1, 0, 0, 1]);
-        let told = ended.said("a value does not open; it is left as it is");
-        assert_eq!(told.len(), 1);
-        assert_eq!((told[0]["id"].as_str(), told[0]["column"].as_str()), (Some(id.to_string().as_str()), Some("secret.sealed_token")));
-        assert_eq!(of_bob().await, (id, moved));
-        // The others are served without the old key.
-        let service = core(&database, &[NEW]).start().await;
-        let client = Direct::to(service.address).await;
-        assert_eq!(client.create_webhook(ALICE, &url(7), None).await, Err(Code::AlreadyExists));
-    }
+    let ended = Reseal::of(&database, &[NEW, OLD]).run().await;
+    assert!(ended.failed(1).starts_with("error: 1 sealed values do not open"), "{}", ended.log);
+    assert_eq!(report(&ended), [2 * ROWS as u64 + 1, 0, 0, 1]);
+    let told = ended.said("a value does not open; it is left as it is");
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0]["id"].as_str(), told[0]["column"].as_str()),
+        (Some(id.to_string().as_str()), Some("secret.sealed_token"))
+    );
+    assert_eq!(of_bob().await, (id, moved));
+    // The others are served without the old key.
+    let service = core(&database, &[NEW]).start().await;
+    let client = Direct::to(service.address).await;
+    assert_eq!(client.create_webhook(ALICE, &url(7), None).await, Err(Code::AlreadyExists));
+}
 
-    async fn keys_of_another_database(on: Kind) {
-        let database = filled(on).await;
-        let ended = Reseal::of(&database, &[NEW]).run().await;
-        let values = 2 * ROWS as u64 + 1;
-        assert!(ended.failed(1).starts_with(&format!("error: {values} sealed values do not open")));
-        assert_eq!(report(&ended), [0, 0, 0, values]);
-        core(&database, &[OLD]).start().await;
-    }
+async fn keys_of_another_database(on: Kind) {
+    let database = filled(on).await;
+    let ended = Reseal::of(&database, &[NEW]).run().await;
+    let values = 2 * ROWS as u64 + 1;
+    assert!(ended.failed(1).starts_with(&format!("error: {values} sealed values do not open")));
+    assert_eq!(report(&ended), [0, 0, 0, values]);
+    core(&database, &[OLD]).start().await;
 }
 
 #[tokio::test]

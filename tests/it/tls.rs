@@ -83,81 +83,88 @@ async fn greeted(address: SocketAddr, identity: Option<(String, String)>) -> usi
 }
 
 on_both! {
-    async fn core_service_shows_a_certificate(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let [cert, key, ca] = write(folder.path(), "core");
-        let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
-        setup.start().await.create_secret("a").await.ok();
+    core_service_shows_a_certificate, both_show_a_certificate, no_connection_with_a_wrong_certificate,
+    health_in_plaintext_beside_mutual_tls, unknown_authority
+}
+
+async fn core_service_shows_a_certificate(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key, ca] = write(folder.path(), "core");
+    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
+    setup.start().await.create_secret("a").await.ok();
+}
+
+async fn both_show_a_certificate(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key, ca] = write(folder.path(), "core");
+    let [own_cert, own_key, _] = write(folder.path(), "gateway");
+    let mutual = || {
+        Setup::on(on)
+            .core("--tls-cert", &cert)
+            .core("--tls-key", &key)
+            .core("--tls-client-ca", &ca)
+            .gateway("--core-ca", &ca)
+    };
+    let stack = mutual().gateway("--core-cert", &own_cert).gateway("--core-key", &own_key).start().await;
+    stack.create_secret("a").await.ok();
+
+    // With none, and with one of somebody else's, the client can't tell that from a core-service that is away.
+    let [other_cert, other_key] = of_a_stranger(folder.path());
+    let wrong = mutual().gateway("--core-cert", &other_cert).gateway("--core-key", &other_key);
+    for setup in [mutual(), wrong] {
+        let stack = setup.start_unready().await;
+        assert_eq!(stack.create_secret("a").await.error(502, "UpstreamFailure"), AWAY);
+        stack.get("/readyz").await.error(503, "NotEnoughResources");
     }
+}
 
-    async fn both_show_a_certificate(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let [cert, key, ca] = write(folder.path(), "core");
-        let [own_cert, own_key, _] = write(folder.path(), "gateway");
-        let mutual = || {
-            Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).core("--tls-client-ca", &ca).gateway("--core-ca", &ca)
-        };
-        let stack = mutual().gateway("--core-cert", &own_cert).gateway("--core-key", &own_key).start().await;
-        stack.create_secret("a").await.ok();
+async fn no_connection_with_a_wrong_certificate(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key, ca] = write(folder.path(), "core");
+    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).core("--tls-client-ca", &ca);
+    let stack = setup.gateway("--core-ca", &ca).start_unready().await;
 
-        // With none, and with one of somebody else's, the client can't tell that from a core-service that is away.
-        let [other_cert, other_key] = of_a_stranger(folder.path());
-        let wrong = mutual().gateway("--core-cert", &other_cert).gateway("--core-key", &other_key);
-        for setup in [mutual(), wrong] {
-            let stack = setup.start_unready().await;
-            assert_eq!(stack.create_secret("a").await.error(502, "UpstreamFailure"), AWAY);
-            stack.get("/readyz").await.error(503, "NotEnoughResources");
-        }
+    let authority = Authority::shared();
+    let [other_cert, other_key] = of_a_stranger(folder.path());
+    let other = (std::fs::read_to_string(other_cert).unwrap(), std::fs::read_to_string(other_key).unwrap());
+    for identity in [None, Some(other)] {
+        assert_eq!(greeted(stack.core, identity).await, 0);
     }
+    let (certificate, key) = authority.issue(&["gateway.test"]);
+    assert!(greeted(stack.core, Some((certificate.pem(), key.serialize_pem()))).await > 0);
+}
 
-    async fn no_connection_with_a_wrong_certificate(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let [cert, key, ca] = write(folder.path(), "core");
-        let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).core("--tls-client-ca", &ca);
-        let stack = setup.gateway("--core-ca", &ca).start_unready().await;
+async fn health_in_plaintext_beside_mutual_tls(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key, ca] = write(folder.path(), "core");
+    let database = Database::create(on, false).await;
+    // A port that was just free.
+    let probed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let service = Service::core_service(&database.url())
+        .flag("--tls-cert", &cert)
+        .flag("--tls-key", &key)
+        .flag("--tls-client-ca", &ca)
+        .flag("--health-listen", &probed.to_string())
+        .start()
+        .await;
+    let channel = Endpoint::from_shared(format!("http://{probed}")).unwrap().connect().await.unwrap();
+    let asked = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel.clone()).check(asked).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    // Health, and nothing else.
+    let request = PurgeAccountRequest { did: "did:plc:a".to_owned() };
+    let refused = AccountServiceClient::new(channel).purge_account(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(service.terminate().await.0.success());
+}
 
-        let authority = Authority::shared();
-        let [other_cert, other_key] = of_a_stranger(folder.path());
-        let other = (std::fs::read_to_string(other_cert).unwrap(), std::fs::read_to_string(other_key).unwrap());
-        for identity in [None, Some(other)] {
-            assert_eq!(greeted(stack.core, identity).await, 0);
-        }
-        let (certificate, key) = authority.issue(&["gateway.test"]);
-        assert!(greeted(stack.core, Some((certificate.pem(), key.serialize_pem()))).await > 0);
-    }
-
-    async fn health_in_plaintext_beside_mutual_tls(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let [cert, key, ca] = write(folder.path(), "core");
-        let database = Database::create(on, false).await;
-        // A port that was just free.
-        let probed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let service = Service::core_service(&database.url())
-            .flag("--tls-cert", &cert)
-            .flag("--tls-key", &key)
-            .flag("--tls-client-ca", &ca)
-            .flag("--health-listen", &probed.to_string())
-            .start()
-            .await;
-        let channel = Endpoint::from_shared(format!("http://{probed}")).unwrap().connect().await.unwrap();
-        let asked = HealthCheckRequest { service: String::new() };
-        let answer = HealthClient::new(channel.clone()).check(asked).await.unwrap().into_inner();
-        assert_eq!(answer.status(), ServingStatus::Serving);
-        // Health, and nothing else.
-        let request = PurgeAccountRequest { did: "did:plc:a".to_owned() };
-        let refused = AccountServiceClient::new(channel).purge_account(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::Unimplemented);
-        assert!(service.terminate().await.0.success());
-    }
-
-    async fn unknown_authority(on: Kind) {
-        let folder = tempfile::tempdir().unwrap();
-        let [cert, key, _] = write(folder.path(), "core");
-        let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap().cert.pem();
-        let ca = folder.path().join("other.pem").display().to_string();
-        std::fs::write(&ca, other).unwrap();
-        let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
-        let message = setup.start_unready().await.create_secret("a").await.error(502, "UpstreamFailure");
-        assert_eq!(message, AWAY);
-    }
+async fn unknown_authority(on: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, key, _] = write(folder.path(), "core");
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap().cert.pem();
+    let ca = folder.path().join("other.pem").display().to_string();
+    std::fs::write(&ca, other).unwrap();
+    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
+    let message = setup.start_unready().await.create_secret("a").await.error(502, "UpstreamFailure");
+    assert_eq!(message, AWAY);
 }

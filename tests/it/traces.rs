@@ -56,123 +56,128 @@ fn below(child: &Sent, parent: &Sent) {
 }
 
 on_both! {
-    async fn spans_of_a_request_nest_in_its_trace(on: Kind) {
-        let collector = Collector::start().await;
-        let stack = start(on, &collector, "0").await;
-        let trace = trace(1);
-        let answer = call(&stack, &traceparent(&trace, true), CREATE_SECRET, &json!({ "name": "a" })).await;
-        answer.ok();
-        let rpc = "athook.v1.SecretService/CreateSecret";
-        let request = collector.span(GATEWAY, CREATE_SECRET, &trace).await;
-        let authenticate = collector.span(GATEWAY, "authenticate", &trace).await;
-        let call = collector.span(GATEWAY, rpc, &trace).await;
-        let served = collector.span(CORE, rpc, &trace).await;
-        let row = collector.span(CORE, "write row", &trace).await;
-        let batch = collector.span(CORE, "database batch", &trace).await;
-        assert_eq!(hex(&request.span.parent_span_id), SPAN);
-        below(&authenticate, &request);
-        below(&call, &request);
-        below(&served, &call);
+    spans_of_a_request_nest_in_its_trace, every_way_into_the_database_is_traced,
+    batches_are_linked_to_all_their_rows, spans_hold_nothing_of_the_client
+}
+
+async fn spans_of_a_request_nest_in_its_trace(on: Kind) {
+    let collector = Collector::start().await;
+    let stack = start(on, &collector, "0").await;
+    let trace = trace(1);
+    let answer = call(&stack, &traceparent(&trace, true), CREATE_SECRET, &json!({ "name": "a" })).await;
+    answer.ok();
+    let rpc = "athook.v1.SecretService/CreateSecret";
+    let request = collector.span(GATEWAY, CREATE_SECRET, &trace).await;
+    let authenticate = collector.span(GATEWAY, "authenticate", &trace).await;
+    let call = collector.span(GATEWAY, rpc, &trace).await;
+    let served = collector.span(CORE, rpc, &trace).await;
+    let row = collector.span(CORE, "write row", &trace).await;
+    let batch = collector.span(CORE, "database batch", &trace).await;
+    assert_eq!(hex(&request.span.parent_span_id), SPAN);
+    below(&authenticate, &request);
+    below(&call, &request);
+    below(&served, &call);
+    below(&row, &served);
+    below(&batch, &row);
+    let links: Vec<_> = batch.span.links.iter().map(|link| link.span_id.clone()).collect();
+    assert_eq!(links, std::slice::from_ref(&row.span.span_id));
+
+    assert_eq!(request.attribute("http.response.status_code").as_deref(), Some("200"));
+    let request_id = answer.headers["x-request-id"].to_str().unwrap();
+    assert_eq!(request.attribute("athook.request_id").as_deref(), Some(request_id));
+    assert_eq!(logs::access_lines(request_id)[0]["trace_id"], trace);
+    for rpc in [&call, &served] {
+        assert_eq!(rpc.attribute("rpc.grpc.status_code").as_deref(), Some("0"));
+    }
+    let system = if on == Kind::Sqlite { "sqlite" } else { "postgresql" };
+    assert_eq!(batch.attribute("db.system.name").as_deref(), Some(system));
+}
+
+async fn every_way_into_the_database_is_traced(on: Kind) {
+    let collector = Collector::start().await;
+    let stack = start(on, &collector, "0").await;
+    stack.create_secret("a").await.ok();
+    for (number, nsid, rpc) in [
+        (1, ROTATE_SECRET, "athook.v1.SecretService/RotateSecret"),
+        (2, DELETE_SECRET, "athook.v1.SecretService/DeleteSecret"),
+    ] {
+        call(&stack, &traceparent(&trace(number), true), nsid, &json!({ "name": "a" })).await;
+        let served = collector.span(CORE, rpc, &trace(number)).await;
+        let row = collector.span(CORE, "write row", &trace(number)).await;
         below(&row, &served);
-        below(&batch, &row);
-        let links: Vec<_> = batch.span.links.iter().map(|link| link.span_id.clone()).collect();
-        assert_eq!(links, std::slice::from_ref(&row.span.span_id));
-
-        assert_eq!(request.attribute("http.response.status_code").as_deref(), Some("200"));
-        let request_id = answer.headers["x-request-id"].to_str().unwrap();
-        assert_eq!(request.attribute("athook.request_id").as_deref(), Some(request_id));
-        assert_eq!(logs::access_lines(request_id)[0]["trace_id"], trace);
-        for rpc in [&call, &served] {
-            assert_eq!(rpc.attribute("rpc.grpc.status_code").as_deref(), Some("0"));
-        }
-        let system = if on == Kind::Sqlite { "sqlite" } else { "postgresql" };
-        assert_eq!(batch.attribute("db.system.name").as_deref(), Some(system));
+        below(&collector.span(CORE, "database change", &trace(number)).await, &row);
     }
+    let list = stack.request(http::Method::GET, &format!("/xrpc/{LIST_SECRETS}"));
+    let list = list.bearer_auth(stack.alice.token(SERVICE, LIST_SECRETS));
+    stack.send(list.header("traceparent", traceparent(&trace(3), true))).await.ok();
+    let served = collector.span(CORE, "athook.v1.SecretService/ListSecrets", &trace(3)).await;
+    below(&collector.span(CORE, "database read", &trace(3)).await, &served);
+    let input = json!({ "url": "https://127.0.0.1:65534/", "events": ["chat"] });
+    call(&stack, &traceparent(&trace(4), true), CREATE_WEBHOOK, &input).await.error(400, "InvalidUrl");
+    let served = collector.span(CORE, "athook.v1.WebhookService/CreateWebhook", &trace(4)).await;
+    below(&collector.span(CORE, "probe", &trace(4)).await, &served);
+    let request = collector.span(GATEWAY, CREATE_WEBHOOK, &trace(4)).await;
+    assert_eq!(request.attribute("error.type").as_deref(), Some("InvalidUrl"));
+}
 
-    async fn every_way_into_the_database_is_traced(on: Kind) {
-        let collector = Collector::start().await;
-        let stack = start(on, &collector, "0").await;
-        stack.create_secret("a").await.ok();
-        for (number, nsid, rpc) in [
-            (1, ROTATE_SECRET, "athook.v1.SecretService/RotateSecret"),
-            (2, DELETE_SECRET, "athook.v1.SecretService/DeleteSecret"),
-        ] {
-            call(&stack, &traceparent(&trace(number), true), nsid, &json!({ "name": "a" })).await;
-            let served = collector.span(CORE, rpc, &trace(number)).await;
-            let row = collector.span(CORE, "write row", &trace(number)).await;
-            below(&row, &served);
-            below(&collector.span(CORE, "database change", &trace(number)).await, &row);
-        }
-        let list = stack.request(http::Method::GET, &format!("/xrpc/{LIST_SECRETS}"));
-        let list = list.bearer_auth(stack.alice.token(SERVICE, LIST_SECRETS));
-        stack.send(list.header("traceparent", traceparent(&trace(3), true))).await.ok();
-        let served = collector.span(CORE, "athook.v1.SecretService/ListSecrets", &trace(3)).await;
-        below(&collector.span(CORE, "database read", &trace(3)).await, &served);
-        let input = json!({ "url": "https://127.0.0.1:65534/", "events": ["chat"] });
-        call(&stack, &traceparent(&trace(4), true), CREATE_WEBHOOK, &input).await.error(400, "InvalidUrl");
-        let served = collector.span(CORE, "athook.v1.WebhookService/CreateWebhook", &trace(4)).await;
-        below(&collector.span(CORE, "probe", &trace(4)).await, &served);
-        let request = collector.span(GATEWAY, CREATE_WEBHOOK, &trace(4)).await;
-        assert_eq!(request.attribute("error.type").as_deref(), Some("InvalidUrl"));
+async fn batches_are_linked_to_all_their_rows(on: Kind) {
+    const ROWS: u8 = 20;
+    let collector = Collector::start().await;
+    let stack = start(on, &collector, "0").await;
+    let headers: Vec<_> = (1..=ROWS).map(|number| traceparent(&trace(number), true)).collect();
+    let inputs: Vec<_> = (1..=ROWS).map(|number| json!({ "name": format!("s{number}") })).collect();
+    let calls = headers.iter().zip(&inputs).map(|(header, input)| call(&stack, header, CREATE_SECRET, input));
+    for answer in join_all(calls).await {
+        answer.ok();
     }
+    let linked = |spans: &[Sent]| {
+        let named = |name: &'static str| spans.iter().filter(move |sent| sent.span.name == name);
+        let rows: BTreeSet<_> = named("write row").map(|sent| sent.span.span_id.clone()).collect();
+        let links: Vec<_> = named("database batch")
+            .flat_map(|sent| &sent.span.links)
+            .map(|link| link.span_id.clone())
+            .collect();
+        (links.len() == usize::from(ROWS)).then_some((rows, links))
+    };
+    let (rows, links) = collector.until(linked).await;
+    assert_eq!(links.into_iter().collect::<BTreeSet<_>>(), rows);
+}
 
-    async fn batches_are_linked_to_all_their_rows(on: Kind) {
-        const ROWS: u8 = 20;
-        let collector = Collector::start().await;
-        let stack = start(on, &collector, "0").await;
-        let headers: Vec<_> = (1..=ROWS).map(|number| traceparent(&trace(number), true)).collect();
-        let inputs: Vec<_> = (1..=ROWS).map(|number| json!({ "name": format!("s{number}") })).collect();
-        let calls = headers.iter().zip(&inputs).map(|(header, input)| call(&stack, header, CREATE_SECRET, input));
-        for answer in join_all(calls).await {
-            answer.ok();
-        }
-        let linked = |spans: &[Sent]| {
-            let named = |name: &'static str| spans.iter().filter(move |sent| sent.span.name == name);
-            let rows: BTreeSet<_> = named("write row").map(|sent| sent.span.span_id.clone()).collect();
-            let links: Vec<_> =
-                named("database batch").flat_map(|sent| &sent.span.links).map(|link| link.span_id.clone()).collect();
-            (links.len() == usize::from(ROWS)).then_some((rows, links))
-        };
-        let (rows, links) = collector.until(linked).await;
-        assert_eq!(links.into_iter().collect::<BTreeSet<_>>(), rows);
+async fn spans_hold_nothing_of_the_client(on: Kind) {
+    const ODD: &str = "oddity";
+    let collector = Collector::start().await;
+    let stack = start(on, &collector, "1").await;
+    let made = stack.create_secret(ODD).await.ok()["token"].as_str().unwrap().to_owned();
+    stack.create_secret(ODD).await.error(400, "AlreadyExists");
+    let url = format!("https://{ODD}.invalid/{ODD}");
+    stack.call(CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await.error(400, "InvalidUrl");
+    for path in [format!("/{ODD}"), format!("/xrpc/{ODD}"), format!("/xrpc/com.example.{ODD}?{ODD}={ODD}")] {
+        let request = stack.request(http::Method::GET, &path);
+        stack.send(request.header("tracestate", format!("{ODD}={ODD}")).header("baggage", ODD)).await;
     }
-
-    async fn spans_hold_nothing_of_the_client(on: Kind) {
-        const ODD: &str = "oddity";
-        let collector = Collector::start().await;
-        let stack = start(on, &collector, "1").await;
-        let made = stack.create_secret(ODD).await.ok()["token"].as_str().unwrap().to_owned();
-        stack.create_secret(ODD).await.error(400, "AlreadyExists");
-        let url = format!("https://{ODD}.invalid/{ODD}");
-        stack.call(CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await.error(400, "InvalidUrl");
-        for path in [format!("/{ODD}"), format!("/xrpc/{ODD}"), format!("/xrpc/com.example.{ODD}?{ODD}={ODD}")] {
-            let request = stack.request(http::Method::GET, &path);
-            stack.send(request.header("tracestate", format!("{ODD}={ODD}")).header("baggage", ODD)).await;
-        }
-        stack.get("/readyz").await;
-        let enough = |spans: &[Sent]| {
-            let of = |service: &str| spans.iter().filter(|sent| sent.service == service).count();
-            (of(GATEWAY) >= 12 && of(CORE) >= 8).then(|| spans.to_vec())
-        };
-        let spans = collector.until(enough).await;
-        let text = format!("{spans:?}");
-        for hidden in [ODD, made.as_str(), stack.alice.did.as_str(), "did:", "Bearer", "127.0.0.1"] {
-            assert!(!text.contains(hidden), "{hidden} is in {text}");
-        }
-        let names: BTreeSet<_> = spans.iter().map(|sent| sent.span.name.as_str()).collect();
-        let expected = [
-            "athook.v1.SecretService/CreateSecret",
-            "athook.v1.WebhookService/CreateWebhook",
-            "authenticate",
-            "database batch",
-            "other",
-            CREATE_SECRET,
-            CREATE_WEBHOOK,
-            "probe",
-            "write row",
-        ];
-        assert_eq!(names, BTreeSet::from(expected), "no probe of health is traced");
+    stack.get("/readyz").await;
+    let enough = |spans: &[Sent]| {
+        let of = |service: &str| spans.iter().filter(|sent| sent.service == service).count();
+        (of(GATEWAY) >= 12 && of(CORE) >= 8).then(|| spans.to_vec())
+    };
+    let spans = collector.until(enough).await;
+    let text = format!("{spans:?}");
+    for hidden in [ODD, made.as_str(), stack.alice.did.as_str(), "did:", "Bearer", "127.0.0.1"] {
+        assert!(!text.contains(hidden), "{hidden} is in {text}");
     }
+    let names: BTreeSet<_> = spans.iter().map(|sent| sent.span.name.as_str()).collect();
+    let expected = [
+        "athook.v1.SecretService/CreateSecret",
+        "athook.v1.WebhookService/CreateWebhook",
+        "authenticate",
+        "database batch",
+        "other",
+        CREATE_SECRET,
+        CREATE_WEBHOOK,
+        "probe",
+        "write row",
+    ];
+    assert_eq!(names, BTreeSet::from(expected), "no probe of health is traced");
 }
 
 #[tokio::test]

@@ -77,130 +77,145 @@ fn progress(ended: &Ended, message: &str) -> Vec<u64> {
 }
 
 on_both! {
-    async fn ten_thousand_of_each(from: Kind) {
-        let source = filled(from).await;
-        seed(&source).await;
-        let target = Database::create(other(from), false).await;
-        let [exported, imported] = export_import(&source, &target).await;
-        let (exported, imported) = (exported.ok(), imported.ok());
+    ten_thousand_of_each, sealed_values_open_after_the_move, export_beside_a_service_that_writes,
+    target_that_is_not_empty, input_that_is_wrong
+}
 
-        for ended in [(&exported, "exported"), (&imported, "imported")].map(|(ended, message)| ended.said(message)) {
-            let [line] = &ended[..] else { panic!("{ended:?}") };
-            let counts = ["accounts", "secrets", "webhooks"].map(|table| line[table].as_u64().unwrap());
-            assert_eq!(counts, [101, EACH + 2, EACH + 2]);
+async fn ten_thousand_of_each(from: Kind) {
+    let source = filled(from).await;
+    seed(&source).await;
+    let target = Database::create(other(from), false).await;
+    let [exported, imported] = export_import(&source, &target).await;
+    let (exported, imported) = (exported.ok(), imported.ok());
+
+    for ended in
+        [(&exported, "exported"), (&imported, "imported")].map(|(ended, message)| ended.said(message))
+    {
+        let [line] = &ended[..] else { panic!("{ended:?}") };
+        let counts = ["accounts", "secrets", "webhooks"].map(|table| line[table].as_u64().unwrap());
+        assert_eq!(counts, [101, EACH + 2, EACH + 2]);
+    }
+    let thousands: Vec<u64> = (1..=20).map(|thousand| thousand * 1_000).collect();
+    assert_eq!(progress(&exported, "exporting"), thousands);
+    assert_eq!(progress(&imported, "importing"), thousands);
+    assert_eq!(exported.said("exporting")[1]["total"], 2 * EACH + 4 + 101 + 1);
+
+    let (before, after) = (all_rows(&source).await, all_rows(&target).await);
+    for ((table, before), (_, after)) in before.iter().zip(&after) {
+        assert_eq!(before.len(), after.len(), "{table}");
+        for (before, after) in before.iter().zip(after) {
+            assert_eq!(before, after, "{table}");
         }
-        let thousands: Vec<u64> = (1..=20).map(|thousand| thousand * 1_000).collect();
-        assert_eq!(progress(&exported, "exporting"), thousands);
-        assert_eq!(progress(&imported, "importing"), thousands);
-        assert_eq!(exported.said("exporting")[1]["total"], 2 * EACH + 4 + 101 + 1);
+    }
 
-        let (before, after) = (all_rows(&source).await, all_rows(&target).await);
-        for ((table, before), (_, after)) in before.iter().zip(&after) {
-            assert_eq!(before.len(), after.len(), "{table}");
-            for (before, after) in before.iter().zip(after) {
-                assert_eq!(before, after, "{table}");
+    // The index key came along: equal URLs are seen, names and limits hold.
+    let service = Service::core_service(&target.url()).flag("--max-secrets", "3").start().await;
+    let client = Direct::to(service.address).await;
+    assert_eq!(client.create_webhook(ALICE, URL, None).await, Err(Code::AlreadyExists));
+    assert_eq!(client.create_webhook(ALICE, "https://hooks.example.com/3", Some("Deploys")).await, Ok(()));
+    assert_eq!(client.create_secret(ALICE, "deploys").await, Err(Code::AlreadyExists));
+    assert_eq!(client.create_secret(ALICE, "third").await, Ok(()));
+    assert_eq!(client.create_secret(ALICE, "fourth").await, Err(Code::ResourceExhausted));
+}
+
+async fn sealed_values_open_after_the_move(from: Kind) {
+    let source = filled(from).await;
+    let target = Database::create(other(from), false).await;
+    for ended in export_import(&source, &target).await {
+        ended.ok();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys").display().to_string();
+    std::fs::write(&keys, KEY).unwrap();
+    // This opens every value.
+    let reseal = ["reseal", "--database-url", &target.url(), "--seal-keys-file", &keys];
+    let report = &commands::run(&reseal).await.ok().said("resealed")[0];
+    assert_eq!((report["already_current"].as_u64(), report["unopenable"].as_u64()), (Some(5), Some(0)));
+    let refused =
+        Service::core_service_with(&target.url(), &["YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="]);
+    refused.fails().await;
+}
+
+async fn export_beside_a_service_that_writes(from: Kind) {
+    let source = filled(from).await;
+    let service = Service::core_service(&source.url()).flag("--max-secrets", "1000000").start().await;
+    let client = Direct::to(service.address).await;
+    let target = Database::create(other(from), false).await;
+    let (writing, written) = tokio::sync::watch::channel(0);
+    let load = tokio::spawn(async move {
+        // Each makes an account and a secret: an export that is not of one moment has them apart.
+        for number in 0_u32.. {
+            client.create_secret(&format!("did:plc:{number}"), "a").await.unwrap();
+            if writing.send(number).is_err() {
+                return number + 1;
             }
         }
+        0
+    });
+    let mut started = written.clone();
+    started.wait_for(|number| *number > 20).await.unwrap();
+    let [exported, imported] = export_import(&source, &target).await;
+    drop((written, started));
+    exported.ok();
+    imported.ok();
+    let (written, moved) = (u64::from(load.await.unwrap()), all_rows(&target).await);
+    let moved = moved.iter().find(|(table, _)| *table == "account").unwrap().1.len() as u64;
+    assert!((22..=written + 1).contains(&moved), "{moved} of {written}");
+}
 
-        // The index key came along: equal URLs are seen, names and limits hold.
-        let service = Service::core_service(&target.url()).flag("--max-secrets", "3").start().await;
-        let client = Direct::to(service.address).await;
-        assert_eq!(client.create_webhook(ALICE, URL, None).await, Err(Code::AlreadyExists));
-        assert_eq!(client.create_webhook(ALICE, "https://hooks.example.com/3", Some("Deploys")).await, Ok(()));
-        assert_eq!(client.create_secret(ALICE, "deploys").await, Err(Code::AlreadyExists));
-        assert_eq!(client.create_secret(ALICE, "third").await, Ok(()));
-        assert_eq!(client.create_secret(ALICE, "fourth").await, Err(Code::ResourceExhausted));
-    }
+async fn target_that_is_not_empty(on: Kind) {
+    let source = filled(on).await;
+    let target = Database::create(on, false).await;
+    let service = Service::core_service(&target.url()).start().await;
+    assert!(service.terminate().await.0.success());
+    let before = all_rows(&target).await;
+    let file = File::of(&source).await;
+    let ended = file.import(&target).await;
+    assert!(ended.failed(1).starts_with("error: the database is not empty"), "{}", ended.log);
+    assert_eq!(all_rows(&target).await, before);
+}
 
-    async fn sealed_values_open_after_the_move(from: Kind) {
-        let source = filled(from).await;
-        let target = Database::create(other(from), false).await;
-        for ended in export_import(&source, &target).await {
-            ended.ok();
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let keys = folder.path().join("keys").display().to_string();
-        std::fs::write(&keys, KEY).unwrap();
-        // This opens every value.
-        let reseal = ["reseal", "--database-url", &target.url(), "--seal-keys-file", &keys];
-        let report = &commands::run(&reseal).await.ok().said("resealed")[0];
-        assert_eq!((report["already_current"].as_u64(), report["unopenable"].as_u64()), (Some(5), Some(0)));
-        let refused = Service::core_service_with(&target.url(), &["YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="]);
-        refused.fails().await;
-    }
-
-    async fn export_beside_a_service_that_writes(from: Kind) {
-        let source = filled(from).await;
-        let service = Service::core_service(&source.url()).flag("--max-secrets", "1000000").start().await;
-        let client = Direct::to(service.address).await;
-        let target = Database::create(other(from), false).await;
-        let (writing, written) = tokio::sync::watch::channel(0);
-        let load = tokio::spawn(async move {
-            // Each makes an account and a secret: an export that is not of one moment has them apart.
-            for number in 0_u32.. {
-                client.create_secret(&format!("did:plc:{number}"), "a").await.unwrap();
-                if writing.send(number).is_err() {
-                    return number + 1;
-                }
-            }
-            0
-        });
-        let mut started = written.clone();
-        started.wait_for(|number| *number > 20).await.unwrap();
-        let [exported, imported] = export_import(&source, &target).await;
-        drop((written, started));
-        exported.ok();
-        imported.ok();
-        let (written, moved) = (u64::from(load.await.unwrap()), all_rows(&target).await);
-        let moved = moved.iter().find(|(table, _)| *table == "account").unwrap().1.len() as u64;
-        assert!((22..=written + 1).contains(&moved), "{moved} of {written}");
-    }
-
-    async fn target_that_is_not_empty(on: Kind) {
-        let source = filled(on).await;
-        let target = Database::create(on, false).await;
-        let service = Service::core_service(&target.url()).start().await;
-        assert!(service.terminate().await.0.success());
-        let before = all_rows(&target).await;
-        let file = File::of(&source).await;
-        let ended = file.import(&target).await;
-        assert!(ended.failed(1).starts_with("error: the database is not empty"), "{}", ended.log);
-        assert_eq!(all_rows(&target).await, before);
-    }
-
-    async fn input_that_is_wrong(on: Kind) {
-        let source = filled(on).await;
-        let file = File::of(&source).await;
-        let lines = file.lines();
-        let [header, index_key, account, secret, ..] = &lines[..] else { panic!("{lines:?}") };
-        assert_eq!(lines.len(), 8);
-        let target = Database::create(other(on), false).await;
-        let replaced = |number: usize, line: String| {
-            let mut lines = lines.clone();
-            lines[number - 1] = line;
-            lines
-        };
-        let half = secret[..secret.len() / 2].to_owned();
-        for (lines, told) in [
-            (lines[..7].to_vec(), "error: the input ends early, in or after line 7: it was cut off"),
-            (vec![header.clone(), index_key.clone(), account.clone(), half], "error: the input ends early, in or after line 4: it was cut off"),
-            (Vec::new(), "error: line 1: not the header of an athook export"),
-            (replaced(4, "garbage\n".to_owned()), "error: line 4: broken JSON at column 1"),
-            (replaced(5, secret.clone()), "error: the database refuses lines 4 to 5: "),
-            (replaced(3, account.replace("\"secrets\":2", "\"secrets\":1")), "error: the counts of account did:plc:alice"),
-            (replaced(1, header.replace("\"version\":1", "\"version\":2")), "error: line 1: version 2 of the format"),
-        ] {
-            file.write(&lines);
-            let ended = file.import(&target).await;
-            let last = ended.failed(1);
-            assert!(last.starts_with(told), "{last}");
-            assert!(!last.contains("sealed") && !last.contains("garbage"), "{last}");
-        }
-        // Nothing of all that was written: it is still empty.
+async fn input_that_is_wrong(on: Kind) {
+    let source = filled(on).await;
+    let file = File::of(&source).await;
+    let lines = file.lines();
+    let [header, index_key, account, secret, ..] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(lines.len(), 8);
+    let target = Database::create(other(on), false).await;
+    let replaced = |number: usize, line: String| {
+        let mut lines = lines.clone();
+        lines[number - 1] = line;
+        lines
+    };
+    let half = secret[..secret.len() / 2].to_owned();
+    for (lines, told) in [
+        (lines[..7].to_vec(), "error: the input ends early, in or after line 7: it was cut off"),
+        (
+            vec![header.clone(), index_key.clone(), account.clone(), half],
+            "error: the input ends early, in or after line 4: it was cut off",
+        ),
+        (Vec::new(), "error: line 1: not the header of an athook export"),
+        (replaced(4, "garbage\n".to_owned()), "error: line 4: broken JSON at column 1"),
+        (replaced(5, secret.clone()), "error: the database refuses lines 4 to 5: "),
+        (
+            replaced(3, account.replace("\"secrets\":2", "\"secrets\":1")),
+            "error: the counts of account did:plc:alice",
+        ),
+        (
+            replaced(1, header.replace("\"version\":1", "\"version\":2")),
+            "error: line 1: version 2 of the format",
+        ),
+    ] {
         file.write(&lines);
-        file.import(&target).await.ok();
-        assert_eq!(all_rows(&target).await, all_rows(&source).await);
+        let ended = file.import(&target).await;
+        let last = ended.failed(1);
+        assert!(last.starts_with(told), "{last}");
+        assert!(!last.contains("sealed") && !last.contains("garbage"), "{last}");
     }
+    // Nothing of all that was written: it is still empty.
+    file.write(&lines);
+    file.import(&target).await.ok();
+    assert_eq!(all_rows(&target).await, all_rows(&source).await);
 }
 
 #[tokio::test]

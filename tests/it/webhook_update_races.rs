@@ -13,89 +13,93 @@ async fn update(stack: &Stack, webhook: &Value, field: &str, value: Value) -> An
 }
 
 on_both! {
-    async fn twenty_webhooks_to_one_url(on: Kind) {
-        let stack = start(on).await;
-        let mut webhooks = Vec::new();
-        for number in 0..20 {
-            webhooks.push(made(&stack, &number.to_string()).await);
-        }
-        let wanted = json!(url("wanted"));
-        let answers = join_all(webhooks.iter().map(|webhook| update(&stack, webhook, "url", wanted.clone()))).await;
-        let mut winners = Vec::new();
-        for (webhook, answer) in webhooks.iter().zip(&answers) {
-            if answer.status == 200 {
-                winners.push(id(webhook));
-                continue;
-            }
-            answer.error(400, "DuplicateWebhook");
-            let got = stack.query(GET_WEBHOOK, &[("id", id(webhook))]).await.ok();
-            assert_eq!(got["webhook"], *webhook, "nothing was written");
-        }
-        assert_eq!(winners.len(), 1);
-        let got = stack.query(GET_WEBHOOK, &[("id", winners[0])]).await.ok();
-        assert_eq!(got["webhook"]["url"], wanted);
-    }
+    twenty_webhooks_to_one_url, one_url_by_an_update_and_by_creates, different_fields_at_once_are_all_written,
+    updates_and_the_delete_of_one_webhook
+}
 
-    async fn one_url_by_an_update_and_by_creates(on: Kind) {
-        let stack = start(on).await;
-        let webhook = made(&stack, "a").await;
-        let input = json!({ "url": url("wanted"), "events": ["chat"] });
-        let (updated, created) = tokio::join!(
-            update(&stack, &webhook, "url", json!(url("wanted"))),
-            join_all((0..10).map(|_| stack.call(CREATE_WEBHOOK, &input))),
-        );
-        let answers: Vec<&Answer> = std::iter::once(&updated).chain(&created).collect();
-        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-        for answer in answers.iter().filter(|answer| answer.status != 200) {
-            answer.error(400, "DuplicateWebhook");
-        }
-        let webhooks = if updated.status == 200 { 1 } else { 2 };
-        assert_eq!(counts(&stack, &stack.alice).await, (webhooks, webhooks));
+async fn twenty_webhooks_to_one_url(on: Kind) {
+    let stack = start(on).await;
+    let mut webhooks = Vec::new();
+    for number in 0..20 {
+        webhooks.push(made(&stack, &number.to_string()).await);
     }
+    let wanted = json!(url("wanted"));
+    let answers =
+        join_all(webhooks.iter().map(|webhook| update(&stack, webhook, "url", wanted.clone()))).await;
+    let mut winners = Vec::new();
+    for (webhook, answer) in webhooks.iter().zip(&answers) {
+        if answer.status == 200 {
+            winners.push(id(webhook));
+            continue;
+        }
+        answer.error(400, "DuplicateWebhook");
+        let got = stack.query(GET_WEBHOOK, &[("id", id(webhook))]).await.ok();
+        assert_eq!(got["webhook"], *webhook, "nothing was written");
+    }
+    assert_eq!(winners.len(), 1);
+    let got = stack.query(GET_WEBHOOK, &[("id", winners[0])]).await.ok();
+    assert_eq!(got["webhook"]["url"], wanted);
+}
 
-    async fn different_fields_at_once_are_all_written(on: Kind) {
-        let stack = start(on).await;
-        let webhook = made(&stack, "a").await;
-        stack.create_secret("deploys").await.ok();
-        for round in 0..5 {
-            let (text, event) = (round.to_string(), ["chat", "follow", "mention"][round % 3]);
-            let fields = [
-                ("url", json!(url(&text))),
-                ("events", json!([event])),
-                ("active", json!(round % 2 == 0)),
-                ("name", json!(text)),
-                ("description", json!(text)),
-                ("prefix", json!(text)),
-                ("suffix", json!(text)),
-                ("rewrite", json!([{ "from": text, "to": text }])),
-                ("muteWords", json!([text])),
-                ("streamplaceFormat", json!(round % 2 == 0)),
-                ("secretId", json!("deploys")),
-            ];
-            let updates = fields.iter().map(|(field, value)| update(&stack, &webhook, field, value.clone()));
-            for answer in join_all(updates).await {
-                answer.ok();
-            }
-            let got = stack.query(GET_WEBHOOK, &[("id", id(&webhook))]).await.ok();
-            for (field, value) in &fields {
-                assert_eq!(&got["webhook"][field], value, "{field}, round {round}");
-            }
+async fn one_url_by_an_update_and_by_creates(on: Kind) {
+    let stack = start(on).await;
+    let webhook = made(&stack, "a").await;
+    let input = json!({ "url": url("wanted"), "events": ["chat"] });
+    let (updated, created) = tokio::join!(
+        update(&stack, &webhook, "url", json!(url("wanted"))),
+        join_all((0..10).map(|_| stack.call(CREATE_WEBHOOK, &input))),
+    );
+    let answers: Vec<&Answer> = std::iter::once(&updated).chain(&created).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    for answer in answers.iter().filter(|answer| answer.status != 200) {
+        answer.error(400, "DuplicateWebhook");
+    }
+    let webhooks = if updated.status == 200 { 1 } else { 2 };
+    assert_eq!(counts(&stack, &stack.alice).await, (webhooks, webhooks));
+}
+
+async fn different_fields_at_once_are_all_written(on: Kind) {
+    let stack = start(on).await;
+    let webhook = made(&stack, "a").await;
+    stack.create_secret("deploys").await.ok();
+    for round in 0..5 {
+        let (text, event) = (round.to_string(), ["chat", "follow", "mention"][round % 3]);
+        let fields = [
+            ("url", json!(url(&text))),
+            ("events", json!([event])),
+            ("active", json!(round % 2 == 0)),
+            ("name", json!(text)),
+            ("description", json!(text)),
+            ("prefix", json!(text)),
+            ("suffix", json!(text)),
+            ("rewrite", json!([{ "from": text, "to": text }])),
+            ("muteWords", json!([text])),
+            ("streamplaceFormat", json!(round % 2 == 0)),
+            ("secretId", json!("deploys")),
+        ];
+        let updates = fields.iter().map(|(field, value)| update(&stack, &webhook, field, value.clone()));
+        for answer in join_all(updates).await {
+            answer.ok();
+        }
+        let got = stack.query(GET_WEBHOOK, &[("id", id(&webhook))]).await.ok();
+        for (field, value) in &fields {
+            assert_eq!(&got["webhook"][field], value, "{field}, round {round}");
         }
     }
+}
 
-    async fn updates_and_the_delete_of_one_webhook(on: Kind) {
-        let stack = start(on).await;
-        for round in 0..5 {
-            let webhook = made(&stack, &round.to_string()).await;
-            let input = json!({ "id": id(&webhook) });
-            let updates = (0..5).map(|number| update(&stack, &webhook, "name", json!(number.to_string())));
-            let (deleted, updated) = tokio::join!(stack.call(DELETE_WEBHOOK, &input), join_all(updates));
-            deleted.ok();
-            for answer in updated.iter().filter(|answer| answer.status != 200) {
-                not_found(answer);
-            }
-            not_found(&stack.query(GET_WEBHOOK, &[("id", id(&webhook))]).await);
-            assert_eq!(counts(&stack, &stack.alice).await, (0, 0));
+async fn updates_and_the_delete_of_one_webhook(on: Kind) {
+    let stack = start(on).await;
+    for round in 0..5 {
+        let webhook = made(&stack, &round.to_string()).await;
+        let input = json!({ "id": id(&webhook) });
+        let updates = (0..5).map(|number| update(&stack, &webhook, "name", json!(number.to_string())));
+        let (deleted, updated) = tokio::join!(stack.call(DELETE_WEBHOOK, &input), join_all(updates));
+        deleted.ok();
+        for answer in updated.iter().filter(|answer| answer.status != 200) {
+            not_found(answer);
         }
+        not_found(&stack.query(GET_WEBHOOK, &[("id", id(&webhook))]).await);
+        assert_eq!(counts(&stack, &stack.alice).await, (0, 0));
     }
 }

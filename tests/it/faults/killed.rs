@@ -14,31 +14,33 @@ const DEATHS: usize = 3;
 const WRITES: usize = 150;
 
 on_both! {
-    async fn acknowledged_writes_outlive_the_process(on: Kind) {
-        let database = Database::create(on, false).await;
-        let mut core = core_service(&database.url()).start().await;
-        let gateway = gateway(core.address).await;
-        let mut load = Load::start(&gateway);
-        for _ in 0..DEATHS {
-            load.acknowledged(WRITES).await;
-            let address = core.address;
-            core.kill();
-            core = core_service(&database.url()).at(address).start().await;
-        }
-        load.acknowledged(WRITES).await;
-        load.stop().await.is_all_there(&database).await;
-    }
+    acknowledged_writes_outlive_the_process, gateway_is_first
+}
 
-    async fn gateway_is_first(on: Kind) {
-        let database = Database::create(on, false).await;
-        // A port that was just free, for a core-service that is not there yet.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let gateway = Gateway::before(address).start().await;
-        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
-        gateway.knows(&alice);
-        unavailable(&gateway.call(&alice, CREATE_SECRET, &serde_json::json!({ "name": "early" })).await);
-        let _core = Service::core_service(&database.url()).at(address).start().await;
-        until_ready(&gateway).await;
-        gateway.call(&alice, CREATE_SECRET, &serde_json::json!({ "name": "late" })).await.ok();
+async fn acknowledged_writes_outlive_the_process(on: Kind) {
+    let database = Database::create(on, false).await;
+    let mut core = core_service(&database.url()).start().await;
+    let gateway = gateway(core.address).await;
+    let mut load = Load::start(&gateway);
+    for _ in 0..DEATHS {
+        load.acknowledged(WRITES).await;
+        let address = core.address;
+        core.kill();
+        core = core_service(&database.url()).at(address).start().await;
     }
+    load.acknowledged(WRITES).await;
+    load.stop().await.is_all_there(&database).await;
+}
+
+async fn gateway_is_first(on: Kind) {
+    let database = Database::create(on, false).await;
+    // A port that was just free, for a core-service that is not there yet.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = Gateway::before(address).start().await;
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    gateway.knows(&alice);
+    unavailable(&gateway.call(&alice, CREATE_SECRET, &serde_json::json!({ "name": "early" })).await);
+    let _core = Service::core_service(&database.url()).at(address).start().await;
+    until_ready(&gateway).await;
+    gateway.call(&alice, CREATE_SECRET, &serde_json::json!({ "name": "late" })).await.ok();
 }

@@ -17,24 +17,26 @@ use crate::harness::stack::{Answer, CREATE_SECRET, CREATE_WEBHOOK};
 const RACING: usize = 256;
 
 on_both! {
-    async fn both_start_on_an_empty_database(on: Kind) {
-        let database = Database::create(on, false).await;
-        let url = database.url();
-        let start = async || {
-            let core = Service::core_service(&url).start().await;
-            let gateway = gateway(core.address).await;
-            (core, gateway)
-        };
-        let (one, other) = tokio::join!(start(), start());
-        let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
-        for (_, gateway) in [&one, &other] {
-            gateway.knows(&alice);
-        }
-        // They have the same index key: what one has made is the other's duplicate.
-        let hook = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
-        one.1.call(&alice, CREATE_WEBHOOK, &hook).await.ok();
-        other.1.call(&alice, CREATE_WEBHOOK, &hook).await.error(400, "DuplicateWebhook");
+    both_start_on_an_empty_database
+}
+
+async fn both_start_on_an_empty_database(on: Kind) {
+    let database = Database::create(on, false).await;
+    let url = database.url();
+    let start = async || {
+        let core = Service::core_service(&url).start().await;
+        let gateway = gateway(core.address).await;
+        (core, gateway)
+    };
+    let (one, other) = tokio::join!(start(), start());
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    for (_, gateway) in [&one, &other] {
+        gateway.knows(&alice);
     }
+    // They have the same index key: what one has made is the other's duplicate.
+    let hook = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
+    one.1.call(&alice, CREATE_WEBHOOK, &hook).await.ok();
+    other.1.call(&alice, CREATE_WEBHOOK, &hook).await.error(400, "DuplicateWebhook");
 }
 
 /// Two pairs on one database, and somebody whom both know.
