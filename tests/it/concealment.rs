@@ -9,23 +9,21 @@ use crate::harness::stack::{
     CREATE_SECRET, CREATE_WEBHOOK, GET_WEBHOOK, LIST_WEBHOOKS, ROTATE_SECRET, Setup, Stack, UPDATE_WEBHOOK,
 };
 
-on_both! {
-    token_and_url_are_nowhere_in_clear, bearer_tokens_are_not_logged
-}
+on_both! { token_and_url_are_nowhere_in_clear }
 
-async fn token_and_url_are_nowhere_in_clear(on: Kind) {
-    let mut stack = Setup::on(on).core("--probe", "off").core("--rotation-overlap", "1h").start().await;
+async fn token_and_url_are_nowhere_in_clear(kind: Kind) {
+    let mut stack = Setup::on(kind).core("--probe", "off").core("--rotation-overlap", "1h").start().await;
     let made = stack.create_secret("deploys").await.ok()["token"].as_str().unwrap().to_owned();
-    let own = format!("own-token-{on:?}-{}", "0123456789abcdef".repeat(2));
+    let own = format!("own-token-{kind:?}-{}", "0123456789abcdef".repeat(2));
     stack.call(CREATE_SECRET, &json!({ "name": "own", "token": own })).await.ok();
     stack.call(CREATE_SECRET, &json!({ "name": "own", "token": own })).await.error(400, "AlreadyExists");
     let rotated = stack.call(ROTATE_SECRET, &json!({ "name": "deploys" })).await.ok();
     let rotated = rotated["token"].as_str().unwrap().to_owned();
-    let next = format!("next-token-{on:?}-{}", "0123456789abcdef".repeat(2));
+    let next = format!("next-token-{kind:?}-{}", "0123456789abcdef".repeat(2));
     stack.call(ROTATE_SECRET, &json!({ "name": "own", "token": next })).await.ok();
     stack.call(ROTATE_SECRET, &json!({ "name": "none", "token": next })).await.error(400, "NotFound");
     stack.call(ROTATE_SECRET, &json!({ "name": ".", "token": next })).await.error(400, "InvalidRequest");
-    let credential = format!("credential-in-the-path-{on:?}");
+    let credential = format!("credential-in-the-path-{kind:?}");
     let input = json!({ "url": format!("https://hooks.example.com/{credential}"), "events": ["chat"] });
     let webhook = stack.call(CREATE_WEBHOOK, &input).await.ok()["webhook"].take();
     stack.call(CREATE_WEBHOOK, &input).await.error(400, "DuplicateWebhook");
@@ -33,7 +31,7 @@ async fn token_and_url_are_nowhere_in_clear(on: Kind) {
         json!({ "url": format!("https://127.0.0.9.nip.invalid:22/{credential}"), "events": ["chat"] });
     stack.call(CREATE_WEBHOOK, &refused).await.error(400, "InvalidUrl");
 
-    let other = format!("credential-after-an-update-{on:?}");
+    let other = format!("credential-after-an-update-{kind:?}");
     let change = json!({ "id": webhook["id"], "url": format!("https://hooks.example.com/{other}") });
     stack.call(UPDATE_WEBHOOK, &change).await.ok();
     stack.query(GET_WEBHOOK, &[("id", webhook["id"].as_str().unwrap())]).await.ok();
@@ -48,8 +46,9 @@ async fn token_and_url_are_nowhere_in_clear(on: Kind) {
     assert_hidden(logs::text().as_bytes(), &hidden, "the logs");
 }
 
-async fn bearer_tokens_are_not_logged(on: Kind) {
-    let stack = Stack::start(on).await;
+#[tokio::test]
+async fn bearer_tokens_are_not_logged() {
+    let stack = Stack::start(Kind::Sqlite).await;
     let token = stack.alice.token(crate::harness::stack::SERVICE, CREATE_SECRET);
     let signature = token.rsplit('.').next().unwrap().to_owned();
     stack.call_with(&token, CREATE_SECRET, &json!({ "name": "a" })).await.ok();

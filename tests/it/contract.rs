@@ -8,24 +8,14 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::contract::{Contract, NEVER_ANSWERED, built_in};
+use crate::harness::answer::Answer;
+use crate::harness::contract::{Contract, NEVER_ANSWERED, built_in, methods};
 use crate::harness::database::Kind;
 use crate::harness::identity::{Identity, Key};
-use crate::harness::on_both;
-use crate::harness::stack::{Answer, CREATE_SECRET, CREATE_WEBHOOK, SERVICE, Setup, Stack};
+use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, SERVICE, Setup, Stack};
 
 /// Webhooks that one caller may have here.
 const MAX_WEBHOOKS: usize = 2;
-
-/// The methods: their NSIDs and definitions.
-fn methods() -> impl Iterator<Item = (&'static str, &'static Value)> {
-    let documents = built_in().iter().map(|(_, document)| document);
-    let methods = documents.filter_map(|document| {
-        let main = document["defs"].get("main")?;
-        Some((document["id"].as_str()?, main))
-    });
-    methods.filter(|(_, main)| main["type"] == "query" || main["type"] == "procedure")
-}
 
 fn verb(main: &Value) -> Method {
     if main["type"] == "query" { Method::GET } else { Method::POST }
@@ -117,26 +107,10 @@ fn error_that_the_lexicon_does_not_declare() {
     }
 }
 
-on_both! {
-    every_method_is_routed, every_declared_error_is_provoked
-}
-
-async fn every_method_is_routed(on: Kind) {
-    let stack = Stack::start(on).await;
-    for (nsid, main) in methods() {
-        let path = format!("/xrpc/{nsid}");
-        stack.send(stack.request(verb(main), &path)).await.error(401, "AuthenticationRequired");
-        let wrong = if verb(main) == Method::GET { Method::POST } else { Method::GET };
-        let answer = stack.send(stack.request(wrong, &path)).await;
-        answer.error(400, "InvalidRequest");
-        let allowed = if verb(main) == Method::GET { "GET, HEAD" } else { "POST" };
-        assert_eq!(answer.headers["allow"], allowed);
-    }
-}
-
-async fn every_declared_error_is_provoked(on: Kind) {
+#[tokio::test]
+async fn every_declared_error_is_provoked() {
     let limit = MAX_WEBHOOKS.to_string();
-    let stack = Setup::on(on).core("--probe", "off").core("--max-webhooks", &limit).start().await;
+    let stack = Setup::on(Kind::Sqlite).core("--probe", "off").core("--max-webhooks", &limit).start().await;
     let mut provoked = 0;
     for (nsid, main) in methods() {
         for name in Contract::of_athook().declared_errors(nsid) {

@@ -15,7 +15,6 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::harness::database::Kind;
-use crate::harness::on_both;
 use crate::harness::stack::{Setup, Stack};
 
 const TOKEN: &str = "a-shared-token-of-the-tests";
@@ -46,21 +45,18 @@ async fn services(channel: Channel, token: Option<&str>) -> Result<Vec<String>, 
     Ok(list.service.into_iter().map(|service| service.name).collect())
 }
 
-on_both! {
-    reflection_lists_the_services, health_of_every_service, shared_token_guards_all_but_health,
-    gateway_with_a_wrong_token_gives_no_hint, caller_that_is_no_did, deadline_of_the_caller_is_kept
-}
-
-async fn reflection_lists_the_services(on: Kind) {
-    let stack = Stack::start(on).await;
+#[tokio::test]
+async fn reflection_lists_the_services() {
+    let stack = Stack::start(Kind::Sqlite).await;
     let names = services(channel(&stack).await, None).await.unwrap();
     for service in ["athook.v1.SecretService", "athook.v1.WebhookService", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|name| name == service), "{service} is not in {names:?}");
     }
 }
 
-async fn health_of_every_service(on: Kind) {
-    let stack = Stack::start(on).await;
+#[tokio::test]
+async fn health_of_every_service() {
+    let stack = Stack::start(Kind::Sqlite).await;
     for service in ["", "athook.v1.SecretService", "athook.v1.WebhookService", "athook.v1.AccountService"] {
         assert_eq!(
             health(channel(&stack).await, service).await.unwrap(),
@@ -72,13 +68,17 @@ async fn health_of_every_service(on: Kind) {
     assert_eq!(unknown.code(), Code::NotFound);
 }
 
-async fn shared_token_guards_all_but_health(on: Kind) {
+#[tokio::test]
+async fn shared_token_guards_all_but_health() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens");
     std::fs::write(&file, format!("{TOKEN}\nthe-next-token-of-the-tests\n")).unwrap();
     let file = file.display().to_string();
-    let stack =
-        Setup::on(on).core("--core-token-file", &file).gateway("--core-token-file", &file).start().await;
+    let stack = Setup::on(Kind::Sqlite)
+        .core("--core-token-file", &file)
+        .gateway("--core-token-file", &file)
+        .start()
+        .await;
     stack.create_secret("through-the-gateway").await.ok();
     assert_eq!(health(channel(&stack).await, "").await.unwrap(), ServingStatus::Serving);
 
@@ -102,14 +102,15 @@ async fn shared_token_guards_all_but_health(on: Kind) {
     assert!(!services(channel(&stack).await, Some(TOKEN)).await.unwrap().is_empty());
 }
 
-async fn gateway_with_a_wrong_token_gives_no_hint(on: Kind) {
+#[tokio::test]
+async fn gateway_with_a_wrong_token_gives_no_hint() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, token: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, token).unwrap();
         path.display().to_string()
     };
-    let stack = Setup::on(on)
+    let stack = Setup::on(Kind::Sqlite)
         .core("--core-token-file", &file("core", TOKEN))
         .gateway("--core-token-file", &file("gateway", "another-token-altogether"))
         .start()
@@ -118,8 +119,9 @@ async fn gateway_with_a_wrong_token_gives_no_hint(on: Kind) {
     assert_eq!(message, "a service that this one depends on does not answer");
 }
 
-async fn caller_that_is_no_did(on: Kind) {
-    let stack = Stack::start(on).await;
+#[tokio::test]
+async fn caller_that_is_no_did() {
+    let stack = Stack::start(Kind::Sqlite).await;
     for did in ["", "alice", "did:", "did:plc:", "did:plc:a\u{0}b"] {
         let request = CreateSecretRequest { caller_did: did.to_owned(), name: "a".to_owned(), token: None };
         let refused =
@@ -128,8 +130,9 @@ async fn caller_that_is_no_did(on: Kind) {
     }
 }
 
-async fn deadline_of_the_caller_is_kept(on: Kind) {
-    let stack = Stack::start(on).await;
+#[tokio::test]
+async fn deadline_of_the_caller_is_kept() {
+    let stack = Stack::start(Kind::Sqlite).await;
     let mut request = tonic::Request::new(CreateSecretRequest {
         caller_did: stack.alice.did.clone(),
         name: "a".to_owned(),

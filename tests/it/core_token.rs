@@ -11,7 +11,6 @@ use tonic_prost::ProstCodec;
 use crate::harness::database::{Database, Kind};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
-use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::stack::{CREATE_SECRET, read};
 
@@ -50,12 +49,9 @@ async fn ready(gateway: &Gateway) {
     tokio::time::timeout(std::time::Duration::from_secs(30), asking).await.expect("it gets ready in time");
 }
 
-on_both! {
-    no_rpc_without_it, replaced_without_a_refused_call
-}
-
-async fn no_rpc_without_it(on: Kind) {
-    let database = Database::create(on, false).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_rpc_without_it() {
+    let database = Database::create(Kind::Sqlite, false).await;
     let folder = tempfile::tempdir().unwrap();
     let service = Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, &[OLD]));
     let service = service.start().await;
@@ -75,8 +71,9 @@ async fn no_rpc_without_it(on: Kind) {
     }
 }
 
-async fn replaced_without_a_refused_call(on: Kind) {
-    let database = Database::create(on, false).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replaced_without_a_refused_call() {
+    let database = Database::create(Kind::Sqlite, false).await;
     let folder = tempfile::tempdir().unwrap();
     let core = |tokens: &[&str]| {
         Service::core_service(&database.url()).flag("--core-token-file", &file(&folder, tokens))

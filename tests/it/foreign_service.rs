@@ -2,7 +2,7 @@
 //! `.proto`, through `--lexicons` and `--descriptors`; and how each gRPC status comes out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Method;
@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::harness::answer::{error, invalid};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key, SERVICE};
 use crate::harness::rpc_stub::{Answers, RpcStub, decoded, descriptors, message};
+use crate::harness::table::Table;
 
 const PROTO: &str = r#"
 syntax = "proto3";
@@ -156,13 +158,15 @@ async fn procedure_is_served() {
     assert_eq!(planted, json!({ "bed": "roses", "rowCount": 3, "plantedAt": "2023-11-14T22:13:20.007Z" }));
     let planted = gateway.call(&caller, nsid, &json!({ "bed": "roses", "rowCount": 0 })).await.ok();
     assert_eq!(planted["rowCount"], 0, "0 is not absent");
-    for (input, words) in [
-        (json!({ "bed": "roses", "rowCount": 1.5 }), "input.rowCount"),
-        (json!({ "bed": "roses", "rowCount": 3_000_000_000_u32 }), "input.rowCount"),
-        (json!({ "rowCount": 1 }), "input.bed: required"),
+    for (input, message) in [
+        (
+            json!({ "bed": "roses", "rowCount": 1.5 }),
+            "rowCount: expected an integer without fraction or exponent",
+        ),
+        (json!({ "bed": "roses", "rowCount": 3_000_000_000_u32 }), "rowCount: the integer is out of range"),
+        (json!({ "rowCount": 1 }), "bed: required"),
     ] {
-        let message = gateway.call(&caller, nsid, &input).await.error(400, "InvalidRequest");
-        assert!(message.contains(words), "{message}");
+        gateway.call(&caller, nsid, &input).await.invalid(&format!("input.{message}"));
     }
 }
 
@@ -180,18 +184,19 @@ async fn query_is_served() {
     assert_eq!(gateway.query(&caller, nsid, "").await.ok(), json!({ "beds": [], "limit": 50 }));
     let looked = gateway.query(&caller, nsid, "?tag=a+b&tag=%C3%A9&limit=0&unknown=1&unknown=2").await.ok();
     assert_eq!(looked, json!({ "beds": ["a b", "é"], "limit": 0 }));
-    for (query, words) in [
-        ("?limit=1&limit=2", "limit"),
-        ("?limit=one", "limit"),
-        ("?limit=1.0", "limit"),
-        ("?limit=", "limit"),
-        ("?tag=%00", "U+0000"),
-        ("?tag=%ff", "UTF-8"),
+    let mut table = Table::default();
+    for (query, message) in [
+        ("?limit=1&limit=2", "params.limit: given twice"),
+        ("?limit=one", "params.limit: expected an integer"),
+        ("?limit=1.0", "params.limit: expected an integer without fraction or exponent"),
+        ("?limit=", "params.limit: expected an integer"),
+        ("?tag=%00", "params.tag: contains U+0000"),
+        ("?tag=%ff", "the query string is not valid UTF-8"),
     ] {
-        let message = gateway.query(&caller, nsid, query).await.error(400, "InvalidRequest");
-        assert!(message.contains(words), "{query}: {message}");
+        table.check(query, gateway.query(&caller, nsid, query).await.whole(), invalid(message));
     }
-    gateway.call(&caller, nsid, &json!({})).await.error(400, "InvalidRequest");
+    table.finish();
+    gateway.call(&caller, nsid, &json!({})).await.invalid("a query: call it with GET");
 }
 
 /// Serves `com.example.garden.look` with the caller as its one bed.
@@ -281,63 +286,39 @@ const CODES: [(Code, Outcome, Outcome); 16] = [
 /// A detail that no client may see with a 5xx.
 const DETAIL: &str = "row 7 of 10.0.0.5";
 
-fn failing(code: Code, domain: Option<&'static str>, reason: &'static str) -> Arc<Answers> {
-    Arc::new(move |_, _, _| {
-        Err(match domain {
-            None => Status::new(code, DETAIL),
-            Some(domain) => {
-                Status::with_error_details(code, DETAIL, ErrorDetails::with_error_info(reason, domain, []))
-            }
-        })
-    })
-}
-
-async fn comes_out(answers: Arc<Answers>) -> (u16, String, String) {
-    let (_stub, gateway, caller) = start(answers).await;
-    let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
-    let body = answer.json();
-    let text = |field: &str| body[field].as_str().unwrap().to_owned();
-    (answer.status.as_u16(), text("error"), text("message"))
-}
-
-fn check(code: Code, came: &(u16, String, String), expected: Outcome) {
-    let (status, name, message) = came;
-    assert_eq!((*status, name.as_str()), expected, "{code:?}");
-    assert_eq!(message == DETAIL, *status < 500, "{code:?}: {message}");
-}
-
-#[tokio::test]
-async fn every_code_bare() {
-    for (code, bare, _) in CODES {
-        check(code, &comes_out(failing(code, None, "")).await, bare);
+fn status(code: Code, domain: &str, reason: &str) -> Status {
+    match domain {
+        "" => Status::new(code, DETAIL),
+        _ => Status::with_error_details(code, DETAIL, ErrorDetails::with_error_info(reason, domain, [])),
     }
 }
 
 #[tokio::test]
-async fn every_code_with_a_foreign_domain() {
-    for (code, bare, _) in CODES {
-        check(code, &comes_out(failing(code, Some("elsewhere.example"), "FROZEN")).await, bare);
+async fn every_code() {
+    let mut cases = Vec::new();
+    for (code, bare, with_reason) in CODES {
+        cases.push((status(code, "", ""), bare));
+        cases.push((status(code, "elsewhere.example", "FROZEN"), bare));
+        cases.push((status(code, "garden.example", "FROZEN"), with_reason));
     }
-}
-
-#[tokio::test]
-async fn every_code_with_a_reason() {
-    for (code, _, with_reason) in CODES {
-        check(code, &comes_out(failing(code, Some("garden.example"), "FROZEN")).await, with_reason);
+    // Reasons that all methods share go before a row with the code alone.
+    for code in [Code::ResourceExhausted, Code::AlreadyExists] {
+        cases.push((status(code, "garden.example", "RATE_LIMITED"), (429, "RateLimitExceeded")));
+        cases.push((status(code, "garden.example", "OVERLOADED"), (503, "NotEnoughResources")));
     }
-}
-
-#[tokio::test]
-async fn reasons_that_all_methods_share() {
-    for (reason, expected) in
-        [("RATE_LIMITED", (429, "RateLimitExceeded")), ("OVERLOADED", (503, "NotEnoughResources"))]
-    {
-        let answers = failing(Code::ResourceExhausted, Some("garden.example"), reason);
-        check(Code::ResourceExhausted, &comes_out(answers).await, expected);
-        // Before a row with the code alone.
-        let answers = failing(Code::AlreadyExists, Some("garden.example"), reason);
-        check(Code::AlreadyExists, &comes_out(answers).await, expected);
+    let answered = Arc::new(Mutex::new(Status::unknown("")));
+    let failing = Arc::clone(&answered);
+    let (_stub, gateway, caller) = start(Arc::new(move |_, _, _| Err(failing.lock().unwrap().clone()))).await;
+    let mut table = Table::default();
+    for (status, (expected, name)) in cases {
+        let case = format!("{:?} {:?}", status.code(), status.get_error_details().error_info());
+        *answered.lock().unwrap() = status;
+        let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
+        // That a 5xx has its one fixed text is checked for every answer.
+        let message = if expected < 500 { DETAIL.to_owned() } else { answer.message() };
+        table.check(case, answer.whole(), error(expected, name, &message));
     }
+    table.finish();
 }
 
 #[tokio::test]
@@ -353,8 +334,8 @@ async fn drift_stops_the_start_and_lists_all() {
     let file = folder.path().join("descriptors.bin");
     std::fs::write(&file, descriptors(PROTO)).unwrap();
     let error = gateway::bound(Some(folder.path()), Some(&file)).expect_err("drift");
-    let told = process::exit::chain(&error);
+    let problems = process::exit::chain(&error);
     for words in ["shade", "BedTaken", "com.example.garden.raze", "com.example.garden.clear"] {
-        assert!(told.contains(words), "{words} is not in {told}");
+        assert!(problems.contains(words), "{words} is not in {problems}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything listens on port 0 and every stack has its own database, so that tests run side by side.
 
+pub(crate) mod answer;
 pub(crate) mod collector;
 pub(crate) mod commands;
 pub(crate) mod contract;
@@ -19,7 +20,7 @@ pub(crate) mod receiver;
 pub(crate) mod rpc_stub;
 pub(crate) mod sealed;
 pub(crate) mod stack;
-pub(crate) mod verbs;
+pub(crate) mod table;
 pub(crate) mod webhook;
 
 /// Runs each of these functions, `async fn outcome(kind: Kind)`, as two tests: `sqlite::outcome` and

@@ -77,9 +77,9 @@ on_both! {
     banner_has_a_line_that_works
 }
 
-async fn banner_has_a_line_that_works(on: Kind) {
+async fn banner_has_a_line_that_works(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(on, false).await;
+    let database = Database::create(kind, false).await;
     let (running, banner) = start(folder.path(), &database.url());
     let made = paste(line_to_paste(&banner));
     assert!(made["token"].as_str().unwrap().starts_with("whsec_"), "{made}");

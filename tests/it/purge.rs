@@ -13,8 +13,8 @@ use crate::harness::processes::Service;
 const ALICE: &str = "did:plc:alice2222222222222222222";
 const BOB: &str = "did:plc:bob222222222222222222222";
 
-async fn started(on: Kind) -> (Database, Service, Direct) {
-    let database = Database::create(on, false).await;
+async fn started(kind: Kind) -> (Database, Service, Direct) {
+    let database = Database::create(kind, false).await;
     let service = Service::core_service(&database.url()).start().await;
     let client = Direct::to(service.address).await;
     (database, service, client)
@@ -78,8 +78,8 @@ on_both! {
     everything_of_one_did, text_that_is_no_did, racing_fifty_creations, by_command
 }
 
-async fn everything_of_one_did(on: Kind) {
-    let (database, _service, client) = started(on).await;
+async fn everything_of_one_did(kind: Kind) {
+    let (database, _service, client) = started(kind).await;
     fill(&client, ALICE).await;
     fill(&client, BOB).await;
     let removed = client.purge(ALICE).await.unwrap();
@@ -96,8 +96,8 @@ async fn everything_of_one_did(on: Kind) {
     assert_eq!(counts(&database, ALICE).await, (Some((2, 3)), (2, 3)));
 }
 
-async fn text_that_is_no_did(on: Kind) {
-    let (_database, _service, client) = started(on).await;
+async fn text_that_is_no_did(kind: Kind) {
+    let (_database, _service, client) = started(kind).await;
     for did in ["", "alice", "did:plc:", "did:plc:a b"] {
         let refused = client.purge(did).await.unwrap_err();
         assert_eq!(
@@ -107,8 +107,8 @@ async fn text_that_is_no_did(on: Kind) {
     }
 }
 
-async fn racing_fifty_creations(on: Kind) {
-    let (database, _service, client) = started(on).await;
+async fn racing_fifty_creations(kind: Kind) {
+    let (database, _service, client) = started(kind).await;
     for round in 0..8 {
         let mut creations: JoinSet<_> =
             (0..10).map(|task| create_five(client.clone(), round, task)).collect();
@@ -133,8 +133,8 @@ async fn racing_fifty_creations(on: Kind) {
     }
 }
 
-async fn by_command(on: Kind) {
-    let (database, _service, client) = started(on).await;
+async fn by_command(kind: Kind) {
+    let (database, _service, client) = started(kind).await;
     fill(&client, ALICE).await;
     fill(&client, BOB).await;
     let url = database.url();

@@ -32,8 +32,8 @@ fn url(number: usize) -> String {
 }
 
 /// A database with secrets and webhooks of alice's under the old key.
-async fn filled(on: Kind) -> Database {
-    let database = Database::create(on, false).await;
+async fn filled(kind: Kind) -> Database {
+    let database = Database::create(kind, false).await;
     let service = core(&database, &[OLD]).start().await;
     let client = Direct::to(service.address).await;
     let client = &client;
@@ -98,8 +98,8 @@ on_both! {
     keys_of_another_database
 }
 
-async fn beside_a_service_that_writes(on: Kind) {
-    let database = filled(on).await;
+async fn beside_a_service_that_writes(kind: Kind) {
+    let database = filled(kind).await;
     let service = core(&database, &[NEW, OLD]).start().await;
     let client = Direct::to(service.address).await;
     let ended = Arc::new(AtomicBool::new(false));
@@ -145,8 +145,8 @@ async fn beside_a_service_that_writes(on: Kind) {
     assert_eq!(client.create_webhook(ALICE, &url(ROWS), Some("s299")).await, Ok(()));
 }
 
-async fn stopped_and_run_again(on: Kind) {
-    let database = filled(on).await;
+async fn stopped_and_run_again(kind: Kind) {
+    let database = filled(kind).await;
     let reseal = Reseal::of(&database, &[NEW, OLD]);
     let lock = lock(&database).await;
     let mut running = Running::start(&reseal.arguments());
@@ -166,8 +166,8 @@ async fn stopped_and_run_again(on: Kind) {
     core(&database, &[NEW]).start().await;
 }
 
-async fn value_of_another_owner_is_left(on: Kind) {
-    let database = filled(on).await;
+async fn value_of_another_owner_is_left(kind: Kind) {
+    let database = filled(kind).await;
     let service = core(&database, &[OLD]).start().await;
     Direct::to(service.address).await.create_secret(BOB, "s1").await.unwrap();
     service.terminate().await;
@@ -202,8 +202,8 @@ async fn value_of_another_owner_is_left(on: Kind) {
     assert_eq!(client.create_webhook(ALICE, &url(7), None).await, Err(Code::AlreadyExists));
 }
 
-async fn keys_of_another_database(on: Kind) {
-    let database = filled(on).await;
+async fn keys_of_another_database(kind: Kind) {
+    let database = filled(kind).await;
     let ended = Reseal::of(&database, &[NEW]).run().await;
     let values = 2 * ROWS as u64 + 1;
     assert!(ended.failed(1).starts_with(&format!("error: {values} sealed values do not open")));

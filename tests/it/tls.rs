@@ -19,7 +19,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::database::{Database, Kind};
-use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::receiver::Authority;
 use crate::harness::stack::Setup;
@@ -82,24 +81,22 @@ async fn greeted(address: SocketAddr, identity: Option<(String, String)>) -> usi
     stream.read(&mut said).await.unwrap_or(0)
 }
 
-on_both! {
-    core_service_shows_a_certificate, both_show_a_certificate, no_connection_with_a_wrong_certificate,
-    health_in_plaintext_beside_mutual_tls, unknown_authority
-}
-
-async fn core_service_shows_a_certificate(on: Kind) {
+#[tokio::test]
+async fn core_service_shows_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key, ca] = write(folder.path(), "core");
-    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
+    let setup =
+        Setup::on(Kind::Sqlite).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
     setup.start().await.create_secret("a").await.ok();
 }
 
-async fn both_show_a_certificate(on: Kind) {
+#[tokio::test]
+async fn both_show_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key, ca] = write(folder.path(), "core");
     let [own_cert, own_key, _] = write(folder.path(), "gateway");
     let mutual = || {
-        Setup::on(on)
+        Setup::on(Kind::Sqlite)
             .core("--tls-cert", &cert)
             .core("--tls-key", &key)
             .core("--tls-client-ca", &ca)
@@ -118,10 +115,14 @@ async fn both_show_a_certificate(on: Kind) {
     }
 }
 
-async fn no_connection_with_a_wrong_certificate(on: Kind) {
+#[tokio::test]
+async fn no_connection_with_a_wrong_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key, ca] = write(folder.path(), "core");
-    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).core("--tls-client-ca", &ca);
+    let setup = Setup::on(Kind::Sqlite)
+        .core("--tls-cert", &cert)
+        .core("--tls-key", &key)
+        .core("--tls-client-ca", &ca);
     let stack = setup.gateway("--core-ca", &ca).start_unready().await;
 
     let authority = Authority::shared();
@@ -134,10 +135,11 @@ async fn no_connection_with_a_wrong_certificate(on: Kind) {
     assert!(greeted(stack.core, Some((certificate.pem(), key.serialize_pem()))).await > 0);
 }
 
-async fn health_in_plaintext_beside_mutual_tls(on: Kind) {
+#[tokio::test]
+async fn health_in_plaintext_beside_mutual_tls() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key, ca] = write(folder.path(), "core");
-    let database = Database::create(on, false).await;
+    let database = Database::create(Kind::Sqlite, false).await;
     // A port that was just free.
     let probed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let service = Service::core_service(&database.url())
@@ -158,13 +160,15 @@ async fn health_in_plaintext_beside_mutual_tls(on: Kind) {
     assert!(service.terminate().await.0.success());
 }
 
-async fn unknown_authority(on: Kind) {
+#[tokio::test]
+async fn unknown_authority() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key, _] = write(folder.path(), "core");
     let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap().cert.pem();
     let ca = folder.path().join("other.pem").display().to_string();
     std::fs::write(&ca, other).unwrap();
-    let setup = Setup::on(on).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
+    let setup =
+        Setup::on(Kind::Sqlite).core("--tls-cert", &cert).core("--tls-key", &key).gateway("--core-ca", &ca);
     let message = setup.start_unready().await.create_secret("a").await.error(502, "UpstreamFailure");
     assert_eq!(message, AWAY);
 }

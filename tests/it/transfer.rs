@@ -25,8 +25,8 @@ fn other(kind: Kind) -> Kind {
 }
 
 /// A database with what alice made through the core-service: two secrets, and two webhooks of which one names a secret.
-async fn filled(on: Kind) -> Database {
-    let database = Database::create(on, false).await;
+async fn filled(kind: Kind) -> Database {
+    let database = Database::create(kind, false).await;
     let service = Service::core_service(&database.url()).start().await;
     let client = Direct::to(service.address).await;
     for name in ["deploys", "Deploys"] {
@@ -163,9 +163,9 @@ async fn export_beside_a_service_that_writes(from: Kind) {
     assert!((22..=written + 1).contains(&moved), "{moved} of {written}");
 }
 
-async fn target_that_is_not_empty(on: Kind) {
-    let source = filled(on).await;
-    let target = Database::create(on, false).await;
+async fn target_that_is_not_empty(kind: Kind) {
+    let source = filled(kind).await;
+    let target = Database::create(kind, false).await;
     let service = Service::core_service(&target.url()).start().await;
     assert!(service.terminate().await.0.success());
     let before = all_rows(&target).await;
@@ -175,13 +175,13 @@ async fn target_that_is_not_empty(on: Kind) {
     assert_eq!(all_rows(&target).await, before);
 }
 
-async fn input_that_is_wrong(on: Kind) {
-    let source = filled(on).await;
+async fn input_that_is_wrong(kind: Kind) {
+    let source = filled(kind).await;
     let file = File::of(&source).await;
     let lines = file.lines();
     let [header, index_key, account, secret, ..] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!(lines.len(), 8);
-    let target = Database::create(other(on), false).await;
+    let target = Database::create(other(kind), false).await;
     let replaced = |number: usize, line: String| {
         let mut lines = lines.clone();
         lines[number - 1] = line;

@@ -1,5 +1,5 @@
-//! Walks through the pages of `place.stream.server.listWebhooks`: none comes short, repeats a row or loses one,
-//! while others write (METHODS.md).
+//! Walks through the pages of `place.stream.server.listWebhooks`: no page comes short, repeats a row or loses one, while
+//! others write.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,67 +8,47 @@ use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
 use crate::harness::on_both;
-use crate::harness::stack::{DELETE_WEBHOOK, LIST_WEBHOOKS, Setup, Stack};
-use crate::harness::webhook::{counts, id, made, made_with, start};
-
-/// What one page has.
-struct Page {
-    ids: Vec<String>,
-    next: Option<String>,
-}
-
-async fn page(stack: &Stack, params: &[(&str, &str)], cursor: Option<&str>) -> Page {
-    let mut params = params.to_vec();
-    params.extend(cursor.map(|cursor| ("cursor", cursor)));
-    let page = stack.query(LIST_WEBHOOKS, &params).await.ok();
-    let webhooks = page["webhooks"].as_array().unwrap();
-    Page {
-        ids: webhooks.iter().map(|webhook| id(webhook).to_owned()).collect(),
-        next: page.get("cursor").map(|cursor| cursor.as_str().unwrap().to_owned()),
-    }
-}
-
-/// All pages, while nobody writes: each is full but the last.
-async fn walk(stack: &Stack, limit: usize, filters: &[(&str, &str)]) -> Vec<String> {
-    let text = limit.to_string();
-    let params = [&[("limit", text.as_str())], filters].concat();
-    let (mut seen, mut cursor) = (Vec::new(), None);
-    loop {
-        let Page { ids, next } = page(stack, &params, cursor.as_deref()).await;
-        assert!(!ids.is_empty() && ids.len() <= limit);
-        assert!(ids.len() == limit || next.is_none(), "a page came short");
-        seen.extend(ids);
-        match next {
-            Some(next) => cursor = Some(next),
-            None => return seen,
-        }
-    }
-}
-
-async fn delete(stack: &Stack, id: &str) {
-    stack.call(DELETE_WEBHOOK, &json!({ "id": id })).await.ok();
-}
+use crate::harness::stack::{DELETE_WEBHOOK, Setup, Stack};
+use crate::harness::webhook::{counts, id, made, made_with, page, pages, start};
 
 on_both! {
     pages_of_every_size_go_to_the_end, filtered_pages_do_not_come_short, row_of_the_cursor_may_be_gone,
     a_thousand_while_others_are_made_and_deleted
 }
 
-async fn pages_of_every_size_go_to_the_end(on: Kind) {
-    let stack = start(on).await;
+fn ids(webhooks: &[Value]) -> Vec<String> {
+    webhooks.iter().map(|webhook| id(webhook).to_owned()).collect()
+}
+
+/// The ids on all pages, while nobody writes: each page is full but the last, which is not empty.
+async fn walk(stack: &Stack, limit: usize, filters: &[(&str, &str)]) -> Vec<String> {
+    let text = limit.to_string();
+    let pages = pages(stack, &[&[("limit", text.as_str())], filters].concat()).await;
+    let (last, others) = pages.split_last().unwrap();
+    assert!(!last.is_empty() && last.len() <= limit);
+    assert!(others.iter().all(|page| page.len() == limit), "a page came short");
+    ids(&pages.concat())
+}
+
+async fn delete(stack: &Stack, id: &str) {
+    stack.call(DELETE_WEBHOOK, &json!({ "id": id })).await.ok();
+}
+
+async fn pages_of_every_size_go_to_the_end(kind: Kind) {
+    let stack = start(kind).await;
     for number in 0..24 {
         made(&stack, &number.to_string()).await;
     }
     let all = walk(&stack, 100, &[]).await;
     assert_eq!(all.len(), 24);
-    // Also sizes that leave no rest: then the last page is full, and has no cursor.
+    // Also sizes that divide 24: then the last page is full, and has no cursor.
     for limit in [1, 5, 8, 12, 23, 24, 25] {
         assert_eq!(walk(&stack, limit, &[]).await, all, "pages of {limit}");
     }
 }
 
-async fn filtered_pages_do_not_come_short(on: Kind) {
-    let stack = start(on).await;
+async fn filtered_pages_do_not_come_short(kind: Kind) {
+    let stack = start(kind).await;
     let mut wanted = Vec::new();
     for number in 0..30 {
         let (active, event) = (number % 2 == 0, ["chat", "follow", "mention"][number % 3]);
@@ -86,24 +66,24 @@ async fn filtered_pages_do_not_come_short(on: Kind) {
     }
 }
 
-async fn row_of_the_cursor_may_be_gone(on: Kind) {
-    let stack = start(on).await;
+async fn row_of_the_cursor_may_be_gone(kind: Kind) {
+    let stack = start(kind).await;
     for number in 0..4 {
         made(&stack, &number.to_string()).await;
     }
     let all = walk(&stack, 100, &[]).await;
-    let first = page(&stack, &[("limit", "2")], None).await;
-    assert_eq!(first.ids, all[..2]);
+    let (first, next) = page(&stack, &[("limit", "2")], None).await;
+    assert_eq!(ids(&first), all[..2]);
     delete(&stack, &all[1]).await;
     made(&stack, "newer").await;
-    let rest = page(&stack, &[("limit", "2")], first.next.as_deref()).await;
-    assert_eq!((rest.ids.as_slice(), rest.next), (&all[2..], None));
+    let (rest, next) = page(&stack, &[("limit", "2")], next.as_deref()).await;
+    assert_eq!((ids(&rest).as_slice(), next), (&all[2..], None));
 }
 
-// Beside every page two webhooks are made and two are deleted: that of the cursor, and one further on that was
-// not seen yet.
-async fn a_thousand_while_others_are_made_and_deleted(on: Kind) {
-    let stack = Setup::on(on)
+/// While each page is read, two webhooks are made and two are deleted: that of the cursor, and one further on that was
+/// not seen yet.
+async fn a_thousand_while_others_are_made_and_deleted(kind: Kind) {
+    let stack = Setup::on(kind)
         .core("--probe", "off")
         .core("--max-webhooks", "2000")
         .gateway("--rate-limit", "0")
@@ -127,19 +107,20 @@ async fn a_thousand_while_others_are_made_and_deleted(on: Kind) {
             let paths = [(number + 1).to_string(), (number + 2).to_string()];
             number += 2;
             let params = [("limit", limit)];
-            let (read, made, _) = tokio::join!(
+            let ((read, next), made, _) = tokio::join!(
                 page(&stack, &params, cursor.as_deref()),
                 join_all(paths.iter().map(|path| made(&stack, path))),
                 join_all(victims.iter().map(|victim| delete(&stack, victim))),
             );
             new.extend(made);
             deleted.extend(victims);
-            for id in &read.ids {
+            let read = ids(&read);
+            for id in &read {
                 *seen.entry(id.clone()).or_insert(0) += 1;
             }
-            last = read.ids.last().filter(|last| !deleted.contains(*last)).cloned();
+            last = read.last().filter(|last| !deleted.contains(*last)).cloned();
             doomed.retain(|id| Some(id) != last.as_ref());
-            match read.next {
+            match next {
                 Some(next) => cursor = Some(next),
                 None => break,
             }

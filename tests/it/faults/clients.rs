@@ -8,7 +8,6 @@ use tokio::net::TcpStream;
 
 use crate::harness::database::{Database, Kind};
 use crate::harness::identity::{Identity, Key, SERVICE};
-use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::stack::{CREATE_SECRET, read};
 
@@ -27,12 +26,9 @@ fn request(token: &str, number: usize) -> String {
     )
 }
 
-on_both! {
-    leave_nothing_behind
-}
-
-async fn leave_nothing_behind(on: Kind) {
-    let database = Database::create(on, false).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leave_nothing_behind() {
+    let database = Database::create(Kind::Sqlite, false).await;
     let documents = tempfile::tempdir().unwrap();
     let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
     std::fs::write(documents.path().join("alice.json"), alice.document().to_string()).unwrap();

@@ -13,12 +13,10 @@ const DEATHS: usize = 3;
 /// Writes between one death and the next.
 const WRITES: usize = 150;
 
-on_both! {
-    acknowledged_writes_outlive_the_process, gateway_is_first
-}
+on_both! { acknowledged_writes_outlive_the_process }
 
-async fn acknowledged_writes_outlive_the_process(on: Kind) {
-    let database = Database::create(on, false).await;
+async fn acknowledged_writes_outlive_the_process(kind: Kind) {
+    let database = Database::create(kind, false).await;
     let mut core = core_service(&database.url()).start().await;
     let gateway = gateway(core.address).await;
     let mut load = Load::start(&gateway);
@@ -32,8 +30,9 @@ async fn acknowledged_writes_outlive_the_process(on: Kind) {
     load.stop().await.is_all_there(&database).await;
 }
 
-async fn gateway_is_first(on: Kind) {
-    let database = Database::create(on, false).await;
+#[tokio::test]
+async fn gateway_is_first() {
+    let database = Database::create(Kind::Sqlite, false).await;
     // A port that was just free, for a core-service that is not there yet.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gateway = Gateway::before(address).start().await;

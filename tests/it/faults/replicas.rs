@@ -5,13 +5,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::load::{gateway, number};
-use crate::harness::database::{Database, Kind};
+use super::load::gateway;
+use crate::harness::answer::{Answer, so_many_succeed};
+use crate::harness::database::{Database, Kind, assert_counted, number};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::on_both;
 use crate::harness::processes::Service;
-use crate::harness::stack::{Answer, CREATE_SECRET, CREATE_WEBHOOK};
+use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK};
 
 /// Creations that race.
 const RACING: usize = 256;
@@ -20,8 +21,8 @@ on_both! {
     both_start_on_an_empty_database
 }
 
-async fn both_start_on_an_empty_database(on: Kind) {
-    let database = Database::create(on, false).await;
+async fn both_start_on_an_empty_database(kind: Kind) {
+    let database = Database::create(kind, false).await;
     let url = database.url();
     let start = async || {
         let core = Service::core_service(&url).start().await;
@@ -72,19 +73,8 @@ impl Two {
 
     async fn rows(&self, table: &str) -> usize {
         let connection = self.database.connect().await;
-        let rows = number(&connection, &format!("SELECT count(*) AS n FROM {table}")).await;
-        let counted = number(&connection, &format!("SELECT sum({table}s) AS n FROM account")).await;
-        assert_eq!(rows, counted);
-        rows
-    }
-}
-
-/// Asserts that `made` answers are successes and all others this error.
-fn so_many(answers: &[Answer], made: usize, otherwise: &str) {
-    let (ok, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
-    assert_eq!(ok.len(), made, "{refused:?}");
-    for answer in refused {
-        answer.error(400, otherwise);
+        assert_counted(&connection).await;
+        number(&connection, &format!("SELECT count(*) FROM {table}")).await
     }
 }
 
@@ -92,7 +82,7 @@ fn so_many(answers: &[Answer], made: usize, otherwise: &str) {
 async fn exactly_the_limit_of_secrets() {
     let two = Two::start().await;
     let answers = two.race(CREATE_SECRET, (0..RACING).map(|number| json!({ "name": format!("n{number}") })));
-    so_many(&answers.await, 100, "InvalidRequest");
+    so_many_succeed(&answers.await, 100, "InvalidRequest");
     assert_eq!(two.rows("secret").await, 100);
 }
 
@@ -101,8 +91,8 @@ async fn exactly_the_limit_of_webhooks() {
     let two = Two::start().await;
     let input = |number| json!({ "url": format!("https://hooks.example/{number}"), "events": ["chat"] });
     // Up to one below the limit first: then the race is for one place.
-    so_many(&two.race(CREATE_WEBHOOK, (0..49).map(input)).await, 49, "");
-    so_many(&two.race(CREATE_WEBHOOK, (49..49 + RACING).map(input)).await, 1, "TooManyWebhooks");
+    so_many_succeed(&two.race(CREATE_WEBHOOK, (0..49).map(input)).await, 49, "");
+    so_many_succeed(&two.race(CREATE_WEBHOOK, (49..49 + RACING).map(input)).await, 1, "TooManyWebhooks");
     assert_eq!(two.rows("webhook").await, 50);
 }
 
@@ -111,6 +101,6 @@ async fn same_url_makes_one_webhook() {
     let two = Two::start().await;
     let input = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
     let answers = two.race(CREATE_WEBHOOK, std::iter::repeat_n(input, RACING)).await;
-    so_many(&answers, 1, "DuplicateWebhook");
+    so_many_succeed(&answers, 1, "DuplicateWebhook");
     assert_eq!(two.rows("webhook").await, 1);
 }

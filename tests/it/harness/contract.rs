@@ -17,8 +17,8 @@ use shrike::lexicon::{
     Catalog, Def, FieldSchema, ParamsDef, ValidationError, validate_input, validate_output, validate_params,
 };
 
+use crate::harness::answer::Answer;
 use crate::harness::contract::exchange::Asked;
-use crate::harness::stack::Answer;
 
 /// The longest body of an error, in bytes.
 const MAX_ERROR_BYTES: usize = 1024;
@@ -40,12 +40,23 @@ const WIDE: [Wide; 10] = [
     ("UpstreamTimeout", 504, Some("the request took too long; it may or may not have been carried out")),
 ];
 
+/// The text of a declared error that has one. Others say what is wrong with the input.
+const DECLARED: [(&str, &str); 5] = [
+    ("AlreadyExists", "a secret with this name exists already"),
+    ("NotFound", "there is no secret with this name"),
+    ("DuplicateWebhook", "a webhook with this URL exists already"),
+    ("WebhookNotFound", "there is no such webhook"),
+    ("InvalidCursor", "params.cursor: must be one that this service gave out"),
+];
+
 /// Declared for clients that know it, and never answered: somebody else's webhook looks like one that does not exist.
 pub(crate) const NEVER_ANSWERED: &str = "Unauthorized";
 
 /// The documents that a gateway serves.
 pub(crate) struct Contract {
     catalog: Catalog,
+    /// Names of declared errors, each with its text.
+    texts: &'static [(&'static str, &'static str)],
 }
 
 /// What about an exchange is not as the contract has it.
@@ -55,7 +66,8 @@ impl Contract {
     /// That of the built-in lexicons, read from the source tree.
     pub(crate) fn of_athook() -> &'static Self {
         static OURS: LazyLock<Contract> = LazyLock::new(|| {
-            Contract::of(built_in().iter().map(|(_, document)| document)).expect("the lexicons are valid")
+            let ours = Contract::of(built_in().iter().map(|(_, document)| document));
+            Contract { texts: &DECLARED, ..ours.expect("the lexicons are valid") }
         });
         &OURS
     }
@@ -67,7 +79,7 @@ impl Contract {
             let added = catalog.add_schema(document.to_string().as_bytes());
             added.map_err(|error| format!("{}: {error}", document["id"]))?;
         }
-        Ok(Self { catalog })
+        Ok(Self { catalog, texts: &[] })
     }
 
     /// The names of the errors that `nsid` declares.
@@ -185,7 +197,10 @@ impl Contract {
         let declared = nsid.is_some_and(|nsid| self.declared_errors(nsid).contains(&name));
         let wide = WIDE.iter().find(|(wide, ..)| *wide == name);
         match wide {
-            _ if declared && name != "AuthenticationRequired" => Ok((400, None)),
+            _ if declared && name != "AuthenticationRequired" => {
+                let text = self.texts.iter().find(|(declared, _)| *declared == name);
+                Ok((400, text.map(|(_, text)| *text)))
+            }
             Some((_, status, text)) => Ok((*status, *text)),
             None if name == "NotFound" && !asked.path.starts_with("/xrpc/") => Ok((404, None)),
             None => Err(format!("{name} is not declared, and not XRPC-wide")),
@@ -202,6 +217,14 @@ pub(crate) fn built_in() -> &'static [(String, Value)] {
         found
     });
     &DOCUMENTS
+}
+
+/// The methods that the lexicons declare: NSIDs and main definitions.
+pub(crate) fn methods() -> impl Iterator<Item = (&'static str, &'static Value)> {
+    let mains = built_in()
+        .iter()
+        .filter_map(|(_, document)| Some((document["id"].as_str()?, document["defs"].get("main")?)));
+    mains.filter(|(_, main)| main["type"] == "query" || main["type"] == "procedure")
 }
 
 fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, Value)>) {

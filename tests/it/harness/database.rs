@@ -58,6 +58,11 @@ impl Database {
         Connect::connect(self.url()).await.unwrap()
     }
 
+    /// Asserts that there are accounts, and that the counts of each are those of its rows.
+    pub(crate) async fn assert_counted(&self) {
+        assert_counted(&self.connect().await).await;
+    }
+
     /// Stops the database's own server.
     pub(crate) fn pause(&mut self) {
         self.server().pause();
@@ -93,6 +98,23 @@ impl Database {
             Self::Postgres { .. } => Vec::new(),
         }
     }
+}
+
+/// The whole number that `sql` selects.
+pub(crate) async fn number(connection: &DatabaseConnection, sql: &str) -> usize {
+    let sql = format!("SELECT CAST(({sql}) AS BIGINT) AS number");
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let row = connection.query_one_raw(statement).await.unwrap().unwrap();
+    usize::try_from(row.try_get::<i64>("", "number").unwrap()).unwrap()
+}
+
+/// Asserts that there are accounts, and that the counts of each are those of its rows.
+pub(crate) async fn assert_counted(connection: &DatabaseConnection) {
+    let wrong = "SELECT count(*) FROM account WHERE \
+                 secrets <> (SELECT count(*) FROM secret WHERE owner_did = did) OR \
+                 webhooks <> (SELECT count(*) FROM webhook WHERE owner_did = did)";
+    assert_eq!(number(connection, wrong).await, 0, "accounts whose rows are miscounted");
+    assert!(number(connection, "SELECT count(*) FROM account").await > 0);
 }
 
 fn random_name() -> String {

@@ -10,10 +10,11 @@ use process::telemetry::Watch;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::harness::answer::Answer;
 use crate::harness::contract::Contract;
 use crate::harness::identity::{Identity, SERVICE};
 use crate::harness::logs;
-use crate::harness::stack::{Answer, read_under};
+use crate::harness::stack::read_under;
 
 /// A gateway that is being put together.
 pub(crate) struct Setup {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use core_service::config::{RawCoreArgs, RawListen};
-use http::{HeaderMap, StatusCode};
 use process::clock::Clock;
 use process::settings::{Problems, RawShared, Shared};
 use process::shutdown::Shutdown;
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::harness::answer::Answer;
 use crate::harness::contract::Contract;
 use crate::harness::contract::exchange::Asked;
 use crate::harness::database::{Database, Kind};
@@ -31,6 +31,8 @@ pub(crate) const GET_WEBHOOK: &str = "place.stream.server.getWebhook";
 pub(crate) const LIST_WEBHOOKS: &str = "place.stream.server.listWebhooks";
 pub(crate) const UPDATE_WEBHOOK: &str = "place.stream.server.updateWebhook";
 pub(crate) const DELETE_WEBHOOK: &str = "place.stream.server.deleteWebhook";
+/// Somebody beside alice, for [`Stack::newcomer`].
+pub(crate) const BOB: &str = "did:plc:bob22222222222222222222x";
 /// The service DID that stacks run under.
 pub(crate) const SERVICE: &str = "did:web:hooks.example";
 
@@ -79,38 +81,6 @@ impl CoreArgs {
         let listen = RawListen { flag: "--listen", text: &listen };
         let config = core_service::config::Config::check(core, listen, &shared, &mut problems);
         (problems.finish(config).unwrap(), shared)
-    }
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    /// The body, which is JSON.
-    pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.headers["content-type"], "application/json", "{self:?}");
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// The output of a call that succeeded.
-    pub(crate) fn ok(&self) -> Value {
-        assert_eq!(self.status, StatusCode::OK, "{self:?}");
-        self.json()
-    }
-
-    /// Asserts an error: its status and name, and that the body is `{error, message}` and no more. Returns the message.
-    pub(crate) fn error(&self, status: u16, name: &str) -> String {
-        let body = self.json();
-        let fields: Vec<&String> = body.as_object().expect("an object").keys().collect();
-        assert_eq!(fields, ["error", "message"], "{self:?}");
-        assert_eq!((self.status.as_u16(), body["error"].as_str()), (status, Some(name)), "{self:?}");
-        assert!(self.body.len() <= 1024, "{self:?}");
-        body["message"].as_str().expect("a text").to_owned()
     }
 }
 
@@ -304,6 +274,12 @@ impl Stack {
     /// Creates a secret as alice; only its name is given.
     pub(crate) async fn create_secret(&self, name: &str) -> Answer {
         self.call(CREATE_SECRET, &json!({ "name": name })).await
+    }
+
+    /// The secrets that are listed for alice.
+    pub(crate) async fn secrets(&self) -> Vec<Value> {
+        let mut answer = self.query(LIST_SECRETS, &[]).await.ok();
+        serde_json::from_value(answer["secrets"].take()).unwrap()
     }
 
     /// A POST to a method, without a token or a body.

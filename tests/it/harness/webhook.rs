@@ -4,18 +4,24 @@ use sea_orm::{ConnectionTrait as _, Statement, TryGetable, Value as Parameter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::harness::answer::Answer;
 use crate::harness::database::Kind;
 use crate::harness::identity::Identity;
-use crate::harness::stack::{Answer, CREATE_WEBHOOK, Setup, Stack};
+use crate::harness::stack::{CREATE_WEBHOOK, LIST_WEBHOOKS, Setup, Stack};
 
 /// A stack that looks nothing up and connects to nobody, for what does not concern reaching a URL.
-pub(crate) async fn start(on: Kind) -> Stack {
-    Setup::on(on).core("--probe", "off").start().await
+pub(crate) async fn start(kind: Kind) -> Stack {
+    Setup::on(kind).core("--probe", "off").start().await
 }
 
 /// A URL with this path.
 pub(crate) fn url(path: &str) -> String {
     format!("https://hooks.example.com/{path}")
+}
+
+/// Creates a webhook as alice; only what is required is given.
+pub(crate) async fn create(stack: &Stack, url: &str) -> Answer {
+    stack.call(CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await
 }
 
 /// A new webhook of alice's, of which only what is required is given.
@@ -61,19 +67,30 @@ pub(crate) fn id(webhook: &Value) -> &str {
     webhook["id"].as_str().unwrap()
 }
 
-/// Texts that are the id of none of alice's webhooks, of which `own` is one.
-pub(crate) fn foreign_ids(own: &Value) -> Vec<String> {
-    let own = id(own);
-    let unknown = "01979f2e-7a3b-7c4d-8e5f-60718293a4b5";
-    let other_spellings = [own.to_uppercase(), own.replace('-', ""), format!("{{{own}}}"), format!(" {own}")];
-    [unknown, "", "webhook", "%", "'"].map(str::to_owned).into_iter().chain(other_spellings).collect()
+/// A page of listWebhooks and the cursor of the next one.
+pub(crate) async fn page(
+    stack: &Stack,
+    params: &[(&str, &str)],
+    cursor: Option<&str>,
+) -> (Vec<Value>, Option<String>) {
+    let mut params = params.to_vec();
+    params.extend(cursor.map(|cursor| ("cursor", cursor)));
+    let mut page = stack.query(LIST_WEBHOOKS, &params).await.ok();
+    let next = page.get("cursor").map(|cursor| cursor.as_str().unwrap().to_owned());
+    (serde_json::from_value(page["webhooks"].take()).unwrap(), next)
 }
 
-/// Asserts that this answer is the one for a webhook that does not exist, byte for byte.
-pub(crate) fn not_found(answer: &Answer) {
-    answer.error(400, "WebhookNotFound");
-    let body = r#"{"error":"WebhookNotFound","message":"there is no such webhook"}"#;
-    assert_eq!(answer.body, body);
+/// All pages of listWebhooks with these parameters.
+pub(crate) async fn pages(stack: &Stack, params: &[(&str, &str)]) -> Vec<Vec<Value>> {
+    let (mut pages, mut cursor) = (Vec::new(), None);
+    loop {
+        let (webhooks, next) = page(stack, params, cursor.as_deref()).await;
+        pages.push(webhooks);
+        match next {
+            Some(_) => cursor = next,
+            None => return pages,
+        }
+    }
 }
 
 /// One column of a webhook's row.

@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 
 use super::generator::Malformed;
+use crate::harness::answer::Answer as AnyAnswer;
 use crate::harness::contract::Contract;
 use crate::harness::contract::exchange::Asked;
-use crate::harness::stack;
 
 /// How long one request may take, whatever it is: a slow one waits for its deadline.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -123,9 +123,9 @@ impl Answer {
         bare && [400, 414, 431].contains(&self.status)
     }
 
-    fn whole(&self) -> stack::Answer {
+    fn whole(&self) -> AnyAnswer {
         let field = |(name, value): &(String, String)| Some((name.parse().ok()?, value.parse().ok()?));
-        stack::Answer {
+        AnyAnswer {
             status: self.status.try_into().unwrap(),
             headers: self.headers.iter().filter_map(field).collect(),
             body: String::from_utf8_lossy(&self.body).into_owned(),

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::harness::answer::Answer;
 use crate::harness::contract::Breach;
-use crate::harness::stack::Answer;
 
 /// How much of a body is told, in bytes.
 const MAX_TOLD_BYTES: usize = 2000;

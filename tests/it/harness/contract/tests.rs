@@ -4,8 +4,8 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Breach, Contract};
+use crate::harness::answer::Answer;
 use crate::harness::contract::exchange::Asked;
-use crate::harness::stack::Answer;
 
 const PLANT: &str = "com.example.garden.plant";
 const LOOK: &str = "com.example.garden.look";
