@@ -1,9 +1,11 @@
-//! What stands between clients and gateways: a list of those that are ready, as a Kubernetes Service has one.
+//! A load balancer between clients and gateways: it sends to the gateways that are ready, like a Kubernetes
+//! Service.
 //!
 //! Kubernetes asks each pod for its readiness and takes one that is not ready off the Service's endpoints; an
 //! ingress in front follows that list, lets its idle connections to that pod go, and gives a request whose
-//! connection is refused to the next pod. So does this. While none is ready, any is called: an answer that says
-//! so is what the drills want to see then. A probe that is late proves nothing, on a machine that is busy.
+//! connection is refused to the next pod. So does this. While none is ready, any is called: an answer that
+//! says so is what the drills want to see then. A probe that is late proves nothing, on a machine that is
+//! busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +22,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Stops asking when dropped.
+/// Stops probing when dropped.
 pub(crate) struct Balancer {
     backends: Vec<Arc<Backend>>,
     turn: AtomicUsize,
@@ -30,7 +32,8 @@ pub(crate) struct Balancer {
 /// A gateway.
 pub(crate) struct Backend {
     origin: String,
-    /// With the connections that may be used again; another client after each time that it was not ready.
+    /// `None` while it is not ready. Each time it becomes ready it gets a new client, without old
+    /// connections.
     client: watch::Sender<Option<reqwest::Client>>,
 }
 

@@ -1,4 +1,4 @@
-//! A core-service whose packets are dropped: nobody refuses, nobody says a word.
+//! A core-service whose packets are dropped: connections are neither refused nor answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ async fn core_service_cut_off_costs_a_deadline_each_at_most() {
     victim.all(Packets::PassedOn);
     let back_after = heard(&mut gateways, 2, IN, victim, healed).await;
     load.goes_on_for(BETWEEN).await;
-    // The others leave: whatever is answered now, it answers.
+    // The other two stop: from now on only the healed one answers.
     for other in [cores.remove(2), cores.remove(0)] {
         let (status, log) = other.terminate().await;
         assert!(status.success(), "{log}");
@@ -61,7 +61,8 @@ async fn core_service_cut_off_costs_a_deadline_each_at_most() {
     seen.is_all_there(&site).await;
 }
 
-/// Waits until every gateway has said `what` of `host` so many times. Returns how long after `since` that was.
+/// Waits until every gateway has logged `what` about `host` so many times. Returns how long after `since`
+/// that was.
 async fn heard(gateways: &mut [Service], times: usize, what: &str, host: &Host, since: Instant) -> Duration {
     for gateway in gateways {
         gateway.logged_times(times, &[what, &host.ip().to_string()]).await;

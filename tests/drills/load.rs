@@ -1,4 +1,4 @@
-//! Calls at a steady rate, whatever becomes of them; what became of each; and whether the database agrees.
+//! Calls at a steady rate, whether they succeed or not; the result of each; and whether the database agrees.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,32 +38,32 @@ struct Shared {
     stopping: AtomicBool,
 }
 
-/// One call, and what became of it.
+/// One call, and its attempts.
 pub(crate) struct Call {
     what: What,
     pub(crate) tries: Vec<Try>,
 }
 
-/// Each time that a client sent it.
+/// One attempt.
 #[derive(Debug)]
 pub(crate) struct Try {
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
-    pub(crate) said: Said,
+    pub(crate) reply: Reply,
 }
 
-/// What a client was told.
+/// What a client received.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Said {
-    /// It is done; for a write, the key of its row.
+pub(crate) enum Reply {
+    /// A success; for a write, the key of its row.
     Done(String),
-    /// The name of an error.
+    /// Status and name of an error.
     Error(u16, String),
     /// No answer.
     Nothing(String),
 }
 
-/// Three of four calls are writes. The queries are those of somebody who has nothing, so that they stay cheap.
+/// Three of four calls are writes. Queries come from a caller who owns nothing, so that they stay cheap.
 enum What {
     Secret { caller: usize, name: String },
     Webhook { caller: usize, url: String },
@@ -98,7 +98,7 @@ impl Load {
         shared.stopping.store(true, Ordering::SeqCst);
         let (sent, time) = (*begun.borrow(), since.elapsed());
         sending.await.unwrap();
-        // The drill says at which rate it is, so it is.
+        // The rate was as high as the drill says.
         assert!(f64::from(u32::try_from(sent).unwrap()) > 0.95 * f64::from(rate) * time.as_secs_f64());
         let calls = std::mem::take(&mut *shared.calls.lock().unwrap());
         Seen { calls }
@@ -157,22 +157,22 @@ impl Shared {
             }
             .bearer_auth(&token)
         });
-        let said = match sent.await {
-            Err(error) => Said::Nothing(format!("{error:?}")),
+        let reply = match sent.await {
+            Err(error) => Reply::Nothing(format!("{error:?}")),
             Ok((status, body)) => {
                 let body: Value = serde_json::from_str(&body).expect("answers are JSON");
                 match status {
-                    200 => Said::Done(what.key(&self.site, &body)),
-                    status => Said::Error(status, body["error"].as_str().unwrap().to_owned()),
+                    200 => Reply::Done(what.key(&self.site, &body)),
+                    status => Reply::Error(status, body["error"].as_str().unwrap().to_owned()),
                 }
             }
         };
-        Try { began, ended: Instant::now(), said }
+        Try { began, ended: Instant::now(), reply }
     }
 }
 
 impl What {
-    /// The key of the row that the answer tells of.
+    /// The key of the row in the answer.
     fn key(&self, site: &Site, output: &Value) -> String {
         match self {
             Self::Secret { caller, name } => format!("{} {name}", site.writers[*caller].did),
@@ -188,28 +188,28 @@ impl What {
 
 impl Try {
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.said, Said::Done(_))
+        matches!(self.reply, Reply::Done(_))
     }
 
     pub(crate) fn took(&self) -> Duration {
         self.ended - self.began
     }
 
-    /// One of the three clear answers that say that the service can't.
+    /// One of the three errors that say that the service is unavailable.
     pub(crate) fn is_clear(&self) -> bool {
-        let Said::Error(status, name) = &self.said else { return false };
+        let Reply::Error(status, name) = &self.reply else { return false };
         [(502, "UpstreamFailure"), (503, "NotEnoughResources"), (504, "UpstreamTimeout")]
             .contains(&(*status, name.as_str()))
     }
 
-    /// That it is there: it was carried out the first time.
+    /// The row exists already: the first attempt was carried out.
     fn exists(&self) -> bool {
-        matches!(&self.said, Said::Error(400, name) if name == "AlreadyExists" || name == "DuplicateWebhook")
+        matches!(&self.reply, Reply::Error(400, name) if name == "AlreadyExists" || name == "DuplicateWebhook")
     }
 }
 
 impl Call {
-    /// Whether its client has what it wanted in the end.
+    /// Whether the call succeeded in the end.
     pub(crate) fn ended_well(&self) -> bool {
         self.tries.last().is_some_and(|last| last.is_done() || last.exists())
     }
@@ -239,8 +239,8 @@ impl Seen {
         times[times.len() - 1 - times.len() * per_mille / 1000]
     }
 
-    /// Asserts that every acknowledged write is in the database, that what is there was asked for, and that the
-    /// counts of every account are those of its rows.
+    /// Asserts that every acknowledged write is in the database, that what is there was asked for, and that
+    /// the counts of every account are those of its rows.
     pub(crate) async fn is_all_there(&self, site: &Site) {
         let database = Database::connect(site.database_url()).await.unwrap();
         let keys = "SELECT owner_did || ' ' || name AS key FROM secret \
@@ -249,7 +249,7 @@ impl Seen {
         let writes: Vec<&Call> = self.calls.iter().filter(|call| call.what.is_write()).collect();
         let mut acknowledged = 0;
         for one in writes.iter().flat_map(|call| &call.tries) {
-            if let Said::Done(key) = &one.said {
+            if let Reply::Done(key) = &one.reply {
                 assert!(rows.contains(key), "{key} was acknowledged and is not there");
                 acknowledged += 1;
             }

@@ -1,4 +1,4 @@
-//! The name of the core-services stands for other addresses than it did, for dead ones, or for none.
+//! The core-services' DNS name leads to other addresses than before, to dead ones, or to none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,8 @@ drills! { Others:
     stale_addresses_cost_nothing_beside_a_live_one
 }
 
-/// One is added, the first one leaves, all move at once, and the name server goes silent and forgets the name.
+/// One is added, the first one leaves, all move at once, and the name server goes silent and forgets the
+/// name.
 async fn other_addresses_fail_no_call() {
     let site = Arc::new(Site::new());
     let [first, second, third] = &site.cores;

@@ -23,8 +23,8 @@ pub(crate) enum Company {
 /// Held for writing by a drill that wants no company.
 static PROCESSORS: RwLock<()> = RwLock::new(());
 
-/// Makes a test `drill::name` of each of these async functions, which runs as the first process of namespaces of its
-/// own; `Nobody` or `Others` says what may run beside it.
+/// Makes a test `drill::name` of each of these async functions, which runs as the first process of namespaces
+/// of its own; `Nobody` or `Others` says what may run beside it.
 macro_rules! drills {
     ($company:ident: $($name:ident),* $(,)?) => {
         mod drill {
@@ -39,9 +39,9 @@ macro_rules! drills {
 pub(crate) use drills;
 
 /// Runs `drill`, the body of the test called `path`, with user, network and PID namespaces of its own: by
-/// starting this program again under `unshare`, for this one test. There it is root, whoever runs it, and has a
-/// network without an interface; when it ends, however it ends, the kernel removes every host and process of it.
-/// Where that can't be had (no util-linux, no user namespaces) the test fails.
+/// starting this program again under `unshare`, for this one test. There it is root, whoever runs it, and has
+/// a network without an interface; when it ends, however it ends, the kernel removes every host and process
+/// of it. Where that can't be had (no util-linux, no user namespaces) the test fails.
 pub(crate) fn enter(path: &str, company: Company, drill: impl Future<Output = ()>) {
     // The first process of a PID namespace has the id 1.
     if id() == 1 {
@@ -64,7 +64,7 @@ pub(crate) fn enter(path: &str, company: Company, drill: impl Future<Output = ()
         .env("TMPDIR", folder.path())
         .output()
         .expect("timeout is there (coreutils)");
-    let (told, complaints) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-    println!("{told}");
-    assert!(ended.status.success() && told.contains("1 passed"), "{told}\n{complaints}");
+    let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    println!("{stdout}");
+    assert!(ended.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
 }

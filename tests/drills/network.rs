@@ -1,8 +1,9 @@
 //! Hosts: network namespaces with an address each, and a router between them that can drop packets.
 //!
-//! The router is the drill's own namespace; clients of the drill call from there. A packet is dropped by a rule
-//! of the router's routing, without a word to anybody: not refused, not answered with ICMP. All of it is made
-//! with `ip` (iproute2), and nothing has a name outside: a namespace lives as long as somebody holds its file.
+//! The router is the drill's own namespace; clients of the drill call from there. A packet is dropped by a
+//! rule of the router's routing, without a word to anybody: not refused, not answered with ICMP. All of it is
+//! made with `ip` (iproute2), and nothing has a name outside: a namespace lives as long as somebody holds its
+//! file.
 
 use std::fs::File;
 use std::net::Ipv4Addr;

@@ -40,7 +40,8 @@ async fn cut_off() {
     away(|site| site.database.all(Packets::Dropped), |site| site.database.all(Packets::PassedOn)).await;
 }
 
-/// Clients get clear answers within the deadline, the service recovers by itself, nothing acknowledged is lost.
+/// Clients get clear answers within the deadline, the service recovers by itself, nothing acknowledged is
+/// lost.
 async fn away(goes: impl Fn(&Site), returns: impl Fn(&Site)) {
     let site = Arc::new(Site::new());
     let (_gateways, _cores) = site.all().await;

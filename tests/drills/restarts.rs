@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::harness::processes::Service;
-use crate::load::{Load, Said, Try};
+use crate::load::{Load, Reply, Try};
 use crate::namespaces::drills;
 use crate::site::{IN, Site};
 
@@ -52,7 +52,8 @@ async fn rolling_restart_fails_no_call() {
     seen.is_all_there(&site).await;
 }
 
-/// SIGKILL: what fails, the first time or when it is sent again at once, was in flight on a process that died.
+/// SIGKILL: what fails, the first time or when it is sent again at once, was in flight on a process that
+/// died.
 async fn killed_process_fails_only_what_it_had_in_flight() {
     let site = Arc::new(Site::new());
     let (mut gateways, mut cores) = site.all().await;
@@ -80,8 +81,8 @@ async fn killed_process_fails_only_what_it_had_in_flight() {
     let seen = load.stop().await;
     let failures = seen.failures();
     for failure in &failures {
-        let of_a_core = failure.said == Said::Error(502, "UpstreamFailure".to_owned());
-        let of_a_gateway = matches!(failure.said, Said::Nothing(_));
+        let of_a_core = failure.reply == Reply::Error(502, "UpstreamFailure".to_owned());
+        let of_a_gateway = matches!(failure.reply, Reply::Nothing(_));
         let explained = of_a_core && deaths.iter().any(|death| death.explains(failure))
             || of_a_gateway && of_gateways.iter().any(|death| death.explains(failure));
         assert!(explained, "{failure:?}");

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::balancer::Balancer;
-use crate::harness::directory::{Directory, Says};
+use crate::harness::directory::{Directory, Reply};
 use crate::harness::dns::Dns;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::postgres::Server;
@@ -54,7 +54,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// The site without a gateway and without a core-service. The name of the core-services has no address yet.
+    /// The site without a gateway and without a core-service. The name of the core-services has no address
+    /// yet.
     pub(crate) fn new() -> Self {
         route();
         let (database, plc, names) = (Host::new(31), Host::new(41), Host::new(51));
@@ -69,7 +70,7 @@ impl Site {
         let dns = Dns::on(tokio::net::UdpSocket::from_std(socket).unwrap());
         let somebody = |letter: char| {
             let caller = Identity::new(format!("did:plc:{}", letter.to_string().repeat(24)), Key::k256());
-            directory.says(&caller.did, Says::Document(caller.document()));
+            directory.set(&caller.did, Reply::Document(caller.document()));
             caller
         };
         Self {
@@ -93,8 +94,8 @@ impl Site {
         self.dns.set(CORE_NAME, &addresses.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
-    /// Starts a core-service on each of its hosts, and a gateway on each of its own, under a name that lists them
-    /// all, and waits until every gateway has all of them.
+    /// Starts a core-service on each of its hosts, and a gateway on each of its own, under a name that lists
+    /// them all, and waits until every gateway has all of them.
     pub(crate) async fn all(&self) -> (Vec<Service>, Vec<Service>) {
         let mut cores = Vec::new();
         for host in &self.cores {
@@ -126,7 +127,7 @@ impl Site {
         let core = format!("http://{}:{CORE_PORT}", CORE_NAME.trim_end_matches('.'));
         let setup = Service::gateway_of(&core, &format!("http://{}:{PLC_PORT}", self.plc.ip()))
             .flag("--rate-limit", "0")
-            // What clients were told they know themselves.
+            // Clients record the answers themselves.
             .flag("--log", "info,gateway::access=off")
             .flag("--core-token-file", &self.file("core.token"))
             .flag("--dns-servers", &format!("{}:{DNS_PORT}", self.names.ip()))
@@ -150,8 +151,8 @@ impl Site {
     }
 }
 
-/// Postgres on `host`. It refuses to be root, so it is a user of one more namespace; and it has process ids of its
-/// own there, so that all its processes can be frozen.
+/// Postgres on `host`. It refuses to be root, so it is a user of one more namespace; and it has process ids
+/// of its own there, so that all its processes can be frozen.
 fn postgres(host: &Host, folder: &Path) -> Server {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-user=1000", "--map-group=1000", "--pid", "--fork", "--kill-child", "--"]);

@@ -1,4 +1,4 @@
-//! Tokens and webhook URLs at rest and in the logs: nowhere in clear.
+//! Tokens and webhook URLs are nowhere in clear: neither in the database nor in the logs.
 
 use serde_json::json;
 

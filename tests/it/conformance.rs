@@ -1,6 +1,6 @@
 //! What holds for every method, checked for each one that a lexicon declares: verbs, callers, and the form of
-//! requests (docs/methods.md, "Conventions"). Of a method these tests need its least input and nothing else; one
-//! without it fails them.
+//! requests (docs/methods.md, "Conventions"). Of a method these tests need its least input and nothing else;
+//! one without it fails them.
 
 mod client;
 

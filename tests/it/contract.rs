@@ -1,7 +1,7 @@
-//! Lexicons, routes and errors are the same set from every side: no lexicon without a route, no route without a lexicon,
-//! no declared error that nobody can provoke.
+//! Lexicons, routes and errors fit together: no lexicon without a route, no route without a lexicon, no
+//! declared error that is never answered.
 //!
-//! Whether each answer of each test is what its lexicon says is the harness's to see (`harness/contract.rs`).
+//! `harness/contract.rs` checks every answer of every test against its lexicon.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn verb(main: &Value) -> Method {
     if main["type"] == "query" { Method::GET } else { Method::POST }
 }
 
-/// Writes documents as files, and what is wrong when a gateway is to serve them.
+/// What a gateway reports when it should serve these documents.
 fn drift<'a>(documents: impl Iterator<Item = &'a Value>) -> String {
     let folder = tempfile::tempdir().unwrap();
     for document in documents {
@@ -84,15 +84,15 @@ fn lexicon_without_a_route() {
     let (_, some) = methods().find(|(_, main)| main.get("input").is_none()).unwrap();
     let stray = json!({ "lexicon": 1, "id": "place.wisp.v2.secret.stray", "defs": { "main": some } });
     let more: Vec<Value> = documents().cloned().chain([stray]).collect();
-    let told = drift(more.iter());
-    assert!(told.contains("place.wisp.v2.secret.stray"), "{told}");
+    let problems = drift(more.iter());
+    assert!(problems.contains("place.wisp.v2.secret.stray"), "{problems}");
 }
 
 #[test]
 fn route_without_a_lexicon() {
     for (nsid, _) in methods() {
-        let told = drift(documents().filter(|document| document["id"] != nsid));
-        assert!(told.contains(nsid), "{nsid}: {told}");
+        let problems = drift(documents().filter(|document| document["id"] != nsid));
+        assert!(problems.contains(nsid), "{nsid}: {problems}");
     }
 }
 
@@ -102,8 +102,8 @@ fn error_that_the_lexicon_does_not_declare() {
         let mut less: Vec<Value> = documents().cloned().collect();
         let document = less.iter_mut().find(|document| document["id"] == nsid).unwrap();
         document["defs"]["main"]["errors"].as_array_mut().unwrap().retain(|error| error["name"] != name);
-        let told = drift(less.iter());
-        assert!(told.contains(name), "{name}: {told}");
+        let problems = drift(less.iter());
+        assert!(problems.contains(name), "{name}: {problems}");
     }
 }
 
@@ -127,7 +127,7 @@ async fn every_declared_error_is_provoked() {
     assert!(provoked > methods().count(), "{provoked}");
 }
 
-/// Somebody new, for each error.
+/// A new caller for each error.
 struct Caller<'a> {
     stack: &'a Stack,
     identity: Identity,
@@ -158,7 +158,7 @@ fn webhook(path: &str) -> Value {
 /// An id that no webhook has.
 const NO_WEBHOOK: &str = "0198c2f5-0000-7000-8000-000000000000";
 
-/// Has the method answer with `name`. A declared error without an arm here fails the test.
+/// Makes the method answer with the error `name`. A declared error without an arm here fails the test.
 async fn provoke(caller: &Caller<'_>, nsid: &str, main: &Value, name: &str) -> Answer {
     match (nsid, name) {
         (_, "AuthenticationRequired") => {

@@ -143,7 +143,7 @@ async fn deadline_of_the_caller_is_kept() {
     assert!(matches!(late.code(), Code::Cancelled | Code::DeadlineExceeded), "{late:?}");
 }
 
-/// Postgres alone can go away while the process stays: a server of its own is stopped and started.
+/// Only on Postgres, which can stop while the core-service runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_follows_the_database() {
     let mut stack = Setup::on(Kind::Postgres).on_its_own_server().start().await;

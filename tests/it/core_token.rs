@@ -35,14 +35,14 @@ async fn call(channel: &Channel, path: &str, token: Option<&str>) -> Code {
     answer.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
-/// A gateway that shows the first of these tokens, when it is connected.
+/// A gateway that sends the first of these tokens, once it is connected.
 async fn gateway(core: SocketAddr, folder: &tempfile::TempDir, tokens: &[&str]) -> Gateway {
     let gateway = Gateway::before(core).flag("--core-token-file", &file(folder, tokens)).start().await;
     ready(&gateway).await;
     gateway
 }
 
-/// Waits until the gateway is connected. That takes no token: health is open.
+/// Waits until the gateway is connected. Health checks need no token.
 async fn ready(gateway: &Gateway) {
     let (client, url) = (reqwest::Client::new(), format!("http://{}/readyz", gateway.address));
     let asking = async { while read(client.get(&url)).await.status != 200 {} };
@@ -66,7 +66,7 @@ async fn no_rpc_without_it() {
         for token in [None, Some(""), Some(NEW), Some(&OLD[1..])] {
             assert_eq!(call(&channel, &path, token).await, Code::Unauthenticated, "{path} {token:?}");
         }
-        // An empty message has no caller; further than this it does not come.
+        // An empty message has no caller, so the call fails after the token was accepted.
         assert_ne!(call(&channel, &path, Some(OLD)).await, Code::Unauthenticated, "{path}");
     }
 }
@@ -89,7 +89,7 @@ async fn replaced_without_a_refused_call() {
     let old = gateway(address, &folder, &[OLD]).await;
     create(&old, "a").await.ok();
 
-    // First the core-service takes both, then the gateways show the new one, then the old one goes.
+    // First the core-service accepts both, then the gateways send the new one, then the old one is removed.
     assert!(service.terminate().await.0.success());
     let service = core(&[NEW, OLD]).at(address).start().await;
     create(&old, "b").await.ok();

@@ -1,5 +1,5 @@
-//! The conventions of all methods (docs/methods.md, "Conventions"): the order of checks, bodies, CORS, health, the DID
-//! document, and what the log says of a request. These tests hold each row:
+//! The conventions of all methods (docs/methods.md, "Conventions"): the order of checks, bodies, CORS,
+//! health, the DID document, and what the log says of a request. These tests hold each row:
 //!
 //! | row | tests |
 //! | --- | --- |

@@ -1,8 +1,8 @@
-//! What breaks: processes, databases, disks, networks and clients. Nothing acknowledged is lost, nothing is half-written,
-//! the answers stay clear, and all goes on by itself once the fault is gone.
+//! Faults of processes, databases, disks, networks and clients. No acknowledged write is lost, nothing is
+//! half written, clients get clear errors, and the service recovers by itself once the fault is gone.
 //!
-//! A row that fails inside a batch can't be sent from outside: the core-service's own tests of its store have it
-//! (`neighbours_of_a_bad_row_succeed`).
+//! A row that fails inside a batch can't be provoked from outside; the core-service's unit tests of its store
+//! cover it.
 
 mod clients;
 mod database;

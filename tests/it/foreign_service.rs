@@ -1,5 +1,5 @@
-//! The unchanged gateway before a service that is not athook's: a method made up here, with its own lexicon and
-//! `.proto`, through `--lexicons` and `--descriptors`; and how each gRPC status comes out.
+//! The unchanged gateway before a service that is not athook's: a method made up here, with its own lexicon
+//! and `.proto`, through `--lexicons` and `--descriptors`; and how each gRPC status comes out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -263,7 +263,8 @@ async fn answer_that_does_not_fit_is_ours() {
 /// An HTTP status and an error name.
 type Outcome = (u16, &'static str);
 
-/// The code, and what comes out for it: bare or with a foreign domain's reason, and with the service's own reason.
+/// The code, and what comes out for it: bare or with a foreign domain's reason, and with the service's own
+/// reason.
 const CODES: [(Code, Outcome, Outcome); 16] = [
     (Code::Cancelled, (504, "UpstreamTimeout"), (504, "UpstreamTimeout")),
     (Code::Unknown, (500, "InternalServerError"), (500, "InternalServerError")),

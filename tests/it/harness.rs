@@ -1,4 +1,4 @@
-//! What the tests stand on: the real stack on a real database, signed tokens, and the other sides as stubs.
+//! What all tests use: the real stack on a real database, signed tokens, and stubs of everything else.
 //!
 //! Everything listens on port 0 and every stack has its own database, so that tests run side by side.
 

@@ -1,6 +1,6 @@
-//! Bodies that mean harm, one of each kind through the real pair: the answer says what is wrong, and the pair goes on.
-//! Every kind is tested beside the decoder (`gateway/src/transcode/decode/tests/hostile.rs`), and the fields of every
-//! method in `conformance`.
+//! Bodies that mean harm, one of each kind through the real pair: the answer says what is wrong, and the pair
+//! goes on. Every kind is tested beside the decoder (`gateway/src/transcode/decode/tests/hostile.rs`), and
+//! the fields of every method in `conformance`.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use crate::harness::database::Kind;
 use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, Setup};
 use crate::harness::table::Table;
 
-/// Bodies of `secret.create`: `Ok` is the name in an answer that succeeds, `Err` the message of `InvalidRequest`, which
-/// begins with "the body is not valid " where it is cut short.
+/// Bodies of `secret.create`: `Ok` is the name in an answer that succeeds, `Err` the message of
+/// `InvalidRequest`, which begins with "the body is not valid " where it is cut short.
 fn bodies() -> Vec<(&'static str, Vec<u8>, Result<&'static str, &'static str>)> {
     let nested = |open: &str, close: &str, levels: usize| {
         let (opened, closed) = (open.repeat(levels), close.repeat(levels));

@@ -1,5 +1,5 @@
-//! Floods of HTTP/2 requests that their client takes back at once ("rapid reset", CVE-2023-44487): the connection ends, and
-//! everybody else's calls go on.
+//! Floods of HTTP/2 requests that the client resets at once ("rapid reset", CVE-2023-44487): the server
+//! closes the connection, and other clients' calls go on.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::harness::stack::Stack;
 const REQUESTS: u32 = 20_000;
 /// Floods, one after the other.
 const FLOODS: usize = 5;
-/// Calls of somebody else during one flood.
+/// Calls of another client during one flood.
 const CALLS: usize = 10;
 /// How long one flood may take to be ended.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -45,7 +45,8 @@ fn head(path: &str) -> Vec<u8> {
     [&method_post[..], &scheme_http, &path, &authority].concat()
 }
 
-/// Opens streams and resets each at once, on one connection, until the server ends it. Returns the reason of its GOAWAY.
+/// Opens streams and resets each at once, on one connection, until the server ends it. Returns the reason of
+/// its GOAWAY.
 async fn flood(server: SocketAddr, path: &str) -> Option<u32> {
     let stream = TcpStream::connect(server).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
@@ -57,13 +58,13 @@ async fn flood(server: SocketAddr, path: &str) -> Option<u32> {
         bytes.extend(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
     }
     let writer = tokio::spawn(async move {
-        // It breaks off when the server ends the connection.
+        // It fails once the server closes the connection.
         let _ = writing.write_all(&bytes).await;
         writing
     });
     let mut heard = Vec::new();
     let mut piece = [0; 4096];
-    // A reset ends it as well as a regular end.
+    // The server may reset the connection or close it regularly.
     while let Ok(length @ 1..) = reading.read(&mut piece).await {
         heard.extend_from_slice(&piece[..length]);
     }
@@ -85,7 +86,7 @@ fn reason(mut bytes: &[u8]) -> Option<u32> {
     found
 }
 
-/// Floods `server`, and creates secrets through the gateway meanwhile.
+/// Floods `server` while secrets are created through the gateway.
 async fn floods_end(stack: &Stack, server: SocketAddr, path: &str) {
     for number in 0..FLOODS {
         let flooding = tokio::time::timeout(LIMIT, flood(server, path));

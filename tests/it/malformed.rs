@@ -1,5 +1,5 @@
-//! Ten thousand malformed requests, the same in each run: no fault of the service's own, small answers of the one shape,
-//! and the service goes on.
+//! Ten thousand malformed requests, the same in each run: no 5xx, every answer a small error of the one
+//! shape, and the service goes on.
 
 mod client;
 mod generator;
@@ -13,7 +13,7 @@ use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, SERVICE, Setup};
 
 /// Requests in all.
 const REQUESTS: usize = 10_000;
-/// Clients at a time. Each has a part of the requests, and a seed.
+/// Clients at a time. Each sends a part of the requests, from a seed of its own.
 const CLIENTS: usize = 8;
 /// The first seed.
 const SEED: u64 = 0x6174_686f_6f6b;

@@ -1,4 +1,5 @@
-//! What operators see beside the logs: the metrics of a live pair, and the dashboard and alerts that are made of them.
+//! What operators see beside the logs: the metrics of a running pair, and the dashboard and alerts that use
+//! them.
 
 mod exposition;
 mod queries;
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use self::exposition::Reading;
 use crate::harness::database::{Database, Kind};
-use crate::harness::directory::Says;
+use crate::harness::directory::Reply;
 use crate::harness::identity::Key;
 use crate::harness::on_both;
 use crate::harness::processes::Service;
@@ -21,7 +22,7 @@ use crate::harness::stack::{
     CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, LIST_SECRETS, ROTATE_SECRET, SERVICE, Setup, Stack,
 };
 
-/// What only a client can have put into a reading.
+/// A text that only a client can have put into the metrics.
 const ODD: &str = "oddity";
 
 /// A pair whose metrics can be read.
@@ -56,7 +57,7 @@ fn nsids() -> Vec<String> {
     methods.iter().map(|method| method.nsid().to_owned()).collect()
 }
 
-/// Calls every method, well and badly, and the other paths.
+/// Calls every method, rightly and wrongly, and the other paths.
 async fn call_everything(stack: &Stack) {
     stack.create_secret("deploys").await.ok();
     stack.create_secret("deploys").await.error(400, "AlreadyExists");
@@ -67,7 +68,7 @@ async fn call_everything(stack: &Stack) {
     stack.call(CREATE_WEBHOOK, &webhook("https://10.0.0.1/")).await.error(400, "InvalidUrl");
     stack.call(CREATE_WEBHOOK, &webhook("https://127.0.0.1:65534/")).await.error(400, "InvalidUrl");
     for nsid in nsids() {
-        // The verb that the method does not have, and a body that is none.
+        // A verb that the method does not take, and a body that is not JSON.
         stack.get(&format!("/xrpc/{nsid}")).await;
         stack.call_raw(&nsid, "{").await;
         stack.post(&nsid).send().await.unwrap();
@@ -78,7 +79,7 @@ async fn call_everything(stack: &Stack) {
     stack.send(stack.request(Method::OPTIONS, "/xrpc/a").header("origin", "https://a.example")).await;
 }
 
-/// Requests with texts of their own in all places.
+/// Requests with [`ODD`] wherever a client can put text.
 async fn call_oddly(stack: &Stack) {
     for path in [
         format!("/xrpc/com.example.{ODD}"),
@@ -98,7 +99,7 @@ async fn call_oddly(stack: &Stack) {
     {
         let stranger = crate::harness::identity::Identity::new(&did, Key::p256());
         stack.call_as(&stranger, CREATE_SECRET, &json!({ "name": ODD })).await;
-        stack.directory.says(&did, Says::Status(500));
+        stack.directory.set(&did, Reply::Status(500));
         stack.call_as(&stranger, CREATE_SECRET, &json!({ "name": ODD })).await;
     }
     let forged = stack.alice.token(SERVICE, CREATE_SECRET) + ODD;
@@ -185,7 +186,7 @@ async fn no_client_names_a_label() {
     for hidden in [stack.alice.did.as_str(), "localhost", "127.0.0.1", "deploys", "did:"] {
         assert!(!text.contains(hidden), "{hidden} is in the metrics");
     }
-    // Not one series more than at the start: all labels were known then.
+    // No new series: all labels exist from the start.
     let (before, after) = (before.series(), after.series());
     assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&(&str, &BTreeMap<_, _>)>::new());
     let nsids: BTreeSet<String> =

@@ -1,5 +1,5 @@
-//! The binary as an operator runs it: both services from one command, each alone, the banner's line, settings that do not
-//! fit, and the way down.
+//! The binary as an operator runs it: both services in one process or each alone, the line of the banner,
+//! wrong settings, and shutdown.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::database::{Database, Kind};
 use crate::harness::on_both;
 use crate::harness::stack::read;
 
-/// The `athook` binary with nothing of this process's environment that could be a setting.
+/// The `athook` binary, without this process's environment: a variable could be a setting.
 fn athook(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_athook"));
     command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(folder).stdin(Stdio::null());
@@ -69,8 +69,8 @@ fn paste(line: &str) -> serde_json::Value {
 
 fn ends(command: &mut Command) -> (Output, String) {
     let output = command.output().unwrap();
-    let told = String::from_utf8(output.stderr.clone()).unwrap();
-    (output, told)
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, stderr)
 }
 
 on_both! {
@@ -131,9 +131,9 @@ async fn token_of_anybody_works_at_once() {
 #[test]
 fn services_run_apart() {
     let folder = tempfile::tempdir().unwrap();
-    let (output, told) = ends(athook(folder.path()).args(["core-service", "--listen", "127.0.0.1:0"]));
+    let (output, stderr) = ends(athook(folder.path()).args(["core-service", "--listen", "127.0.0.1:0"]));
     assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains("--seal-keys-file"), "{told}");
+    assert!(stderr.contains("--seal-keys-file"), "{stderr}");
     for service in ["gateway", "core-service"] {
         let output = athook(folder.path()).args([service, "--help"]).output().unwrap();
         assert!(
@@ -145,7 +145,7 @@ fn services_run_apart() {
 #[test]
 fn settings_that_do_not_fit_are_told_all_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (output, told) = ends(
+    let (output, stderr) = ends(
         athook(folder.path())
             .args([
                 "--gateway-listen",
@@ -160,10 +160,10 @@ fn settings_that_do_not_fit_are_told_all_at_once() {
             .env("PROBE", "sometimes")
             .env("ALLOW_HTTP", "perhaps"),
     );
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
     for flag in ["--gateway-listen", "--deadline", "--max-secrets", "--log-format", "--probe", "--allow-http"]
     {
-        assert!(told.contains(flag), "{flag} is not in {told}");
+        assert!(stderr.contains(flag), "{flag} is not in {stderr}");
     }
 }
 
@@ -172,24 +172,24 @@ fn open_core_service_needs_protection() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("keys"), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
     let arguments = ["core-service", "--listen", "0.0.0.0:0", "--seal-keys-file", "keys"];
-    let (output, told) = ends(athook(folder.path()).args(arguments));
+    let (output, stderr) = ends(athook(folder.path()).args(arguments));
     assert!(!output.status.success());
-    assert!(told.contains("--core-token-file") && told.contains("--tls-client-ca"), "{told}");
-    let (output, told) = ends(athook(folder.path()).args(["--core-listen", "0.0.0.0:0"]));
-    assert!(!output.status.success() && told.contains("--core-token-file"), "{told}");
+    assert!(stderr.contains("--core-token-file") && stderr.contains("--tls-client-ca"), "{stderr}");
+    let (output, stderr) = ends(athook(folder.path()).args(["--core-listen", "0.0.0.0:0"]));
+    assert!(!output.status.success() && stderr.contains("--core-token-file"), "{stderr}");
 }
 
 #[test]
 fn migrations_run_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let (output, told) = ends(athook(folder.path()).args([
+        let (output, stderr) = ends(athook(folder.path()).args([
             "core-service",
             "migrate",
             "--database-url",
             "sqlite://new.db?mode=rwc",
         ]));
-        assert!(output.status.success(), "{told}");
+        assert!(output.status.success(), "{stderr}");
     }
     assert!(folder.path().join("new.db").exists());
 }

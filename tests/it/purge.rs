@@ -1,4 +1,4 @@
-//! Removing all of one DID, by rpc and by command.
+//! Removal of everything that a DID owns, by rpc and by command.
 
 use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::task::JoinSet;
@@ -87,7 +87,7 @@ async fn everything_of_one_did(kind: Kind) {
     assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
     assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
 
-    // Repeatable, of somebody unknown too, and no end of anything.
+    // Repeating it changes nothing, nor does a purge of an unknown DID.
     for did in [ALICE, "did:web:nobody.example"] {
         let removed = client.purge(did).await.unwrap();
         assert_eq!((removed.secrets, removed.webhooks), (0, 0));

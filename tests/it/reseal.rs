@@ -73,13 +73,13 @@ impl Reseal {
 
 /// What the report at the end says: resealed, already current, changed meanwhile, unopenable.
 fn report(ended: &Ended) -> [u64; 4] {
-    let reports = ended.said("resealed");
+    let reports = ended.logged("resealed");
     let [report] = &reports[..] else { panic!("{}", ended.log) };
     ["resealed", "already_current", "changed_meanwhile", "unopenable"]
         .map(|field| report[field].as_u64().unwrap())
 }
 
-/// Keeps everybody else from writing until it is dropped.
+/// A transaction that blocks all other writers until it is dropped.
 async fn lock(database: &Database) -> DatabaseTransaction {
     let connection = database.connect().await;
     let options = TransactionOptions {
@@ -125,16 +125,16 @@ async fn beside_a_service_that_writes(kind: Kind) {
     let [resealed, current, changed, unopenable] = report(&first);
     assert_eq!((resealed, changed, unopenable), (moved, 0, 0), "{}", first.log);
     assert!(current <= 2 * written as u64);
-    let progress = first.said("resealing");
+    let progress = first.logged("resealing");
     assert!(progress.len() >= 4, "{}", first.log);
     let done: Vec<u64> = progress.iter().filter_map(|line| line["done"].as_u64()).collect();
     assert!(done[0] == 250 && done.is_sorted(), "{done:?}");
     assert!(progress.iter().all(|line| line["total"].as_u64().is_some_and(|total| total >= moved)));
-    assert_eq!(first.said("every sealed value is under the first key").len(), 1);
+    assert_eq!(first.logged("every sealed value is under the first key").len(), 1);
     let (status, log) = service.terminate().await;
     assert!(status.success(), "{log}");
 
-    // The old key can go: each value opens without it, and equal URLs are still seen.
+    // The old key can be removed: every value opens without it, and duplicate URLs are still noticed.
     let again = Reseal::of(&database, &[NEW]).run().await.ok();
     assert_eq!(report(&again), [0, moved + 2 * written as u64, 0, 0]);
     core(&database, &[OLD]).fails().await;
@@ -158,7 +158,7 @@ async fn stopped_and_run_again(kind: Kind) {
     let stopped = running.ended();
     assert_eq!(stopped.failed(1), "error: stopped before the end; run it again to go on");
     assert_eq!(report(&stopped), [250, 0, 0, 0]);
-    // As long as the old key is needed, nothing starts without it.
+    // While values need the old key, a core-service without it does not start.
     core(&database, &[NEW]).fails().await;
 
     let again = reseal.run().await.ok();
@@ -189,10 +189,10 @@ async fn value_of_another_owner_is_left(kind: Kind) {
     let ended = Reseal::of(&database, &[NEW, OLD]).run().await;
     assert!(ended.failed(1).starts_with("error: 1 sealed values do not open"), "{}", ended.log);
     assert_eq!(report(&ended), [2 * ROWS as u64 + 1, 0, 0, 1]);
-    let told = ended.said("a value does not open; it is left as it is");
-    assert_eq!(told.len(), 1);
+    let lines = ended.logged("a value does not open; it is left as it is");
+    assert_eq!(lines.len(), 1);
     assert_eq!(
-        (told[0]["id"].as_str(), told[0]["column"].as_str()),
+        (lines[0]["id"].as_str(), lines[0]["column"].as_str()),
         (Some(id.to_string().as_str()), Some("secret.sealed_token"))
     );
     assert_eq!(of_bob().await, (id, moved));

@@ -1,5 +1,5 @@
-//! `place.wisp.v2.secret.create`. The rules for names and tokens are in `secret_rules`, what holds for every method in
-//! `conformance`.
+//! `place.wisp.v2.secret.create`. The rules for names and tokens are in `secret_rules`, what holds for every
+//! method in `conformance`.
 
 use std::collections::HashSet;
 

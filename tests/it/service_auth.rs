@@ -1,5 +1,5 @@
-//! Who the caller is (docs/methods.md, "Service auth"), through the real pair with a PLC directory on loopback. What
-//! takes hours of a cache is tested beside the code, on a clock that tests move.
+//! Who the caller is (docs/methods.md, "Service auth"), through the real pair with a PLC directory on
+//! loopback. What takes hours of a cache is tested beside the code, on a clock that tests move.
 //!
 //! | rule | tests |
 //! | --- | --- |
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::harness::answer::{Answer, error};
 use crate::harness::database::Kind;
-use crate::harness::directory::{Directory, Says};
+use crate::harness::directory::{Directory, Reply};
 use crate::harness::identity::{Identity, Key, document, unix_seconds};
 use crate::harness::stack::{CREATE_SECRET, LIST_SECRETS, SERVICE, Setup, Stack};
 use crate::harness::table::Table;
@@ -178,7 +178,7 @@ async fn refused_tokens() {
     case("no signature", bearer(&format!("{signed}.")), "the signature of the token is not 64 bytes long");
     let mut table = Table::default();
     check(&stack, &mut table, &cases).await;
-    table.check("look-ups", stack.directory.asked(&alice.did), 0);
+    table.check("look-ups", stack.directory.lookups(&alice.did), 0);
 
     // These need the key.
     let impostor = Identity::new(alice.did.clone(), Key::k256());
@@ -239,15 +239,15 @@ async fn unknown_did() {
     for _ in 0..3 {
         refused(&call_as(&stack, &carol).await, "the DID of the issuer is not known to its directory");
     }
-    assert_eq!(stack.directory.asked(CAROL), 1, "not found is remembered");
+    assert_eq!(stack.directory.lookups(CAROL), 1, "not found is remembered");
 }
 
 #[tokio::test]
 async fn directory_down() {
     let stack = Stack::start(Kind::Sqlite).await;
     let carol = Identity::new(CAROL, Key::k256());
-    for says in [Says::Status(500), Says::Status(503), Says::Status(429), Says::Nothing] {
-        stack.directory.says(CAROL, says);
+    for reply in [Reply::Status(500), Reply::Status(503), Reply::Status(429), Reply::Nothing] {
+        stack.directory.set(CAROL, reply);
         call_as(&stack, &carol).await.error(502, "UpstreamFailure");
     }
     // Nobody listens there.
@@ -261,10 +261,10 @@ async fn directory_that_lies() {
     let mallory = Identity::new("did:plc:mallory22222222222222222", Key::k256());
     let as_alice = Identity::new(stack.alice.did.clone(), Key::k256()).document();
     let elsewhere = format!("{}/{}", stack.directory.url(), stack.alice.did);
-    for says in
-        [Says::Document(as_alice), Says::RedirectTo(elsewhere), Says::TooMuch, Says::Document(json!([]))]
+    for reply in
+        [Reply::Document(as_alice), Reply::RedirectTo(elsewhere), Reply::TooMuch, Reply::Document(json!([]))]
     {
-        stack.directory.says(&mallory.did, says);
+        stack.directory.set(&mallory.did, reply);
         call_as(&stack, &mallory).await.error(502, "UpstreamFailure");
     }
     call_as(&stack, &stack.alice).await.ok();
@@ -276,7 +276,7 @@ async fn look_up_is_shared_and_kept() {
     for answer in join_all((0..20).map(|_| call_as(&stack, &stack.alice))).await {
         answer.ok();
     }
-    assert_eq!(stack.directory.asked(&stack.alice.did), 1);
+    assert_eq!(stack.directory.lookups(&stack.alice.did), 1);
 }
 
 #[tokio::test]
@@ -284,13 +284,13 @@ async fn key_that_rotated_to_the_other_curve() {
     let stack = Stack::start(Kind::Sqlite).await;
     call_as(&stack, &stack.alice).await.ok();
     let rotated = Identity::new(stack.alice.did.clone(), Key::p256());
-    stack.directory.says(&rotated.did, Says::Document(rotated.document()));
+    stack.directory.set(&rotated.did, Reply::Document(rotated.document()));
     call_as(&stack, &rotated).await.ok();
-    assert_eq!(stack.directory.asked(&rotated.did), 2);
+    assert_eq!(stack.directory.lookups(&rotated.did), 2);
     // The old key is refused, and the directory is not asked again so soon.
     let answer = call_as(&stack, &stack.alice).await;
     refused(&answer, "the alg of the token does not fit the #atproto key of the issuer");
-    assert_eq!(stack.directory.asked(&rotated.did), 2);
+    assert_eq!(stack.directory.lookups(&rotated.did), 2);
 }
 
 #[tokio::test]
@@ -301,7 +301,7 @@ async fn forged_tokens_do_not_drive_the_directory() {
         let impostor = Identity::new(stack.alice.did.clone(), Key::k256());
         refused(&call_as(&stack, &impostor).await, BAD_SIGNATURE);
     }
-    assert_eq!(stack.directory.asked(&stack.alice.did), 2, "one look-up and one refresh");
+    assert_eq!(stack.directory.lookups(&stack.alice.did), 2, "one look-up and one refresh");
     call_as(&stack, &stack.alice).await.ok();
 }
 
@@ -319,7 +319,7 @@ async fn keys_of_the_older_types() {
         method["id"] = json!("#atproto");
         let multibase = format!("z{}", bs58::encode(caller.key.uncompressed()).into_string());
         method["publicKeyMultibase"] = json!(multibase);
-        stack.directory.says(&caller.did, Says::Document(older));
+        stack.directory.set(&caller.did, Reply::Document(older));
         call_as(&stack, &caller).await.ok();
     }
 }
@@ -339,23 +339,23 @@ async fn documents_of_a_folder_come_first() {
 async fn did_web_over_http_on_localhost_alone() {
     let stack = Setup::on(Kind::Sqlite).gateway("--allow-private-ranges", "127.0.0.0/8").start().await;
     let local = on_localhost(&stack.directory);
-    stack.directory.says(WEB_DOCUMENT, Says::Document(local.document()));
+    stack.directory.set(WEB_DOCUMENT, Reply::Document(local.document()));
     call_as(&stack, &local).await.ok();
 
     let guarded = Stack::start(Kind::Sqlite).await;
     let local = on_localhost(&guarded.directory);
-    guarded.directory.says(WEB_DOCUMENT, Says::Document(local.document()));
+    guarded.directory.set(WEB_DOCUMENT, Reply::Document(local.document()));
     refused(
         &call_as(&guarded, &local).await,
         "the DID document of the issuer could not be fetched from its host",
     );
-    assert_eq!(guarded.directory.asked(WEB_DOCUMENT), 0);
+    assert_eq!(guarded.directory.lookups(WEB_DOCUMENT), 0);
 }
 
 #[tokio::test]
 async fn did_web_that_fails_is_the_callers() {
     let stack = Setup::on(Kind::Sqlite).gateway("--allow-private-ranges", "127.0.0.0/8").start().await;
-    stack.directory.says(WEB_DOCUMENT, Says::Status(503));
+    stack.directory.set(WEB_DOCUMENT, Reply::Status(503));
     let answer = call_as(&stack, &on_localhost(&stack.directory)).await;
     refused(&answer, "the host of the issuer's DID document does not answer with 200");
     for did in ["did:web:nowhere.invalid", "did:web:printer.local"] {

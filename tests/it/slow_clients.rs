@@ -1,4 +1,5 @@
-//! Clients that are slow, or go away, and calls that fail: what they cost the others, and what the log says of them.
+//! Clients that are slow or disconnect, and calls that fail: other clients notice nothing, and the log has
+//! one line.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -22,10 +23,10 @@ use crate::harness::logs;
 use crate::harness::rpc_stub::RpcStub;
 use crate::harness::stack::CREATE_SECRET;
 
-/// Nothing that is waited for takes longer.
+/// The longest wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A gateway, and a caller whom it knows, whose DID is that of one test.
+/// A gateway, and a caller whom it knows, with a DID of the test's own.
 async fn gateway(stub: &RpcStub, test: &str, deadline: &str) -> (Gateway, Identity) {
     let gateway = Gateway::before(stub.address).flag("--deadline", deadline).start().await;
     let caller = Identity::new(format!("did:web:{test}.invalid"), Key::k256());
@@ -37,9 +38,9 @@ async fn refusing() -> RpcStub {
     RpcStub::start(Arc::new(|_, _, _| Err(Status::new(Code::FailedPrecondition, "no")))).await
 }
 
-/// A stub whose answers wait until what is returned is dropped; it says when a call has come.
+/// A stub that signals each call, and answers once the sender that is returned is dropped.
 async fn hanging() -> (RpcStub, Receiver<()>, SyncSender<()>) {
-    let (come, told) = sync_channel(16);
+    let (come, arrived) = sync_channel(16);
     let (release, held) = sync_channel::<()>(0);
     let held = Mutex::new(held);
     let stub = RpcStub::start(Arc::new(move |_, _, _| {
@@ -47,7 +48,7 @@ async fn hanging() -> (RpcStub, Receiver<()>, SyncSender<()>) {
         let _dropped = block_in_place(|| held.lock().unwrap().recv());
         Err(Status::new(Code::FailedPrecondition, "no"))
     }));
-    (stub.await, told, release)
+    (stub.await, arrived, release)
 }
 
 fn head(caller: &Identity, length: usize) -> Vec<u8> {
@@ -111,11 +112,11 @@ async fn slow_clients_hold_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn call_whose_client_goes_away_is_logged() {
-    let (stub, mut told, release) = hanging().await;
+    let (stub, mut arrived, release) = hanging().await;
     let (gateway, http1) = gateway(&stub, "call-whose-http1-client-goes-away", "20s").await;
     let body = br#"{"name":"a"}"#;
     let leaving = client(&gateway, &[&head(&http1, body.len())[..], body].concat()).await;
-    told = come(told).await;
+    arrived = wait_for(arrived).await;
     drop(leaving);
     assert_gone(&lines_of(&http1.did).await);
 
@@ -131,18 +132,18 @@ async fn call_whose_client_goes_away_is_logged() {
         .body(Full::new(Bytes::from_static(body)))
         .unwrap();
     let calling = tokio::spawn(sender.send_request(request));
-    come(told).await;
+    wait_for(arrived).await;
     calling.abort();
     assert_gone(&lines_of(&http2.did).await);
-    // Only the one request was taken back; the connection goes on.
+    // Only the one request was reset; the connection stays open.
     assert!(!connection.is_finished() && !sender.is_closed());
     drop(release);
 }
 
-async fn come(told: Receiver<()>) -> Receiver<()> {
+async fn wait_for(arrived: Receiver<()>) -> Receiver<()> {
     let waiting = tokio::task::spawn_blocking(move || {
-        told.recv_timeout(PATIENCE).unwrap();
-        told
+        arrived.recv_timeout(PATIENCE).unwrap();
+        arrived
     });
     waiting.await.unwrap()
 }
@@ -157,14 +158,14 @@ fn assert_gone(lines: &[Value]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn late_call_is_told_once() {
-    let (stub, _told, release) = hanging().await;
-    let (gateway, caller) = gateway(&stub, "late-call-is-told-once", "1s").await;
+    let (stub, _arrived, release) = hanging().await;
+    let (gateway, caller) = gateway(&stub, "late-call", "1s").await;
     let answer = gateway.call(&caller, CREATE_SECRET, &json!({ "name": "a" })).await;
     answer.error(504, "UpstreamTimeout");
     let id = answer.headers["x-request-id"].to_str().unwrap();
-    let told = complaints(id);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["level"], "WARN");
+    let lines = warnings(id);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["level"], "WARN");
     drop(release);
 }
 
@@ -183,9 +184,9 @@ async fn unreachable_core_service_is_told_once_with_its_cause() {
     };
     let answer = timeout(PATIENCE, gone).await.unwrap();
     answer.error(502, "UpstreamFailure");
-    let told = complaints(answer.headers["x-request-id"].to_str().unwrap());
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(!told[0]["causes"].as_str().unwrap().is_empty(), "{told:?}");
+    let lines = warnings(answer.headers["x-request-id"].to_str().unwrap());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!lines[0]["causes"].as_str().unwrap().is_empty(), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,16 +196,16 @@ async fn core_service_that_refuses_the_gateway_is_told_once() {
     let (gateway, caller) = gateway(&stub, "core-service-that-refuses", "8s").await;
     let answer = gateway.call(&caller, CREATE_SECRET, &json!({ "name": "a" })).await;
     answer.error(502, "UpstreamFailure");
-    let told = complaints(answer.headers["x-request-id"].to_str().unwrap());
-    assert_eq!(told.len(), 1, "{told:?}");
+    let lines = warnings(answer.headers["x-request-id"].to_str().unwrap());
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(
-        (&told[0]["level"], &told[0]["message"].as_str().unwrap().contains("check the token")),
+        (&lines[0]["level"], &lines[0]["message"].as_str().unwrap().contains("check the token")),
         (&json!("ERROR"), &true)
     );
 }
 
-/// What the log has of a request at `WARN` and above.
-fn complaints(request_id: &str) -> Vec<Value> {
-    let told = logs::lines(|line| line.contains(request_id));
-    told.into_iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
+/// The log lines of a request at `WARN` and above.
+fn warnings(request_id: &str) -> Vec<Value> {
+    let lines = logs::lines(|line| line.contains(request_id));
+    lines.into_iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
 }

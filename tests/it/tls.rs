@@ -1,4 +1,4 @@
-//! TLS between the gateway and the core-service, one-sided and mutual.
+//! TLS between the gateway and the core-service, with and without client certificates.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::harness::stack::Setup;
 /// The whole text of an UpstreamFailure.
 const AWAY: &str = "a service that this one depends on does not answer";
 
-/// Writes a certificate for 127.0.0.1 with its key, and the authority that vouches for it.
+/// Writes a certificate for 127.0.0.1 with its key, and the certificate of the authority that signed it.
 fn write(folder: &Path, name: &str) -> [String; 3] {
     let authority = Authority::shared();
     let (certificate, key) = authority.issue(&["127.0.0.1"]);
@@ -39,7 +39,7 @@ fn write(folder: &Path, name: &str) -> [String; 3] {
     files
 }
 
-/// Writes a certificate and its key that no authority of the tests vouches for.
+/// Writes a self-signed certificate and its key, which the tests' authority did not sign.
 fn of_a_stranger(folder: &Path) -> [String; 2] {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let texts = [made.cert.pem(), made.signing_key.serialize_pem()];
@@ -50,7 +50,7 @@ fn of_a_stranger(folder: &Path) -> [String; 2] {
     files
 }
 
-/// How many bytes the server at `address` says to a client with this certificate and key that begins to speak HTTP/2.
+/// How many bytes the server at `address` sends to an HTTP/2 client with this certificate and key.
 async fn greeted(address: SocketAddr, identity: Option<(String, String)>) -> usize {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(Authority::shared().pem.as_bytes()).unwrap()).unwrap();
@@ -71,7 +71,7 @@ async fn greeted(address: SocketAddr, identity: Option<(String, String)>) -> usi
     client.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::from(address.ip());
-    // With TLS 1.3 a client is done before the server has looked at its certificate.
+    // With TLS 1.3 the client's handshake ends before the server has checked its certificate.
     let Ok(mut stream) = TlsConnector::from(Arc::new(client)).connect(name, stream).await else { return 0 };
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
     if stream.write_all(&preface).await.is_err() {
@@ -105,7 +105,7 @@ async fn both_show_a_certificate() {
     let stack = mutual().gateway("--core-cert", &own_cert).gateway("--core-key", &own_key).start().await;
     stack.create_secret("a").await.ok();
 
-    // With none, and with one of somebody else's, the client can't tell that from a core-service that is away.
+    // Without a certificate, and with a stranger's: for the client the core-service is just unavailable.
     let [other_cert, other_key] = of_a_stranger(folder.path());
     let wrong = mutual().gateway("--core-cert", &other_cert).gateway("--core-key", &other_key);
     for setup in [mutual(), wrong] {

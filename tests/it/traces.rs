@@ -186,7 +186,7 @@ async fn client_decides_whether_it_is_traced() {
     let collector = Collector::start().await;
     let stack = start(Kind::Sqlite, &collector, "1").await;
     call(&stack, &traceparent(&trace(1), false), CREATE_SECRET, &json!({ "name": "a" })).await.ok();
-    // One that is not well formed says nothing, and what comes later is sent later.
+    // A malformed one is ignored. Spans are sent in order, so nothing of the call before comes later.
     call(&stack, &traceparent("nonsense", true), CREATE_SECRET, &json!({ "name": "b" })).await.ok();
     let last =
         collector.until(|spans| spans.iter().find(|sent| sent.span.name == CREATE_SECRET).cloned()).await;
@@ -198,7 +198,7 @@ async fn client_decides_whether_it_is_traced() {
 #[tokio::test]
 async fn collector_behind_tls() {
     let collector = Collector::with_tls().await;
-    // The core-service of the tests trusts the authority of the tests; without it nothing is sent.
+    // The core-service trusts the tests' certificate authority; otherwise it would send nothing.
     let stack = Setup::on(Kind::Sqlite).core("--otlp-endpoint", &collector.url()).start().await;
     stack.create_secret("a").await.ok();
     let spans = collector.until(|spans| (spans.len() >= 3).then(|| spans.to_vec())).await;
@@ -249,7 +249,7 @@ async fn traceparent_alone_is_forwarded_and_only_when_tracing() {
     assert_eq!(on["traceparent"], format!("00-{}-{}-01", trace(1), hex(&call.span.span_id)));
 }
 
-/// Both services as processes whose spans go to `url`, and somebody whom they know.
+/// Both services as processes whose spans go to `url`, and a caller whom they know.
 async fn processes(url: &str, folder: &std::path::Path, database: &Database) -> (Service, Service, Identity) {
     let core = Service::core_service(&database.url()).flag("--otlp-endpoint", url).start().await;
     let caller = Identity::new("did:web:gardener.invalid", Key::k256());
@@ -277,7 +277,7 @@ async fn last_spans_are_sent_at_the_end() {
         let (status, log) = process.terminate().await;
         assert!(status.success(), "{log}");
     }
-    // The processes are gone: what they had to say has come.
+    // The processes have ended: all their spans have arrived.
     let names: BTreeSet<_> = collector.all().into_iter().map(|sent| sent.span.name).collect();
     for name in [CREATE_SECRET, "athook.v1.SecretService/CreateSecret", "database batch"] {
         assert!(names.contains(name), "{name} is not in {names:?}");

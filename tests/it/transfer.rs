@@ -24,7 +24,8 @@ fn other(kind: Kind) -> Kind {
     }
 }
 
-/// A database with what alice made through the core-service: two secrets, and two webhooks of which one names a secret.
+/// A database with what alice made through the core-service: two secrets, and two webhooks of which one names
+/// a secret.
 async fn filled(kind: Kind) -> Database {
     let database = Database::create(kind, false).await;
     let service = Service::core_service(&database.url()).start().await;
@@ -71,9 +72,9 @@ impl File {
     }
 }
 
-/// The rows that a command has told to have done, in order.
+/// The numbers of rows in the progress lines of a command, in order.
 fn progress(ended: &Ended, message: &str) -> Vec<u64> {
-    ended.said(message).iter().filter_map(|line: &Value| line["rows"].as_u64()).collect()
+    ended.logged(message).iter().filter_map(|line: &Value| line["rows"].as_u64()).collect()
 }
 
 on_both! {
@@ -89,7 +90,7 @@ async fn ten_thousand_of_each(from: Kind) {
     let (exported, imported) = (exported.ok(), imported.ok());
 
     for ended in
-        [(&exported, "exported"), (&imported, "imported")].map(|(ended, message)| ended.said(message))
+        [(&exported, "exported"), (&imported, "imported")].map(|(ended, message)| ended.logged(message))
     {
         let [line] = &ended[..] else { panic!("{ended:?}") };
         let counts = ["accounts", "secrets", "webhooks"].map(|table| line[table].as_u64().unwrap());
@@ -98,7 +99,7 @@ async fn ten_thousand_of_each(from: Kind) {
     let thousands: Vec<u64> = (1..=20).map(|thousand| thousand * 1_000).collect();
     assert_eq!(progress(&exported, "exporting"), thousands);
     assert_eq!(progress(&imported, "importing"), thousands);
-    assert_eq!(exported.said("exporting")[1]["total"], 2 * EACH + 4 + 101 + 1);
+    assert_eq!(exported.logged("exporting")[1]["total"], 2 * EACH + 4 + 101 + 1);
 
     let (before, after) = (all_rows(&source).await, all_rows(&target).await);
     for ((table, before), (_, after)) in before.iter().zip(&after) {
@@ -108,7 +109,7 @@ async fn ten_thousand_of_each(from: Kind) {
         }
     }
 
-    // The index key came along: equal URLs are seen, names and limits hold.
+    // The index key was exported too: duplicate URLs, names and limits still work.
     let service = Service::core_service(&target.url()).flag("--max-secrets", "3").start().await;
     let client = Direct::to(service.address).await;
     assert_eq!(client.create_webhook(ALICE, URL, None).await, Err(Code::AlreadyExists));
@@ -127,9 +128,9 @@ async fn sealed_values_open_after_the_move(from: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys").display().to_string();
     std::fs::write(&keys, KEY).unwrap();
-    // This opens every value.
+    // Reseal decrypts every value.
     let reseal = ["reseal", "--database-url", &target.url(), "--seal-keys-file", &keys];
-    let report = &commands::run(&reseal).await.ok().said("resealed")[0];
+    let report = &commands::run(&reseal).await.ok().logged("resealed")[0];
     assert_eq!((report["already_current"].as_u64(), report["unopenable"].as_u64()), (Some(5), Some(0)));
     let refused =
         Service::core_service_with(&target.url(), &["YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="]);
@@ -143,7 +144,8 @@ async fn export_beside_a_service_that_writes(from: Kind) {
     let target = Database::create(other(from), false).await;
     let (writing, written) = tokio::sync::watch::channel(0);
     let load = tokio::spawn(async move {
-        // Each makes an account and a secret: an export that is not of one moment has them apart.
+        // Each creates an account and a secret: an export that is not a snapshot could have one without the
+        // other.
         for number in 0_u32.. {
             client.create_secret(&format!("did:plc:{number}"), "a").await.unwrap();
             if writing.send(number).is_err() {
@@ -188,7 +190,7 @@ async fn input_that_is_wrong(kind: Kind) {
         lines
     };
     let half = secret[..secret.len() / 2].to_owned();
-    for (lines, told) in [
+    for (lines, message) in [
         (lines[..7].to_vec(), "error: the input ends early, in or after line 7: it was cut off"),
         (
             vec![header.clone(), index_key.clone(), account.clone(), half],
@@ -209,10 +211,10 @@ async fn input_that_is_wrong(kind: Kind) {
         file.write(&lines);
         let ended = file.import(&target).await;
         let last = ended.failed(1);
-        assert!(last.starts_with(told), "{last}");
+        assert!(last.starts_with(message), "{last}");
         assert!(!last.contains("sealed") && !last.contains("garbage"), "{last}");
     }
-    // Nothing of all that was written: it is still empty.
+    // None of that was written: the target is still empty.
     file.write(&lines);
     file.import(&target).await.ok();
     assert_eq!(all_rows(&target).await, all_rows(&source).await);

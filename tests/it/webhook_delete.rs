@@ -1,5 +1,5 @@
-//! `place.stream.server.deleteWebhook`. Ids of no webhook are in `webhook_ids`, what holds for every method in
-//! `conformance`.
+//! `place.stream.server.deleteWebhook`. Ids of no webhook are in `webhook_ids`, what holds for every method
+//! in `conformance`.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

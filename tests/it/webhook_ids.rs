@@ -1,5 +1,5 @@
-//! Ids that are of no webhook of the caller's, in each method that takes one: whatever the reason, the answer is the
-//! same, byte for byte.
+//! Ids that are of no webhook of the caller's, in each method that takes one: whatever the reason, the answer
+//! is the same, byte for byte.
 
 use serde_json::{Value, json};
 

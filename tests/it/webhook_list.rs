@@ -1,5 +1,5 @@
-//! `place.stream.server.listWebhooks`: its parameters. Walks through many pages are in `webhook_paging`, what holds for
-//! every method in `conformance`.
+//! `place.stream.server.listWebhooks`: its parameters. Walks through many pages are in `webhook_paging`, what
+//! holds for every method in `conformance`.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Walks through the pages of `place.stream.server.listWebhooks`: no page comes short, repeats a row or loses one, while
-//! others write.
+//! Walks through the pages of `place.stream.server.listWebhooks`: no page comes short, repeats a row or loses
+//! one, while others write.
 
 use std::collections::{HashMap, HashSet};
 
@@ -80,8 +80,8 @@ async fn row_of_the_cursor_may_be_gone(kind: Kind) {
     assert_eq!((ids(&rest).as_slice(), next), (&all[2..], None));
 }
 
-/// While each page is read, two webhooks are made and two are deleted: that of the cursor, and one further on that was
-/// not seen yet.
+/// While each page is read, two webhooks are made and two are deleted: that of the cursor, and one further on
+/// that was not seen yet.
 async fn a_thousand_while_others_are_made_and_deleted(kind: Kind) {
     let stack = Setup::on(kind)
         .core("--probe", "off")

@@ -1,5 +1,5 @@
-//! What the fields of webhooks may hold, in createWebhook and in updateWebhook alike. The rules of the URL are in
-//! `webhook_url`, wrong types in `conformance`.
+//! What the fields of webhooks may hold, in createWebhook and in updateWebhook alike. The rules of the URL
+//! are in `webhook_url`, wrong types in `conformance`.
 
 use serde_json::{Value, json};
 

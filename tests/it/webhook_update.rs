@@ -1,6 +1,6 @@
-//! `place.stream.server.updateWebhook`. The rules of its fields are in `webhook_rules` and `webhook_url`, ids of no
-//! webhook in `webhook_ids`, calls at the same time in `webhook_update_races`, what holds for every method in
-//! `conformance`.
+//! `place.stream.server.updateWebhook`. The rules of its fields are in `webhook_rules` and `webhook_url`, ids
+//! of no webhook in `webhook_ids`, calls at the same time in `webhook_update_races`, what holds for every
+//! method in `conformance`.
 
 use proto::athook::webhook_service_client::WebhookServiceClient;
 use proto::athook::{RewriteRule, UpdateWebhookRequest, Webhook};

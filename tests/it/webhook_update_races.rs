@@ -1,4 +1,5 @@
-//! `place.stream.server.updateWebhook` at the same time as others: the database decides, and no change is lost.
+//! `place.stream.server.updateWebhook` at the same time as others: the database decides, and no change is
+//! lost.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

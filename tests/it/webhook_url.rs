@@ -1,4 +1,5 @@
-//! The `url` of createWebhook and updateWebhook: its form, and whether it may and can be reached (docs/methods.md).
+//! The `url` of createWebhook and updateWebhook: its form, and whether it may and can be reached
+//! (docs/methods.md).
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

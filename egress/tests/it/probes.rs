@@ -50,7 +50,7 @@ async fn http_connects_and_leaves() {
 async fn closed_private_and_hanging_read_the_same() {
     let dns = Dns::start().await;
     dns.set("private.example.", &["10.0.0.1"]);
-    // It takes connections, and never says a word of TLS.
+    // It takes connections and never answers the TLS handshake.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
 

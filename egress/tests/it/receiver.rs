@@ -1,4 +1,4 @@
-//! Receivers on loopback: web servers that answer as told, or badly.
+//! Web servers on loopback that answer as a test says, or badly.
 
 use std::io;
 use std::net::Ipv4Addr;

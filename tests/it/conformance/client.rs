@@ -12,7 +12,8 @@ use crate::harness::stack::{
 };
 use crate::harness::webhook::{id, made_by};
 
-/// The smallest input that the method takes, for a caller who has the secret `deploys` and a webhook with this id.
+/// The smallest input that the method takes, for a caller who has the secret `deploys` and a webhook with
+/// this id.
 fn least_input(nsid: &str, webhook: &str) -> Value {
     match nsid {
         CREATE_SECRET => json!({ "name": "new" }),

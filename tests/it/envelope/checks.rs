@@ -6,7 +6,7 @@ use serde_json::json;
 use super::SECRET_PATH;
 use crate::harness::answer::Answer;
 use crate::harness::database::Kind;
-use crate::harness::directory::Says;
+use crate::harness::directory::Reply;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::stack::{CREATE_SECRET, SERVICE, Setup, Stack};
 
@@ -67,7 +67,7 @@ async fn checks_in_their_order() {
 async fn deadline_covers_authentication() {
     let stack = Setup::on(Kind::Sqlite).gateway("--deadline", "1s").start().await;
     let carol = Identity::new("did:plc:carol2222222222222222222", Key::k256());
-    stack.directory.says(&carol.did, Says::Nothing);
+    stack.directory.set(&carol.did, Reply::Nothing);
     let asked = std::time::Instant::now();
     stack.call_as(&carol, CREATE_SECRET, &json!({ "name": "a" })).await.error(504, "UpstreamTimeout");
     assert!(asked.elapsed().as_secs() >= 1, "{:?}", asked.elapsed());

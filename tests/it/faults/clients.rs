@@ -1,4 +1,4 @@
-//! Clients that go away halfway: they cost nobody else anything, and nothing of them stays.
+//! Clients that disconnect halfway: other clients notice nothing, and no connection leaks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::stack::{CREATE_SECRET, read};
 
 /// Clients that go away.
 const CLIENTS: usize = 200;
-/// How long all that they opened may take to close.
+/// How long their connections may take to close.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The whole request of client `number`.

@@ -1,4 +1,5 @@
-//! The database goes away under load and comes back: stopped, or behind a network that says nothing any more.
+//! The database goes away under load and comes back: stopped, read-only, or behind a network that drops
+//! everything.
 
 use std::net::SocketAddr;
 
@@ -30,7 +31,7 @@ async fn postgres_stops_and_starts() {
     load.stop().await.is_all_there(&database).await;
 }
 
-/// What a failover looks like, as long as the address is that of the server which is a standby now.
+/// What a failover looks like while the address still leads to the old server, which is a standby now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_turns_read_only() {
     let database = Database::create(Kind::Postgres, false).await;
@@ -59,7 +60,7 @@ async fn postgres_turns_read_only() {
     load.stop().await.is_all_there(&database).await;
 }
 
-/// The server is there, and so are its connections; but nothing arrives. Only limits of time can tell.
+/// Connections stay open, but nothing arrives: only timeouts notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_goes_silent() {
     let database = Database::create(Kind::Postgres, false).await;
@@ -84,7 +85,8 @@ fn server_and_name(url: &str) -> (SocketAddr, String) {
     (server.parse().unwrap(), name.to_owned())
 }
 
-/// A network: while it is silent nothing goes through, and connections that were open then stay dead and open.
+/// A TCP relay. While it is silent nothing goes through, and connections that were open then stay open and
+/// dead.
 struct Relay {
     address: SocketAddr,
     silent: watch::Sender<bool>,

@@ -10,9 +10,9 @@ use sea_orm::Database as Connect;
 use super::load::{Load, core_service, gateway, until_ready};
 use crate::harness::processes::Service;
 
-/// $1: `disk`, where a small one can be mounted, or `limit`, where the size of a process's files is limited in its place.
-/// $2: the folder of the database, $3: where to keep a copy of it at the end. Then the command, and a word a line: fill,
-/// free.
+/// $1: `disk`, where a small one can be mounted, or `limit`, where the size of a process's files is limited
+/// in its place. $2: the folder of the database, $3: where to keep a copy of it at the end. Then the command,
+/// and a word a line: fill, free.
 const SCRIPT: &str = r#"
     how=$1 folder=$2 kept=$3
     shift 3
@@ -42,7 +42,8 @@ const SCRIPT: &str = r#"
     cp "$folder"/athook.db* "$kept"
 "#;
 
-/// The command before a service whose disk can be filled. In a namespace of its own even an ordinary user can mount.
+/// The command before a service whose disk can be filled. In a namespace of its own even an ordinary user can
+/// mount.
 fn disk_of_its_own<'a>(folder: &'a str, kept: &'a str) -> Vec<&'a str> {
     let can_mount = ["-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"];
     let can_mount = Command::new("unshare").args(can_mount).output().is_ok_and(|out| out.status.success());
@@ -73,7 +74,7 @@ async fn full() {
     done.rows_agree(&copy).await;
 }
 
-/// Without what lets root write all the same.
+/// The command that takes away root's right to write read-only files.
 fn as_anybody() -> &'static [&'static str] {
     match Command::new("id").arg("-u").output().unwrap().stdout.as_slice() {
         b"0\n" => &["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"],
@@ -92,13 +93,13 @@ async fn read_only_file_is_told_at_once() {
     mode(&file, 0o444);
     for folder_mode in [0o755, 0o555] {
         mode(folder.path(), folder_mode);
-        let told = Service::core_service(&url).under(as_anybody()).fails().await;
+        let stderr = Service::core_service(&url).under(as_anybody()).fails().await;
         mode(folder.path(), 0o755);
-        let told = told.lines().last().unwrap();
-        assert!(told.starts_with("error: ") && told.contains("athook.db"), "{told}");
-        assert!(told.contains("readonly") || told.contains("unable to open"), "{told}");
+        let stderr = stderr.lines().last().unwrap();
+        assert!(stderr.starts_with("error: ") && stderr.contains("athook.db"), "{stderr}");
+        assert!(stderr.contains("readonly") || stderr.contains("unable to open"), "{stderr}");
     }
-    // SQLite gives the files beside the database its mode.
+    // SQLite gives the files beside the database the same mode.
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         mode(&entry.unwrap().path(), 0o644);
     }

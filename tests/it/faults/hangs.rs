@@ -25,7 +25,7 @@ fn alice() -> Identity {
     Identity::new("did:plc:alice2222222222222222222", Key::k256())
 }
 
-/// The operating system accepts for it; it never says a word.
+/// The operating system accepts connections for it; it never answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_that_never_speaks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -36,7 +36,7 @@ async fn server_that_never_speaks() {
     unavailable(&answer.unwrap());
 }
 
-/// It has taken connections and calls, and goes no further.
+/// A core-service that is stopped (SIGSTOP) after it took connections and calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_that_is_stopped() {
     let database = Database::create(Kind::Sqlite, false).await;

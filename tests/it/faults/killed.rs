@@ -1,4 +1,4 @@
-//! The core-service dies where it stands, and starts again.
+//! The core-service is killed and starts again.
 
 use super::load::{Load, core_service, gateway, unavailable, until_ready};
 use crate::harness::database::{Database, Kind};
@@ -33,7 +33,7 @@ async fn acknowledged_writes_outlive_the_process(kind: Kind) {
 #[tokio::test]
 async fn gateway_is_first() {
     let database = Database::create(Kind::Sqlite, false).await;
-    // A port that was just free, for a core-service that is not there yet.
+    // A port that was just free, for a core-service that starts later.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gateway = Gateway::before(address).start().await;
     let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());

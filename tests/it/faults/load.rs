@@ -1,4 +1,5 @@
-//! Writes from many callers at once through one gateway, what became of each, and whether the database agrees.
+//! Writes from many callers at once through one gateway, what became of each, and whether the database
+//! agrees.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -148,7 +149,7 @@ impl Shared {
     }
 }
 
-/// Asserts one of the three clear answers that say that the service can't, with its fixed text.
+/// Asserts one of the three errors that say that the service is unavailable, with its fixed text.
 pub(super) fn unavailable(answer: &Answer) {
     let (name, text) = match answer.status.as_u16() {
         502 => ("UpstreamFailure", "a service that this one depends on does not answer"),
@@ -166,8 +167,9 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Asserts that every acknowledged write is in the database, that nothing is there that was not asked for, and that
-    /// every account's counts are those of its rows; and that creating what was acknowledged again says that it exists.
+    /// Asserts that every acknowledged write is in the database, that nothing is there that was not asked
+    /// for, and that every account's counts are those of its rows; and that creating what was acknowledged
+    /// again says that it exists.
     pub(super) async fn is_all_there(&self, database: &Database) {
         let connection = database.connect().await;
         self.rows_agree(&connection).await;
@@ -184,8 +186,8 @@ impl Done {
         futures_util::stream::iter(repeated).buffer_unordered(REPEATS).collect::<Vec<()>>().await;
     }
 
-    /// Waits until writing goes on, and asserts that nothing of a write that failed is in the database: all of them
-    /// succeed now.
+    /// Waits until writing goes on, and asserts that nothing of a write that failed is in the database: all
+    /// of them succeed now.
     pub(super) async fn failed_left_nothing(&self) {
         let (first, rest) = self.seen.failed.split_first().expect("some have failed");
         let first = async { while self.shared.send(first).await.status != 200 {} };

@@ -34,13 +34,13 @@ async fn both_start_on_an_empty_database(kind: Kind) {
     for (_, gateway) in [&one, &other] {
         gateway.knows(&alice);
     }
-    // They have the same index key: what one has made is the other's duplicate.
+    // Both use the same index key: a URL stored by one is a duplicate for the other.
     let hook = json!({ "url": "https://hooks.example/a", "events": ["chat"] });
     one.1.call(&alice, CREATE_WEBHOOK, &hook).await.ok();
     other.1.call(&alice, CREATE_WEBHOOK, &hook).await.error(400, "DuplicateWebhook");
 }
 
-/// Two pairs on one database, and somebody whom both know.
+/// Two pairs on one database, and a caller whom both know.
 struct Two {
     database: Database,
     gateways: [Arc<Gateway>; 2],
@@ -90,7 +90,7 @@ async fn exactly_the_limit_of_secrets() {
 async fn exactly_the_limit_of_webhooks() {
     let two = Two::start().await;
     let input = |number| json!({ "url": format!("https://hooks.example/{number}"), "events": ["chat"] });
-    // Up to one below the limit first: then the race is for one place.
+    // First up to one below the limit: then the race is for the last one.
     so_many_succeed(&two.race(CREATE_WEBHOOK, (0..49).map(input)).await, 49, "");
     so_many_succeed(&two.race(CREATE_WEBHOOK, (49..49 + RACING).map(input)).await, 1, "TooManyWebhooks");
     assert_eq!(two.rows("webhook").await, 50);

@@ -44,8 +44,8 @@ impl Answer {
 
     /// Asserts the status and the name of an error. Returns its message.
     ///
-    /// That the body has nothing else, and that a name with one fixed text comes with that text, is checked for
-    /// every answer by [`Contract`](crate::harness::contract::Contract).
+    /// That the body has nothing else, and that a name with one fixed text comes with that text, is checked
+    /// for every answer by [`Contract`](crate::harness::contract::Contract).
     pub(crate) fn error(&self, status: u16, name: &str) -> String {
         let body = self.json();
         assert_eq!((self.status.as_u16(), body["error"].as_str()), (status, Some(name)), "{self:?}");
@@ -68,8 +68,8 @@ impl Answer {
     }
 }
 
-/// Asserts that `made` of the answers are successes, and that all others are the error `otherwise`. Returns the
-/// successes.
+/// Asserts that `made` of the answers are successes, and that all others are the error `otherwise`. Returns
+/// the successes.
 pub(crate) fn so_many_succeed<'a>(answers: &'a [Answer], made: usize, otherwise: &str) -> Vec<&'a Answer> {
     let (ok, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!(ok.len(), made, "{refused:?}");
@@ -79,8 +79,8 @@ pub(crate) fn so_many_succeed<'a>(answers: &'a [Answer], made: usize, otherwise:
     ok
 }
 
-/// Asserts that exactly one of the answers is a success, and that all others are the error `otherwise`. Returns the
-/// success.
+/// Asserts that exactly one of the answers is a success, and that all others are the error `otherwise`.
+/// Returns the success.
 pub(crate) fn one_succeeds<'a>(answers: &'a [Answer], otherwise: &str) -> &'a Answer {
     so_many_succeed(answers, 1, otherwise)[0]
 }

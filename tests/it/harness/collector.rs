@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector on loopback, which keeps the spans that it is sent.
+//! An OpenTelemetry collector on loopback, which keeps the spans that it receives.
 
 use std::net::SocketAddr;
 use std::time::Duration;

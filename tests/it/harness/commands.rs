@@ -28,7 +28,7 @@ impl Ended {
     }
 
     /// The log lines with this message.
-    pub(crate) fn said(&self, message: &str) -> Vec<Value> {
+    pub(crate) fn logged(&self, message: &str) -> Vec<Value> {
         let lines = self.log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["message"] == message).collect()
     }

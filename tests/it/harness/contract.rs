@@ -1,10 +1,9 @@
-//! The lexicons as the contract: whether a request that succeeded, and any answer, is what the method's lexicon and
-//! METHODS.md promise. The lexicon's rules are those of a validator that is not ours (shrike's); this gateway's own
-//! parser, decoder and encoder have no part in it.
+//! The lexicons as a contract: whether a request that succeeded, and every answer, is as the method's lexicon
+//! and docs/methods.md say. The lexicon is checked by an independent validator (shrike), not by the gateway's
+//! own parser, decoder and encoder.
 //!
-//! Owns the table of XRPC-wide error names and their statuses, written down a second time on purpose. Every answer that
-//! a test receives through the harness goes through [`Contract::check`]; what a test expects beyond it is its own
-//! matter.
+//! Owns a second table of the XRPC-wide error names and their statuses, independent of the gateway's on
+//! purpose. Every answer that a test receives through the harness goes through [`Contract::check`].
 
 pub(crate) mod exchange;
 
@@ -18,16 +17,16 @@ use shrike::lexicon::{
 };
 
 use crate::harness::answer::Answer;
-use crate::harness::contract::exchange::Asked;
+use crate::harness::contract::exchange::SentRequest;
 
 /// The longest body of an error, in bytes.
 const MAX_ERROR_BYTES: usize = 1024;
 
-/// An error name that any method may answer with, its status, and the one text of a fault on this side.
-type Wide = (&'static str, u16, Option<&'static str>);
+/// An error name that any method may answer with, its status, and its text if it has only one.
+type XrpcWide = (&'static str, u16, Option<&'static str>);
 
-/// METHODS.md, "HTTP status". `NotFound` is for paths outside `/xrpc/` alone.
-const WIDE: [Wide; 10] = [
+/// docs/methods.md, "HTTP status". `NotFound` is only for paths outside `/xrpc/`.
+const XRPC_WIDE: [XrpcWide; 10] = [
     ("InvalidRequest", 400, None),
     ("AuthenticationRequired", 401, None),
     ("Forbidden", 403, None),
@@ -49,7 +48,8 @@ const DECLARED: [(&str, &str); 5] = [
     ("InvalidCursor", "params.cursor: must be one that this service gave out"),
 ];
 
-/// Declared for clients that know it, and never answered: somebody else's webhook looks like one that does not exist.
+/// Declared for clients that know it, and never answered: the webhook of another caller looks like one that
+/// does not exist.
 pub(crate) const NEVER_ANSWERED: &str = "Unauthorized";
 
 /// The documents that a gateway serves.
@@ -59,11 +59,11 @@ pub(crate) struct Contract {
     texts: &'static [(&'static str, &'static str)],
 }
 
-/// What about an exchange is not as the contract has it.
-pub(crate) type Breach = String;
+/// How an exchange breaks the contract.
+pub(crate) type Violation = String;
 
 impl Contract {
-    /// That of the built-in lexicons, read from the source tree.
+    /// The contract of the built-in lexicons, read from the source tree.
     pub(crate) fn of_athook() -> &'static Self {
         static OURS: LazyLock<Contract> = LazyLock::new(|| {
             let ours = Contract::of(built_in().iter().map(|(_, document)| document));
@@ -72,8 +72,8 @@ impl Contract {
         &OURS
     }
 
-    /// That of these documents.
-    pub(crate) fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Result<Self, Breach> {
+    /// The contract of these documents.
+    pub(crate) fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Result<Self, Violation> {
         let mut catalog = Catalog::new();
         for document in documents {
             let added = catalog.add_schema(document.to_string().as_bytes());
@@ -92,15 +92,15 @@ impl Contract {
         errors.iter().map(|error| error.name.as_str()).collect()
     }
 
-    /// Panics unless the exchange is as the contract has it.
-    pub(crate) fn hold(&self, asked: &Asked, answer: &Answer) {
+    /// Panics if the exchange breaks the contract.
+    pub(crate) fn assert_kept(&self, asked: &SentRequest, answer: &Answer) {
         if let Err(breach) = self.check(asked, answer) {
-            panic!("not as the lexicon has it: {breach}\n{}\n{answer:?}", asked.told());
+            panic!("not as the lexicon has it: {breach}\n{}\n{answer:?}", asked.summary());
         }
     }
 
-    /// Whether the exchange is as the contract has it.
-    pub(crate) fn check(&self, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+    /// Checks an exchange.
+    pub(crate) fn check(&self, asked: &SentRequest, answer: &Answer) -> Result<(), Violation> {
         if answer.headers.get("access-control-allow-origin").is_none_or(|value| value != "*") {
             return Err("no CORS header".to_owned());
         }
@@ -120,7 +120,7 @@ impl Contract {
         }
     }
 
-    fn check_success(&self, nsid: &str, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+    fn check_success(&self, nsid: &str, asked: &SentRequest, answer: &Answer) -> Result<(), Violation> {
         let invalid = |error: ValidationError| error.to_string();
         let (output, verbs) = match self.catalog.main_def(nsid) {
             Some(Def::Query(query)) => {
@@ -153,7 +153,7 @@ impl Contract {
         }
     }
 
-    fn check_error(&self, nsid: Option<&str>, asked: &Asked, answer: &Answer) -> Result<(), Breach> {
+    fn check_error(&self, nsid: Option<&str>, asked: &SentRequest, answer: &Answer) -> Result<(), Violation> {
         if answer.headers.get("content-type").is_none_or(|value| value != "application/json") {
             return Err("an error is application/json".to_owned());
         }
@@ -188,14 +188,14 @@ impl Contract {
     fn promised(
         &self,
         nsid: Option<&str>,
-        asked: &Asked,
+        asked: &SentRequest,
         name: &str,
-    ) -> Result<(u16, Option<&'static str>), Breach> {
+    ) -> Result<(u16, Option<&'static str>), Violation> {
         if name == NEVER_ANSWERED {
             return Err(format!("{name} is declared and never used"));
         }
         let declared = nsid.is_some_and(|nsid| self.declared_errors(nsid).contains(&name));
-        let wide = WIDE.iter().find(|(wide, ..)| *wide == name);
+        let wide = XRPC_WIDE.iter().find(|(wide, ..)| *wide == name);
         match wide {
             _ if declared && name != "AuthenticationRequired" => {
                 let text = self.texts.iter().find(|(declared, _)| *declared == name);
@@ -239,12 +239,12 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, Value)>) {
     }
 }
 
-fn empty(answer: &Answer) -> Result<(), Breach> {
+fn empty(answer: &Answer) -> Result<(), Violation> {
     if answer.body.is_empty() { Ok(()) } else { Err("the body is to be empty".to_owned()) }
 }
 
 /// The query string as the values that the schema names. What it does not name is left out.
-fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<String, Value>, Breach> {
+fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<String, Value>, Violation> {
     let mut parameters = Map::new();
     for (name, text) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         let Some(field) = schema.and_then(|schema| schema.properties.get(name.as_ref())) else { continue };
@@ -258,7 +258,7 @@ fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<Str
     Ok(parameters)
 }
 
-fn typed(field: &FieldSchema, text: &str) -> Result<Value, Breach> {
+fn typed(field: &FieldSchema, text: &str) -> Result<Value, Violation> {
     let value = match field {
         FieldSchema::Integer { .. } => text.parse::<i64>().ok().map(Value::from),
         FieldSchema::Boolean { .. } => text.parse::<bool>().ok().map(Value::from),

@@ -20,7 +20,7 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// Makes one; on a server of its own, if it is to be stopped.
+    /// Creates one, on a Postgres server of its own if the test stops it.
     pub(crate) async fn create(kind: Kind, own_server: bool) -> Self {
         match kind {
             Kind::Sqlite => Self::Sqlite { folder: tempfile::tempdir().unwrap() },
@@ -53,7 +53,7 @@ impl Database {
         }
     }
 
-    /// A connection beside the service's own, to look at rows.
+    /// A separate connection, to look at rows.
     pub(crate) async fn connect(&self) -> DatabaseConnection {
         Connect::connect(self.url()).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! A client of a core-service itself, as an internal service is one.
+//! A gRPC client of the core-service, such as an internal service has.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! A PLC directory on loopback, which answers as a test wants it to, and counts.
+//! A PLC directory on loopback whose answers tests choose, and which counts the look-ups.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,9 +10,9 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// What the directory says of one DID.
+/// What the directory answers for one DID.
 #[derive(Clone)]
-pub(crate) enum Says {
+pub(crate) enum Reply {
     Document(Value),
     Status(u16),
     RedirectTo(String),
@@ -24,8 +24,8 @@ pub(crate) enum Says {
 
 #[derive(Default)]
 struct Entries {
-    says: HashMap<String, Says>,
-    asked: HashMap<String, usize>,
+    replies: HashMap<String, Reply>,
+    lookups: HashMap<String, usize>,
 }
 
 /// The directory. It stops when dropped.
@@ -55,14 +55,14 @@ impl Directory {
         &self.url
     }
 
-    /// From now on the directory says this of `did`.
-    pub(crate) fn says(&self, did: &str, says: Says) {
-        self.entries.lock().unwrap().says.insert(did.to_owned(), says);
+    /// From now on the directory answers this for `did`.
+    pub(crate) fn set(&self, did: &str, reply: Reply) {
+        self.entries.lock().unwrap().replies.insert(did.to_owned(), reply);
     }
 
     /// How often it was asked for `did`.
-    pub(crate) fn asked(&self, did: &str) -> usize {
-        self.entries.lock().unwrap().asked.get(did).copied().unwrap_or_default()
+    pub(crate) fn lookups(&self, did: &str) -> usize {
+        self.entries.lock().unwrap().lookups.get(did).copied().unwrap_or_default()
     }
 }
 
@@ -75,23 +75,23 @@ impl Drop for Directory {
 async fn answer(State(entries): State<Arc<Mutex<Entries>>>, request: Request) -> Response<Body> {
     let path = request.uri().path().trim_start_matches('/');
     // A did:web host asks for its one document; it is kept under the path.
-    let says = {
+    let reply = {
         let mut entries = entries.lock().unwrap();
-        *entries.asked.entry(path.to_owned()).or_default() += 1;
-        entries.says.get(path).cloned()
+        *entries.lookups.entry(path.to_owned()).or_default() += 1;
+        entries.replies.get(path).cloned()
     };
     let response = Response::builder();
-    match says {
+    match reply {
         None => {
             response.status(StatusCode::NOT_FOUND).body(Body::from(r#"{"message":"DID not registered"}"#))
         }
-        Some(Says::Status(status)) => response.status(status).body(Body::empty()),
-        Some(Says::RedirectTo(url)) => response.status(302).header("location", url).body(Body::empty()),
-        Some(Says::Document(document)) => {
+        Some(Reply::Status(status)) => response.status(status).body(Body::empty()),
+        Some(Reply::RedirectTo(url)) => response.status(302).header("location", url).body(Body::empty()),
+        Some(Reply::Document(document)) => {
             response.header("content-type", "application/did+ld+json").body(Body::from(document.to_string()))
         }
-        Some(Says::Nothing) => std::future::pending().await,
-        Some(Says::TooMuch) => {
+        Some(Reply::Nothing) => std::future::pending().await,
+        Some(Reply::TooMuch) => {
             let chunks = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 16 * 1024]));
             response.body(Body::from_stream(chunks))
         }

@@ -1,4 +1,4 @@
-//! A gateway alone, before any gRPC server.
+//! A gateway alone, in front of any gRPC server.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::harness::identity::{Identity, SERVICE};
 use crate::harness::logs;
 use crate::harness::stack::read_under;
 
-/// A gateway that is being put together.
+/// The settings of a gateway that is not started yet.
 pub(crate) struct Setup {
     flags: Vec<String>,
-    /// Of lexicons that are not the built-in ones.
+    /// The contract of lexicons that are not the built-in ones.
     contract: Option<Contract>,
     folder: tempfile::TempDir,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway before the gRPC server at `core`.
+    /// A gateway in front of the gRPC server at `core`.
     pub(crate) fn before(core: SocketAddr) -> Setup {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| {
@@ -95,7 +95,7 @@ impl Drop for Gateway {
 }
 
 impl Setup {
-    /// Serving these lexicons and descriptors in place of the built-in ones.
+    /// With these lexicons and descriptors instead of the built-in ones.
     pub(crate) fn serving(mut self, lexicons: &[Value], descriptors: &[u8]) -> Self {
         self.contract = Some(Contract::of(lexicons).unwrap());
         let folder = self.folder.path().join("lexicons");

@@ -9,7 +9,7 @@ use ring::signature::{
 use secp256k1::{Message, PublicKey, SecretKey};
 use serde_json::{Value, json};
 
-/// The service DID of gateways that are no part of a whole stack.
+/// The service DID of gateways that run without a stack.
 pub(crate) const SERVICE: &str = "did:web:garden.example";
 
 /// A signing key.
@@ -93,7 +93,7 @@ fn compressed(point: &[u8]) -> Vec<u8> {
     [&[parity], &point[1..33]].concat()
 }
 
-/// Somebody with a DID and a key.
+/// A caller: a DID and its key.
 pub(crate) struct Identity {
     pub(crate) did: String,
     pub(crate) key: Key,
@@ -131,7 +131,7 @@ impl Identity {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes())))
     }
 
-    /// A good token but for its signature, which is in DER.
+    /// A token that is good except for its signature, which is in DER.
     pub(crate) fn token_in_der(&self, audience: &str, nsid: &str) -> String {
         let header = json!({ "typ": "JWT", "alg": self.key.algorithm() });
         let signed = signing_input(&header, &self.claims(audience, nsid));

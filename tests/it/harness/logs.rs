@@ -1,4 +1,4 @@
-//! The logs of the whole test process, at the most talkative level, kept to be searched.
+//! The logs of the whole test process at the level `trace`, kept to be searched.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// A running server. Its standard input is the leash: when this process ends, however it ends, the script behind it
-/// reads the end of the file, stops the server and removes its folder.
+/// A running server under a script. When this process ends, however it ends, the script reads the end of its
+/// standard input, stops the server and removes its folder.
 pub(crate) struct Server {
     address: SocketAddr,
     leash: Child,
 }
 
-/// $1: the folder of initdb and postgres, $2: the folder for the data, $3 and $4: the address and port, $5: whether
-/// commits wait for the disk. Then a word a line: stop, start; freeze and thaw all processes that it may signal.
+/// $1: the folder of initdb and postgres, $2: the folder for the data, $3 and $4: the address and port, $5:
+/// whether commits wait for the disk. Then a word a line: stop, start; freeze and thaw all processes that it
+/// may signal.
 const SCRIPT: &str = r#"
     begin() {
         "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses="$address" -c unix_socket_directories= \
@@ -67,14 +68,15 @@ impl Server {
         self.say("start");
     }
 
-    /// Says a word to the script. `freeze` and `thaw` are only for a server that was started with a command which gives
-    /// it a PID namespace of its own: they signal whatever they may.
+    /// Sends a command word to the script. `freeze` and `thaw` signal every process that they may, so they
+    /// are only for servers that were started in a PID namespace of their own.
     pub(crate) fn say(&mut self, word: &str) {
         let words = self.leash.stdin.as_mut().expect("piped");
         writeln!(words, "{word}").expect("the script reads");
     }
 
-    /// A server of its own, for a test that stops it. `fsync` is `off` for tests: nothing of theirs outlives the machine.
+    /// A server of its own, for a test that stops it. `fsync` is `off` for tests: nothing of theirs outlives
+    /// the machine.
     pub(crate) fn start(fsync: &str) -> Option<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let folder = tempfile::Builder::new().prefix("athook-postgres-").tempdir().unwrap().keep();
@@ -129,7 +131,8 @@ fn as_unprivileged(folder: &Path) -> Command {
     command
 }
 
-/// The folder of the server's programs: the newest of Debian's, else that of the PATH. `None`: they are not here.
+/// The folder of the server's programs: the newest of Debian's, else that of the PATH. `None`: they are not
+/// here.
 pub(crate) fn programs() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())

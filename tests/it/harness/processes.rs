@@ -15,13 +15,13 @@ pub(crate) const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 /// How long a process may take to start serving, and to end.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A process that is being put together.
+/// The settings of a process that is not started yet.
 pub(crate) struct Setup {
     arguments: Vec<String>,
     listen: String,
-    /// What its log says, with the address, when it serves.
+    /// The message of the log line that it writes, with its address, once it serves.
     serves: &'static str,
-    /// The command that runs it, if one does.
+    /// A command in front of it, such as `prlimit`.
     under: Vec<String>,
     leashed: bool,
     folder: tempfile::TempDir,
@@ -94,12 +94,12 @@ impl Service {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Says a word to the script that the process runs under.
+    /// Sends a command word to the script that the process runs under.
     pub(crate) fn say(&mut self, word: &str) {
         writeln!(self.process.child.stdin.as_mut().expect("a script reads"), "{word}").unwrap();
     }
 
-    /// Lets go of the leash and waits for the script's end.
+    /// Closes the script's standard input and waits for its end.
     pub(crate) async fn let_go(mut self) {
         drop(self.process.child.stdin.take());
         let (status, log) = self.process.ended().await;
@@ -153,7 +153,7 @@ impl Setup {
         self
     }
 
-    /// At this address, where one was killed say.
+    /// At this address, for example that of a process that was killed.
     pub(crate) fn at(mut self, address: SocketAddr) -> Self {
         self.listen = address.to_string();
         self
@@ -165,7 +165,8 @@ impl Setup {
         self
     }
 
-    /// The command is a script that reads words from its standard input, and kills the service at the end of it.
+    /// The command is a script that reads words from its standard input, and kills the service at the end of
+    /// it.
     pub(crate) fn leashed(self, command: &[&str]) -> Self {
         Self { leashed: true, ..self.under(command) }
     }
@@ -181,7 +182,7 @@ impl Setup {
         Starting { process, serves, folder }
     }
 
-    /// Starts the process, which ends by itself and fails. Returns what it told.
+    /// Starts the process, which ends by itself and fails. Returns its log.
     pub(crate) async fn fails(self) -> String {
         let (mut process, _, _folder) = self.spawn();
         let (status, log) = process.ended().await;
@@ -230,7 +231,7 @@ impl Starting {
 impl Running {
     /// Waits until the process has ended by itself.
     async fn ended(&mut self) -> (ExitStatus, String) {
-        // The log's writer goes when the process does.
+        // The log closes when the process ends.
         let closed = async { while self.log.changed().await.is_ok() {} };
         tokio::time::timeout(LIMIT, closed).await.expect("the process ends in time");
         (self.child.wait().unwrap(), self.log.borrow().clone())

@@ -1,4 +1,5 @@
-//! Webhook receivers on loopback: a TLS server with a certificate that `--extra-ca` makes good.
+//! Webhook receivers on loopback: TLS servers whose certificate authority the stacks trust through
+//! `--extra-ca`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! A gRPC server made of one function, for a gateway that stands before a service that is not athook's.
+//! A gRPC server made of one function, for gateways in front of a service that is not athook.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

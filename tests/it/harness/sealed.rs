@@ -1,4 +1,5 @@
-//! Secrets as they are in the database, their tokens opened: an implementation of the envelope of its own.
+//! Secrets as they are stored, with their tokens decrypted by a second, independent implementation of the
+//! envelope.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sea_orm::{ConnectionTrait as _, Statement};
@@ -20,7 +21,7 @@ pub(crate) struct StoredSecret {
     pub(crate) previous_until_ms: Option<i64>,
 }
 
-/// The secret that `owner` calls `name`, if it is there.
+/// The secret `name` of `owner`, if it exists.
 pub(crate) async fn secret(database: &Database, owner: &str, name: &str) -> Option<StoredSecret> {
     let connection = database.connect().await;
     let sql = format!("SELECT * FROM secret WHERE owner_did = '{owner}' AND name = '{name}'");

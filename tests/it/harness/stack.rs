@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::answer::Answer;
 use crate::harness::contract::Contract;
-use crate::harness::contract::exchange::Asked;
+use crate::harness::contract::exchange::SentRequest;
 use crate::harness::database::{Database, Kind};
-use crate::harness::directory::{Directory, Says};
+use crate::harness::directory::{Directory, Reply};
 use crate::harness::identity::{Identity, Key};
 use crate::harness::logs;
 use crate::harness::receiver::Authority;
@@ -31,12 +31,12 @@ pub(crate) const GET_WEBHOOK: &str = "place.stream.server.getWebhook";
 pub(crate) const LIST_WEBHOOKS: &str = "place.stream.server.listWebhooks";
 pub(crate) const UPDATE_WEBHOOK: &str = "place.stream.server.updateWebhook";
 pub(crate) const DELETE_WEBHOOK: &str = "place.stream.server.deleteWebhook";
-/// Somebody beside alice, for [`Stack::newcomer`].
+/// The DID of a second caller, for [`Stack::newcomer`].
 pub(crate) const BOB: &str = "did:plc:bob22222222222222222222x";
 /// The service DID that stacks run under.
 pub(crate) const SERVICE: &str = "did:web:hooks.example";
 
-/// A stack that is being put together.
+/// The settings of a stack that is not started yet.
 pub(crate) struct Setup {
     kind: Kind,
     core: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Setup {
 pub(crate) struct Stack {
     pub(crate) database: Database,
     pub(crate) directory: Directory,
-    /// Somebody whom the directory knows.
+    /// A caller whom the directory knows.
     pub(crate) alice: Identity,
     pub(crate) gateway: SocketAddr,
     pub(crate) core: SocketAddr,
@@ -116,7 +116,7 @@ impl Setup {
         self.start_and_wait(true).await
     }
 
-    /// Starts both services, which may never get on with each other.
+    /// Starts both services without waiting: they may never connect to each other.
     pub(crate) async fn start_unready(self) -> Stack {
         self.start_and_wait(false).await
     }
@@ -127,7 +127,7 @@ impl Setup {
         let database = Database::create(kind, own_server).await;
         let directory = Directory::start().await;
         let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
-        directory.says(&alice.did, Says::Document(alice.document()));
+        directory.set(&alice.did, Reply::Document(alice.document()));
 
         let file = |name: &str| folder.path().join(name).display().to_string();
         let (keys, ca) = (file("keys"), file("ca.pem"));
@@ -228,10 +228,10 @@ impl Stack {
         self.tasks.insert(0, task);
     }
 
-    /// Somebody new whom the directory knows.
+    /// A new caller whom the directory knows.
     pub(crate) fn newcomer(&self, did: &str, key: Key) -> Identity {
         let newcomer = Identity::new(did, key);
-        self.directory.says(did, Says::Document(newcomer.document()));
+        self.directory.set(did, Reply::Document(newcomer.document()));
         newcomer
     }
 
@@ -251,7 +251,7 @@ impl Stack {
         self.send(request).await
     }
 
-    /// Calls a procedure as alice with a body as it stands.
+    /// Calls a procedure as alice with exactly this body.
     pub(crate) async fn call_raw(&self, nsid: &str, body: impl Into<reqwest::Body>) -> Answer {
         let token = self.alice.token(SERVICE, nsid);
         let request =
@@ -297,28 +297,28 @@ impl Stack {
         self.send(self.request(http::Method::GET, path)).await
     }
 
-    /// Calls a procedure as alice with a body in two chunks, whose length is not announced.
+    /// Calls a procedure as alice with a body in two chunks, without a `Content-Length`.
     pub(crate) async fn call_in_chunks(&self, nsid: &str, body: &str) -> Answer {
         let (first, second) = body.split_at(body.len() / 2);
         let chunks = [first, second].map(|chunk| Ok::<_, std::io::Error>(chunk.to_owned()));
         let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
         let token = self.alice.token(SERVICE, nsid);
         let request = self.post(nsid).bearer_auth(token).header("content-type", "application/json");
-        let mut asked = Asked::of(&request.try_clone().expect("no body yet").build().unwrap());
+        let mut asked = SentRequest::of(&request.try_clone().expect("no body yet").build().unwrap());
         asked.body = Some(body.as_bytes().to_vec());
         let answer = answer_to(request.body(stream)).await;
-        Contract::of_athook().hold(&asked, &answer);
+        Contract::of_athook().assert_kept(&asked, &answer);
         answer
     }
 
-    /// Writes these bytes to the gateway, all before it reads, and returns all that comes back.
+    /// Writes these bytes to the gateway, reads only then, and returns all that comes back.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.gateway).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
-        let asked = Asked::read(bytes).expect("a request");
-        Contract::of_athook().hold(&asked, &Answer::read(&answer).expect("an answer"));
+        let asked = SentRequest::read(bytes).expect("a request");
+        Contract::of_athook().assert_kept(&asked, &Answer::read(&answer).expect("an answer"));
         String::from_utf8(answer).unwrap()
     }
 
@@ -342,14 +342,14 @@ pub(crate) async fn read(request: reqwest::RequestBuilder) -> Answer {
     read_under(Contract::of_athook(), request).await
 }
 
-/// Sends a request and reads the answer, which has to be as `contract` says. All that tests hear comes through here, save
-/// what they read from sockets of their own.
+/// Sends a request, reads the answer and checks both against `contract`. All answers of tests come through
+/// here, except those that tests read from their own sockets.
 pub(crate) async fn read_under(contract: &Contract, request: reqwest::RequestBuilder) -> Answer {
     let (client, request) = request.build_split();
     let request = request.unwrap();
-    let asked = Asked::of(&request);
+    let asked = SentRequest::of(&request);
     let answer = answer_to(reqwest::RequestBuilder::from_parts(client, request)).await;
-    contract.hold(&asked, &answer);
+    contract.assert_kept(&asked, &answer);
     answer
 }
 

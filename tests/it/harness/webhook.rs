@@ -1,4 +1,4 @@
-//! Webhooks that tests begin with, and their rows.
+//! Webhooks that tests start with, and their rows.
 
 use sea_orm::{ConnectionTrait as _, Statement, TryGetable, Value as Parameter};
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ pub(crate) async fn column<T: TryGetable>(stack: &Stack, webhook: &Value, name: 
     connection.query_one_raw(statement).await.unwrap().unwrap().try_get("", "value").unwrap()
 }
 
-/// Writes one column of a webhook's row, past the core-service.
+/// Writes one column of a webhook's row directly.
 pub(crate) async fn set_column(stack: &Stack, webhook: &Value, name: &str, value: impl Into<Parameter>) {
     let connection = stack.database.connect().await;
     let sql = format!("UPDATE webhook SET {name} = $1 WHERE id = $2");
@@ -127,7 +127,7 @@ pub(crate) async fn counts(stack: &Stack, owner: &Identity) -> (i64, i64) {
                (SELECT COUNT(*) FROM webhook WHERE owner_did = did) AS stored FROM account WHERE did = $1";
     let values = [owner.did.as_str().into()];
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
-    // Whoever has nothing has no account.
+    // A caller who owns nothing may have no account row.
     let Some(row) = connection.query_one_raw(statement).await.unwrap() else { return (0, 0) };
     (row.try_get("", "counted").unwrap(), row.try_get("", "stored").unwrap())
 }

@@ -1,4 +1,4 @@
-//! A client that sends any bytes, and looks at whatever comes back.
+//! A client that sends any bytes and checks whatever comes back.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 use super::generator::Malformed;
 use crate::harness::answer::Answer as AnyAnswer;
 use crate::harness::contract::Contract;
-use crate::harness::contract::exchange::Asked;
+use crate::harness::contract::exchange::SentRequest;
 
-/// How long one request may take, whatever it is: a slow one waits for its deadline.
+/// How long any one request may take: some wait for their deadline.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The longest body of an error, in bytes.
 const MAX_BODY_BYTES: usize = 1024;
 
-/// A client of one server, which keeps its connection as long as the server does.
+/// A client that keeps its connection as long as the server does.
 pub(super) struct Client {
     server: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
@@ -36,23 +36,23 @@ impl Client {
         Self { server, connection: None }
     }
 
-    /// Sends a request and checks what comes back. How many errors that was.
+    /// Sends a request and checks what comes back. Returns how many errors that was.
     pub(super) async fn send(&mut self, request: &Malformed) -> usize {
-        let told = || String::from_utf8_lossy(&request.bytes[..request.bytes.len().min(2000)]).into_owned();
+        let shown = || String::from_utf8_lossy(&request.bytes[..request.bytes.len().min(2000)]).into_owned();
         let exchange = async {
             let answers = if request.unframed {
                 self.send_and_close(request).await
             } else {
                 self.send_on(request).await
             };
-            answers.iter().map(|answer| answer.check(request, &told)).sum()
+            answers.iter().map(|answer| answer.check(request, &shown)).sum()
         };
-        tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| panic!("no answer to {}", told()))
+        tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| panic!("no answer to {}", shown()))
     }
 
-    /// On the connection that is open, and it stays so if the server lets it.
+    /// On the open connection, which is kept unless the server closes it.
     async fn send_on(&mut self, request: &Malformed) -> Vec<Answer> {
-        // A connection that the server has closed meanwhile says so at the first byte.
+        // The server may have closed the connection meanwhile; then a new one is tried.
         for _ in 0..2 {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
@@ -70,7 +70,7 @@ impl Client {
         panic!("no answer to {}", String::from_utf8_lossy(&request.bytes[..request.bytes.len().min(2000)]));
     }
 
-    /// On a connection of its own, up to the end: there may be several answers, or none.
+    /// On a new connection, read to the end: there may be several answers, or none.
     async fn send_and_close(&self, request: &Malformed) -> Vec<Answer> {
         let mut connection = BufReader::new(TcpStream::connect(self.server).await.unwrap());
         let _ = connection.write_all(&request.bytes).await;
@@ -84,7 +84,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The next answer; `None`: the connection ends before it.
+    /// The next answer; `None` if the connection ends before it.
     async fn read(connection: &mut BufReader<TcpStream>, head_only: bool) -> Option<Self> {
         let mut line = String::new();
         if connection.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -117,7 +117,7 @@ impl Answer {
         self.headers.iter().find(|(present, _)| present == name).map_or("", |(_, value)| value)
     }
 
-    /// What the HTTP parser refuses never was a request.
+    /// Whether the HTTP parser refused the bytes, before they were a request.
     fn is_by_the_parser(&self) -> bool {
         let bare = self.header("x-request-id").is_empty() && self.body.is_empty();
         bare && [400, 414, 431].contains(&self.status)
@@ -132,33 +132,33 @@ impl Answer {
         }
     }
 
-    /// Asserts what holds for every answer. 1 for an error, 0 for a success.
-    fn check(&self, request: &Malformed, told: &impl Fn() -> String) -> usize {
-        let told = || format!("{self:?}\n{}\n{}", String::from_utf8_lossy(&self.body), told());
-        if let Some(asked) = Asked::read(&request.bytes).filter(|_| !request.unframed)
+    /// Asserts what holds for every answer. Returns 1 for an error and 0 for a success.
+    fn check(&self, request: &Malformed, shown: &impl Fn() -> String) -> usize {
+        let shown = || format!("{self:?}\n{}\n{}", String::from_utf8_lossy(&self.body), shown());
+        if let Some(asked) = SentRequest::read(&request.bytes).filter(|_| !request.unframed)
             && !self.is_by_the_parser()
         {
             Contract::of_athook()
                 .check(&asked, &self.whole())
-                .unwrap_or_else(|breach| panic!("{breach}: {}", told()));
+                .unwrap_or_else(|breach| panic!("{breach}: {}", shown()));
         }
         if self.status < 400 {
-            assert!(self.status == 200 || self.status == 204, "{}", told());
+            assert!(self.status == 200 || self.status == 204, "{}", shown());
             return 0;
         }
-        assert!(self.body.len() <= MAX_BODY_BYTES, "{}", told());
-        assert!(self.status < 500 || self.status == 501, "{}", told());
+        assert!(self.body.len() <= MAX_BODY_BYTES, "{}", shown());
+        assert!(self.status < 500 || self.status == 501, "{}", shown());
         if self.is_by_the_parser() {
-            assert!(self.header("connection").contains("close"), "{}", told());
+            assert!(self.header("connection").contains("close"), "{}", shown());
             return 1;
         }
-        assert_eq!(self.header("content-type"), "application/json", "{}", told());
+        assert_eq!(self.header("content-type"), "application/json", "{}", shown());
         if !request.head_only {
-            let body: Value = serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", told()));
+            let body: Value = serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", shown()));
             let fields: Vec<&String> = body.as_object().unwrap().keys().collect();
-            assert_eq!(fields, ["error", "message"], "{}", told());
-            assert!(body["message"].is_string(), "{}", told());
-            assert_eq!(self.status == 501, body["error"] == "MethodNotImplemented", "{}", told());
+            assert_eq!(fields, ["error", "message"], "{}", shown());
+            assert!(body["message"].is_string(), "{}", shown());
+            assert_eq!(self.status == 501, body["error"] == "MethodNotImplemented", "{}", shown());
         }
         1
     }

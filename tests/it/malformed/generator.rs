@@ -5,11 +5,11 @@
 pub(super) struct Malformed {
     pub(super) bytes: Vec<u8>,
     pub(super) head_only: bool,
-    /// Where it ends can't be told from outside, or nowhere: the client closes its side after it.
+    /// Its end is not clear from its framing, so the client closes its side after it.
     pub(super) unframed: bool,
 }
 
-/// Makes requests. The same seed makes the same, but for the tokens.
+/// Makes requests. Equal seeds make equal requests, apart from the tokens.
 pub(super) struct Generator {
     state: u64,
     tokens: [(&'static str, String); 2],
@@ -23,88 +23,26 @@ struct Parts {
     body: Vec<u8>,
 }
 
-const VERBS: [&str; 12] = [
-    "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "post", "POSTS", "PROPFIND", "X", "M-SEARCH",
-];
+const VERBS: &str = "GET HEAD PUT DELETE PATCH OPTIONS TRACE post POSTS PROPFIND X M-SEARCH";
 
-const TARGETS: [&str; 24] = [
-    "/",
-    "*",
-    "/xrpc",
-    "/xrpc/",
-    "/xrpc//",
-    "/xrpc/a",
-    "/xrpc/a.b",
-    "/xrpc/com.example.nothing",
-    "/xrpc/com.example.nothing?x=%ff",
-    "/xrpc/place.wisp.v2.secret.create/",
-    "/xrpc/place.wisp.v2.secret.Create",
-    "/xrpc/place.wisp.v2.secret.create%20",
-    "/xrpc/place.wisp.v2.secret%2ecreate",
-    "/xrpc/../xrpc/place.wisp.v2.secret.create",
-    "/xrpc/place.stream.server.createWebhook;a=b",
-    "//xrpc/place.stream.server.createWebhook",
-    "/xrpc/%00",
-    "/xrpc/%",
-    "/xrpc/\u{e9}",
-    "/XRPC/place.wisp.v2.secret.create",
-    "http://elsewhere.example/xrpc/place.wisp.v2.secret.create",
-    "/xrpc/_health?x",
-    "/readyz/../livez",
-    "/.well-known/did.json/",
-];
+const TARGETS: &str = "/ * /xrpc /xrpc/ /xrpc// /xrpc/a /xrpc/a.b /xrpc/com.example.nothing \
+    /xrpc/com.example.nothing?x=%ff /xrpc/place.wisp.v2.secret.create/ /xrpc/place.wisp.v2.secret.Create \
+    /xrpc/place.wisp.v2.secret.create%20 /xrpc/place.wisp.v2.secret%2ecreate \
+    /xrpc/../xrpc/place.wisp.v2.secret.create /xrpc/place.stream.server.createWebhook;a=b \
+    //xrpc/place.stream.server.createWebhook /xrpc/%00 /xrpc/% /xrpc/\u{e9} /XRPC/place.wisp.v2.secret.create \
+    http://elsewhere.example/xrpc/place.wisp.v2.secret.create /xrpc/_health?x /readyz/../livez \
+    /.well-known/did.json/";
 
-const VALUES: [&str; 32] = [
-    "null",
-    "true",
-    "0",
-    "-0",
-    "1e400",
-    "-1e-400",
-    "1.0",
-    "9223372036854775808",
-    "18446744073709551616",
-    "[]",
-    "{}",
-    "[[]]",
-    "\"\"",
-    "\" \"",
-    "\".\"",
-    "\"..\"",
-    "\"\\u0000\"",
-    "\"\\ud800\"",
-    "\"\\uDC00\\uD800\"",
-    "\"\\x\"",
-    "\"a\nb\"",
-    "\"\u{202e}\"",
-    "\"https://10.0.0.1/\"",
-    "\"https://user:word@a.example/\"",
-    "\"https://[::ffff:127.0.0.1]/\"",
-    "\"javascript:alert(1)\"",
-    "\"https://a.example:99999/\"",
-    "[\"chat\",\"chat\"]",
-    "[\"chat\",1]",
-    "[{\"from\":\"\",\"to\":\"\"}]",
-    "[{\"from\":\"a\"}]",
-    "undefined",
-];
+/// `~` stands for a space.
+const VALUES: &str = r#"null true 0 -0 1e400 -1e-400 1.0 9223372036854775808 18446744073709551616 [] {} [[]] "" "~"
+    "." ".." "\u0000" "\ud800" "\uDC00\uD800" "\x" undefined "https://10.0.0.1/" "https://user:word@a.example/"
+    "https://[::ffff:127.0.0.1]/" "javascript:alert(1)" "https://a.example:99999/" ["chat","chat"] ["chat",1]
+    [{"from":"","to":""}] [{"from":"a"}]"#;
+/// Values with characters that [`VALUES`] can't have.
+const ODD_VALUES: [&str; 2] = ["\"a\nb\"", "\"\u{202e}\""];
 
-const FIELDS: [&str; 14] = [
-    "name",
-    "token",
-    "url",
-    "events",
-    "active",
-    "description",
-    "prefix",
-    "suffix",
-    "rewrite",
-    "muteWords",
-    "streamplaceFormat",
-    "secretId",
-    "\\u006eame",
-    "caller_did",
-];
+const FIELDS: &str = r"name token url events active description prefix suffix rewrite muteWords streamplaceFormat
+    secretId \u006eame caller_did";
 
 const QUERIES: [&str; 8] =
     ["?", "?limit=0", "?limit=1e9&limit=2", "?%00=%00", "?a=%", "?a=%ff%fe", "?&&&==", "?cursor=\u{e9}"];
@@ -153,7 +91,7 @@ impl Generator {
         }
         let head_only = parts.verb == b"HEAD";
         let mut bytes = self.bytes(parts, unframed);
-        // What any byte of it may be, the parser must find out.
+        // Any byte may be anything.
         if self.below(8) == 0 {
             unframed = true;
             self.corrupt(&mut bytes);
@@ -161,7 +99,7 @@ impl Generator {
         Malformed { bytes, head_only, unframed }
     }
 
-    /// A request in order.
+    /// A valid request.
     fn valid(&mut self) -> Parts {
         let (nsid, token) = self.tokens[self.below(2)].clone();
         let number = self.state;
@@ -184,11 +122,11 @@ impl Generator {
         }
     }
 
-    /// Breaks one thing. Whether the request's end can't be told any more.
+    /// Breaks one thing. Returns whether the request's end is no longer clear.
     fn break_one(&mut self, parts: &mut Parts) -> bool {
         match self.below(16) {
-            0 => parts.verb = self.one_of(&VERBS).as_bytes().to_vec(),
-            1 | 2 => parts.target = self.one_of(&TARGETS).as_bytes().to_vec(),
+            0 => parts.verb = self.word_of(VERBS).as_bytes().to_vec(),
+            1 | 2 => parts.target = self.word_of(TARGETS).as_bytes().to_vec(),
             3 => parts.target.extend_from_slice(self.one_of(&QUERIES).as_bytes()),
             4 | 5 => self.break_token(parts),
             6 => {
@@ -229,7 +167,7 @@ impl Generator {
                 let length = value.len() + self.below(10_000);
                 value.resize(length, b'A');
             }
-            // The signature: the claims would each ask for another DID.
+            // Only in the signature: changed claims would cause a look-up of another DID each.
             2 => {
                 let at = value.len() - 1 - self.below(80).min(value.len() - 1);
                 value[at] = b"Aa0-_.=\x7f\xc3"[self.below(9)];
@@ -268,10 +206,10 @@ impl Generator {
                 *body = format!("{{\"name\":{}}}", "9".repeat(digits)).into_bytes();
             }
             4 => body.resize([65_536, 65_537, 300_000][self.below(3)], b' '),
-            5 => *body = self.one_of(&VALUES).into(),
+            5 => *body = self.value().into_bytes(),
             _ => {
                 // A field again, or another one, at the front or the end.
-                let field = format!("\"{}\":{}", self.one_of(&FIELDS), self.one_of(&VALUES));
+                let field = format!("\"{}\":{}", self.word_of(FIELDS), self.value());
                 match body.first() {
                     Some(b'{') if self.below(2) == 0 => {
                         body.splice(1..1, format!("{field},").into_bytes());
@@ -290,7 +228,7 @@ impl Generator {
         if bytes.is_empty() {
             return;
         }
-        // Mostly in the front, where the head of a request is.
+        // Near the start, where the head of a request is.
         let at = self.below(bytes.len().min(400));
         let byte = u8::try_from(self.below(256)).unwrap();
         match self.below(3) {
@@ -314,6 +252,18 @@ impl Generator {
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&body);
         bytes
+    }
+
+    fn value(&mut self) -> String {
+        if self.below(16) == 0 {
+            return self.one_of(&ODD_VALUES).to_owned();
+        }
+        self.word_of(VALUES).replace('~', " ")
+    }
+
+    /// One of the words in `text`.
+    fn word_of(&mut self, text: &'static str) -> &'static str {
+        self.one_of(&text.split_whitespace().collect::<Vec<_>>())
     }
 
     fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {

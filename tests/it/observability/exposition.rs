@@ -1,4 +1,4 @@
-//! A reading of `/metrics`, taken apart by the rules of the OpenMetrics text format 1.0.0.
+//! A parser of `/metrics` that checks the rules of the OpenMetrics text format 1.0.0.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

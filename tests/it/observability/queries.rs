@@ -1,4 +1,4 @@
-//! The PromQL of the dashboard and of the alerts, and whether a reading has what it asks for.
+//! The PromQL of the dashboard and of the alerts, and whether the metrics that it asks for exist.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(crate) struct Alert {
 }
 
 impl Alert {
-    /// A text of the rule for those whom it wakes.
+    /// An annotation of the rule.
     pub(crate) fn annotation(&self, name: &str) -> &str {
         self.annotations[name].as_str().unwrap_or_else(|| panic!("{} has no {name}", self.name))
     }
@@ -70,7 +70,7 @@ pub(crate) fn panels() -> Vec<(String, String)> {
     queries
 }
 
-/// What is wrong with `query`, given what there is to be read: metrics, labels and values of labels that do not exist.
+/// The metrics, labels and values of labels in `query` that do not exist in `reading`.
 pub(crate) fn problems(query: &str, reading: &Reading) -> Vec<String> {
     let expression = match parse(query) {
         Ok(expression) => expression,

@@ -1,4 +1,4 @@
-//! Rows put straight into a database, and all rows of one as texts that compare.
+//! Rows inserted directly into a database, and all rows of a database as comparable text.
 
 use sea_orm::sea_query::{Alias, Query, SimpleExpr};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Statement};
@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::harness::database::Database;
 
-/// Secrets, and webhooks, that are seeded.
+/// How many secrets, and how many webhooks, are seeded.
 pub(super) const EACH: u64 = 10_000;
-/// They belong to so many accounts.
+/// How many accounts own them.
 const ACCOUNTS: u64 = 100;
 
 /// The type of a column.
@@ -103,8 +103,8 @@ fn value(row: &QueryResult, name: &str, of: Type) -> String {
     }
 }
 
-/// Puts accounts, secrets and webhooks straight into the database. What should be sealed is random; optional columns are
-/// NULL in some rows and at their widest in others.
+/// Inserts accounts, secrets and webhooks directly. Sealed columns hold random bytes; optional columns are
+/// NULL in some rows and as long as possible in others.
 pub(super) async fn seed(database: &Database) {
     let connection = database.connect().await;
     let of_each = i32::try_from(EACH / ACCOUNTS).unwrap();

@@ -1,4 +1,4 @@
-//! A request as the contract looks at it, and both sides of an exchange read from the bytes of HTTP/1.
+//! Requests and answers as the contract checks them, also read from the bytes of HTTP/1.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::harness::answer::Answer;
-use crate::harness::contract::Breach;
+use crate::harness::contract::Violation;
 
-/// How much of a body is told, in bytes.
-const MAX_TOLD_BYTES: usize = 2000;
-/// Header fields that are read.
+/// How much of a body an error message shows, in bytes.
+const MAX_SHOWN_BYTES: usize = 2000;
+/// The most header fields that are read.
 const MAX_HEADERS: usize = 128;
 
-/// What was asked.
+/// A request as it was sent.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct SentRequest {
     pub(crate) verb: Method,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    /// `None`: it went out in pieces that nobody kept.
+    /// `None`: it was sent in chunks and not kept.
     pub(crate) body: Option<Vec<u8>>,
 }
 
-impl Asked {
-    /// What this request asks.
+impl SentRequest {
+    /// Describes a request that is about to be sent.
     pub(crate) fn of(request: &reqwest::Request) -> Self {
         let body = request.body().map_or(Some(&[][..]), reqwest::Body::as_bytes).map(<[u8]>::to_vec);
         Self {
@@ -36,7 +36,7 @@ impl Asked {
         }
     }
 
-    /// The first request in `bytes`; `None` when they begin with none that HTTP/1 has.
+    /// The first HTTP/1 request in `bytes`; `None` if they begin with no whole request.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
@@ -50,29 +50,29 @@ impl Asked {
         })
     }
 
-    /// The method that the path names, whether there is one or not. Health is none.
+    /// The method that the path names, whether it exists or not. Health is not a method.
     pub(super) fn nsid(&self) -> Option<&str> {
         self.path.strip_prefix("/xrpc/").filter(|nsid| *nsid != "_health")
     }
 
     /// The body, which is JSON.
-    pub(super) fn json(&self) -> Result<Value, Breach> {
+    pub(super) fn json(&self) -> Result<Value, Violation> {
         let body = self.body.as_ref().ok_or("nobody kept the body")?;
         let whole = serde_json::from_slice(body);
         whole.map(value).map_err(|error| format!("the body was taken and is no JSON: {error}"))
     }
 
-    /// The request in words, cut short.
-    pub(super) fn told(&self) -> String {
+    /// The request for an error message, cut short.
+    pub(super) fn summary(&self) -> String {
         let Self { verb, path, query, body } = self;
         let body =
-            body.as_deref().map(|body| String::from_utf8_lossy(&body[..body.len().min(MAX_TOLD_BYTES)]));
+            body.as_deref().map(|body| String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN_BYTES)]));
         format!("{verb} {path} {query:?} {body:?}")
     }
 }
 
 impl Answer {
-    /// The first answer in `bytes`; `None` when they begin with none.
+    /// The first answer in `bytes`; `None` if they begin with no whole answer.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
@@ -87,8 +87,8 @@ impl Answer {
     }
 }
 
-/// The value of any JSON. A number that no 64 bits hold is `null` here, which is as wrong where the lexicon has a field and
-/// as little a matter where it has none.
+/// The value of any JSON. A number that does not fit 64 bits becomes `null`: wrong as well in a field of the
+/// lexicon, and ignored as well elsewhere.
 fn value(json: &RawValue) -> Value {
     let text = json.get();
     if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
@@ -109,7 +109,7 @@ fn fields(headers: &[httparse::Header<'_>]) -> HeaderMap {
     headers.iter().filter_map(field).collect()
 }
 
-/// The body whose length the headers tell. One in chunks is nobody's.
+/// The body, if the headers say how long it is. Chunked bodies are not read.
 fn body(headers: &HeaderMap, rest: &[u8]) -> Option<Vec<u8>> {
     if headers.contains_key("transfer-encoding") {
         return None;

@@ -1,11 +1,11 @@
-//! That the checker fails: a wrong request or answer of each kind, beside the right one.
+//! The checker accepts right exchanges, and rejects a wrong request or answer of each kind.
 
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Breach, Contract};
+use super::{Contract, Violation};
 use crate::harness::answer::Answer;
-use crate::harness::contract::exchange::Asked;
+use crate::harness::contract::exchange::SentRequest;
 
 const PLANT: &str = "com.example.garden.plant";
 const LOOK: &str = "com.example.garden.look";
@@ -49,10 +49,10 @@ fn contract() -> Contract {
     Contract::of(&documents).unwrap()
 }
 
-fn asked(verb: Method, path: &str, body: &str) -> Asked {
+fn asked(verb: Method, path: &str, body: &str) -> SentRequest {
     let (path, query) =
         path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query.to_owned())));
-    Asked { verb, path: path.to_owned(), query, body: Some(body.as_bytes().to_vec()) }
+    SentRequest { verb, path: path.to_owned(), query, body: Some(body.as_bytes().to_vec()) }
 }
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -64,19 +64,19 @@ fn answer(status: u16, body: &str) -> Answer {
     Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.to_owned() }
 }
 
-fn planted(input: &str, output: &str) -> Result<(), Breach> {
+fn planted(input: &str, output: &str) -> Result<(), Violation> {
     let asked = asked(Method::POST, &format!("/xrpc/{PLANT}"), input);
     contract().check(&asked, &answer(200, output))
 }
 
-fn failed(path: &str, status: u16, name: &str, message: &str) -> Result<(), Breach> {
+fn failed(path: &str, status: u16, name: &str, message: &str) -> Result<(), Violation> {
     let mut answer = answer(status, &json!({ "error": name, "message": message }).to_string());
     answer.headers.insert("www-authenticate", "Bearer".parse().unwrap());
     contract().check(&asked(Method::POST, path, "{}"), &answer)
 }
 
-/// Asserts a breach whose text has these words.
-fn breach(outcome: Result<(), Breach>, words: &str) {
+/// Asserts that the contract is broken, and that the text has these words.
+fn breach(outcome: Result<(), Violation>, words: &str) {
     let breach = outcome.expect_err(words);
     assert!(breach.contains(words), "{words:?} is not in {breach:?}");
 }
@@ -136,7 +136,7 @@ fn verbs_and_bodies() {
     breach(contract.check(&asked(Method::HEAD, &look, ""), &head), "empty");
     head.body.clear();
     contract.check(&asked(Method::HEAD, &look, ""), &head).unwrap();
-    let unseen = Asked { body: None, ..asked(Method::POST, &clear, "") };
+    let unseen = SentRequest { body: None, ..asked(Method::POST, &clear, "") };
     breach(contract.check(&unseen, &answer(200, "")), "nobody kept");
 }
 
@@ -195,12 +195,14 @@ fn error_bodies() {
 #[test]
 fn exchanges_from_bytes() {
     let request =
-        Asked::read(b"POST http://x/xrpc/a.b.c?q=1 HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}GET").unwrap();
+        SentRequest::read(b"POST http://x/xrpc/a.b.c?q=1 HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}GET")
+            .unwrap();
     assert_eq!((request.path.as_str(), request.query.as_deref()), ("/xrpc/a.b.c", Some("q=1")));
     assert_eq!(request.body.as_deref(), Some(&b"{}"[..]));
-    assert!(Asked::read(b"GET / HTTP/1.1\r\n").is_none());
+    assert!(SentRequest::read(b"GET / HTTP/1.1\r\n").is_none());
     let chunked =
-        Asked::read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n").unwrap();
+        SentRequest::read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+            .unwrap();
     assert!(chunked.body.is_none());
     let answer = Answer::read(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1\r\n\r\nx").unwrap();
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (401, "x"));
