@@ -62,8 +62,11 @@ fn line_to_paste(banner: &str) -> &str {
     banner.lines().find(|line| line.starts_with("curl ")).expect("a curl line")
 }
 
+/// Runs the line as a user would, who tries again when the answer is 502: a database may take longer to open than
+/// the gateway waits for the core-service.
 fn paste(line: &str) -> serde_json::Value {
-    let output = Command::new("sh").args(["-c", &format!("{line} --silent --show-error")]).output().unwrap();
+    let command = format!("{line} --silent --show-error --retry 5");
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
