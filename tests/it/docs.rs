@@ -1,7 +1,8 @@
-//! The documents of the repository: their links and citations, their sizes, and the tables that repeat what the code says.
+//! The documents of the repository: their links and citations, their sizes, and the tables that repeat what
+//! the code says.
 //!
-//! `docs/settings.md` is generated from the programs' own `-h`. After a change of a setting, write it anew with
-//! `UPDATE_DOCS=1 cargo test --workspace --test it docs::`.
+//! `docs/settings.md` is generated from the programs' own `-h`. After a change of a setting, write it anew
+//! with `UPDATE_DOCS=1 cargo test --workspace --test it docs::`.
 
 mod citations;
 mod constants;

@@ -62,8 +62,8 @@ fn line_to_paste(banner: &str) -> &str {
     banner.lines().find(|line| line.starts_with("curl ")).expect("a curl line")
 }
 
-/// Runs the line as a user would, who tries again when the answer is 502: a database may take longer to open than
-/// the gateway waits for the core-service.
+/// Runs the line as a user would, who tries again when the answer is 502: a database may take longer to open
+/// than the gateway waits for the core-service.
 fn paste(line: &str) -> serde_json::Value {
     let command = format!("{line} --silent --show-error --retry 5");
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The longest source file, in lines.
 const MAX_LINES: usize = 400;
+/// The longest line of a comment, in characters; `rustfmt.toml` sets the same for code.
+const MAX_COLUMNS: usize = 110;
 
 #[test]
 fn no_file_is_over_400_lines() {
@@ -19,6 +21,23 @@ fn no_file_is_over_400_lines() {
         })
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn no_comment_is_wider_than_the_code() {
+    let mut wide = Vec::new();
+    for file in sources() {
+        for (line, number) in std::fs::read_to_string(&file).unwrap().lines().zip(1..) {
+            let comment =
+                line.trim_start().strip_prefix("//").map(|text| text.trim_start_matches(['/', '!']));
+            // The row of a table can't be wrapped.
+            let wrapped = comment.is_some_and(|text| text.starts_with(' ') && !text.starts_with(" | "));
+            if wrapped && line.chars().count() > MAX_COLUMNS {
+                wide.push(format!("{}:{number}", file.display()));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `docs/limits.md`: each row has the value that the code has, and no limit of the code is left out.
 //!
-//! The last cell of a row says where the value comes from: a constant (`gateway/src/xrpc.rs: MAX_CALLS`) or a field of one
-//! (`….rs: DEFAULT.time`), a rule of a lexicon (`….json: name.maxLength`), or a setting (`--rate-limit`).
+//! The last cell of a row says where the value comes from: a constant (`gateway/src/xrpc.rs: MAX_CALLS`) or a
+//! field of one (`….rs: DEFAULT.time`), a rule of a lexicon (`….json: name.maxLength`), or a setting
+//! (`--rate-limit`).
 
 use std::collections::BTreeSet;
 
