@@ -139,7 +139,7 @@ impl WriterMetrics {
         let [written, exists, over_limit, unknown_secret, failed, abandoned, refused] = counters(
             registry,
             "rows",
-            "New rows by what became of them; failed, abandoned (the caller had gone) and refused (the queue was full) count all writes",
+            "New rows by their outcome; all writes: failed, abandoned (the caller left), refused (the queue was full)",
             "outcome",
             ["written", "exists", "over_limit", "unknown_secret", "failed", "abandoned", "refused"],
         );
