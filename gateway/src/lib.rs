@@ -1,6 +1,6 @@
 //! The gateway: serves XRPC and calls the core-service over gRPC.
 //!
-//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; its only state are caches. No method is known
+//! Owns XRPC, JSON, lexicons, HTTP statuses and service auth; its only state is caches. No method is known
 //! by name: the methods come from lexicon documents that are bound to gRPC descriptors ([`binding`]). What a
 //! secret or a webhook is, only the core-service knows.
 

@@ -17,8 +17,9 @@ use process::clock::Clock;
 const WINDOW: Duration = Duration::from_secs(300);
 /// The burst is this fraction of the window's calls.
 const BURST_DIVISOR: u32 = 5;
-/// Full buckets are removed once in this many calls. A bucket is full again a fifth of the window after its
-/// last call, and only a DID with a valid token has one, so the limits on DID look-ups bound their number.
+/// Full buckets are removed once in this many calls. A bucket is full again at most a fifth of the window
+/// after its last call, and only a DID with a valid token has one, so the limits on DID look-ups bound their
+/// number.
 const CLEAN_UP_EVERY: u64 = 4096;
 
 /// The headers that are set here; CORS exposes them.

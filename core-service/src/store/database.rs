@@ -42,8 +42,8 @@ const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
 /// texts for each number of rows up to 32, and for all other statements.
 const WRITER_STATEMENTS: usize = 128;
 /// Pages of 4 KiB in SQLite's write-ahead log before a checkpoint copies them to the database file: 64 MiB,
-/// sixteen times SQLite's default. Nobody can write during a checkpoint, and a longer log has more pages that
-/// are in it several times and copied once.
+/// sixteen times SQLite's default. Nobody can write during a checkpoint. In a longer log more pages repeat,
+/// and only the newest copy of each is written back.
 const CHECKPOINT_PAGES: &str = "16000";
 
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.

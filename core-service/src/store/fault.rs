@@ -12,7 +12,7 @@ pub(super) enum Fault {
     Conflict,
     /// The connection was lost: another may work.
     Lost,
-    /// The database can't now: locked, full, out of connections, starting, a standby.
+    /// The database can't serve at present: locked, full, out of connections, starting, a standby.
     Unavailable,
     /// The file of the database can't be opened or written, until an operator repairs that.
     Unusable,

@@ -69,7 +69,7 @@ impl Database {
 
     /// The same for a transaction that several calls share. It is traced as `span`, and `seconds` gets the
     /// time of each try. What changes from try to try is the `state`: if `work` captured it, the compiler
-    /// could not show that the future may go from thread to thread.
+    /// could not prove the future `Send`.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Database {
         self.end(span, result)
     }
 
-    /// Ends the `span` of what has come to `result`.
+    /// Ends `span` with the status of `result`.
     fn end<T, E>(&self, mut span: Span, result: Result<T, E>) -> Result<T, E> {
         let system = match self.writing.get_database_backend() {
             DbBackend::Sqlite => "sqlite",

@@ -38,7 +38,7 @@ const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.He
 /// A connection with calls in flight and no response for this long gets calls only if there is no other.
 pub(super) const STALL: Duration = Duration::from_secs(1);
 
-/// Metadata with the id of the client's request that the call belongs to.
+/// The metadata key of the client's request id.
 const REQUEST_ID: &str = "x-request-id";
 
 /// Metadata of a call.

@@ -49,7 +49,7 @@ impl UpstreamMetrics {
         let count = counters_by(
             registry,
             "upstream_calls",
-            "Calls of the core-service by rpc and gRPC code, each once",
+            "Calls of the core-service by rpc and gRPC code; a call that was retried counts once",
         );
         let seconds = seconds_by(
             registry,

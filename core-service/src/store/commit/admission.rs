@@ -27,18 +27,18 @@ pub(super) struct Candidate<'a> {
 /// Admits the first rows of each owner, as many as there is `room` for; one admission for each candidate, in
 /// their order.
 ///
-/// `taken` has the ids of the rows that the database took; the others exist already. But a row that was
+/// `inserted` has the ids of the rows that were inserted; the others exist already. But a row that was
 /// refused only because it repeats a row over the limit is over the limit too.
 pub(super) fn admit(
     candidates: &[Candidate<'_>],
-    taken: &HashSet<Uuid>,
+    inserted: &HashSet<Uuid>,
     room: impl Fn(&str) -> u32,
 ) -> Vec<Admission> {
     let mut created = HashMap::new();
     let mut over_limit = HashSet::new();
     let mut admissions = vec![Admission::Exists; candidates.len()];
     for (admission, Candidate { id, owner, key }) in admissions.iter_mut().zip(candidates) {
-        if taken.contains(id) {
+        if inserted.contains(id) {
             let created: &mut u32 = created.entry(*owner).or_default();
             if *created < room(owner) {
                 *created += 1;
@@ -69,9 +69,9 @@ mod tests {
             key: key.as_bytes(),
         });
         let candidates: Vec<Candidate> = candidates.collect();
-        let taken = candidates.iter().zip(rows).filter(|(_, (.., taken))| *taken);
-        let taken = taken.map(|(candidate, _)| candidate.id).collect();
-        admit(&candidates, &taken, |_| room)
+        let inserted = candidates.iter().zip(rows).filter(|(_, (.., inserted))| *inserted);
+        let inserted = inserted.map(|(candidate, _)| candidate.id).collect();
+        admit(&candidates, &inserted, |_| room)
     }
 
     #[test]

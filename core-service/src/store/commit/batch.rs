@@ -74,7 +74,7 @@ async fn change(
     let Queued { owner, job, .. } = queued;
     let counts = accounts.of_mut(owner.as_str());
     match job {
-        // They are done: creations share their statements.
+        // Already inserted by `creations::insert`.
         Job::CreateSecret { .. } | Job::CreateWebhook { .. } => {}
         Job::UpdateWebhook { update, reply } => {
             let work = async |savepoint: &_| update_webhook(savepoint, sealer, owner, update).await;

@@ -121,13 +121,13 @@ async fn insert_new<Row: ActiveModelTrait>(
         let insert = Row::Entity::insert_many(rows.by_ref().take(STATEMENT_ROWS));
         written += insert.on_conflict(unless_exists.clone()).exec_without_returning(transaction).await?;
     }
-    let mut taken: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
+    let mut inserted: HashSet<Uuid> = candidates.iter().map(|candidate| candidate.id).collect();
     // Nearly always all are new. Having each insert return its ids costs more than asking when some are not.
     if written < candidates.len() as u64 {
-        let there = Row::Entity::find().select_only().column(id).filter(id.is_in(taken));
-        taken = there.into_tuple().all(transaction).await?.into_iter().collect();
+        let there = Row::Entity::find().select_only().column(id).filter(id.is_in(inserted));
+        inserted = there.into_tuple().all(transaction).await?.into_iter().collect();
     }
-    let admissions = admit(candidates, &taken, room);
+    let admissions = admit(candidates, &inserted, room);
     let over_limit = candidates.iter().zip(&admissions).filter(|(_, one)| **one == Admission::OverLimit);
     let surplus: Vec<Uuid> = over_limit.map(|(candidate, _)| candidate.id).collect();
     if !surplus.is_empty() {

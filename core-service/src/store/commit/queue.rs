@@ -81,7 +81,7 @@ impl CommitQueue {
             trace: span.context(),
         };
         let result = match self.senders[self.writer_of(owner)].try_send(queued) {
-            // Without a reply the batch panicked, and its writer has logged that.
+            // No reply means that the batch panicked; its writer has logged that.
             Ok(()) => result.await.unwrap_or(Err(Error::Internal)),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.metrics.refused();

@@ -30,7 +30,7 @@ impl<T> Reply<T> {
     }
 }
 
-/// A [`Reply`] whatever its type is.
+/// A [`Reply`] of any type.
 pub(super) trait AnyReply {
     /// Whether the call no longer waits.
     fn is_abandoned(&self) -> bool;

@@ -20,8 +20,8 @@ use crate::store::transaction::Failure;
 
 /// Jobs of one transaction.
 const BATCH_JOBS: usize = 256;
-/// Jobs of one transaction that create no row. Creations share their statements, but each of these waits some
-/// six times for the database: far away, as many as [`BATCH_JOBS`] would exceed the time limit of the
+/// Jobs of one transaction that create no row. Creations share their statements; every other job makes about
+/// six round trips. With a distant database, [`BATCH_JOBS`] of them would exceed the time limit of the
 /// transaction.
 const BATCH_CHANGES: usize = 32;
 

@@ -1,8 +1,8 @@
 //! Folders of DID documents, which come before the network.
 //!
-//! Owns the index of their `*.json` files by `id`. A file that is added or removed is noticed by the next
-//! call of a DID that is not in the index. A file that is rewritten in place is noticed within a second, by a
-//! call that lists the folders; files are read again only if the listing has changed.
+//! Owns the index of their `*.json` files by `id`. A file that is added is noticed by the next call of a
+//! DID that is not in the index; one that is removed or rewritten in place within a second, by a call that
+//! lists the folders. Files are read again only if the listing has changed.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
