@@ -185,14 +185,19 @@ impl Connection {
             return Err(Failure::Late);
         }
         let mut request = Request::new(message);
-        request.set_timeout(left);
+        // In whole milliseconds: most calls then send the same text, which HPACK sends as an index.
+        request.set_timeout(Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX)));
         let metadata = request.metadata_mut();
         if let Some(authorization) = &self.authorization {
             metadata.insert("authorization", authorization.clone());
         }
         if let Some(CallMetadata { request_id, traceparent }) = call_metadata {
             for (key, value) in [(REQUEST_ID, Some(request_id)), (TRACEPARENT, traceparent)] {
-                if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                let value: Option<MetadataValue<Ascii>> = value.and_then(|value| value.parse().ok());
+                if let Some(mut value) = value {
+                    // No other call sends this value: HPACK must not add it to its table, or each call
+                    // evicts what all calls share.
+                    value.set_sensitive(true);
                     metadata.insert(key, value);
                 }
             }
