@@ -1,7 +1,7 @@
 //! Rows with their secrets sealed, and webhooks opened again.
 //!
 //! Owns the keys of this process: those that seal, and the one under which URLs are hashed. How the other
-//! columns are written is [`row`](super::row)'s.
+//! columns are written is [`row`]'s.
 
 use super::index_key::IndexKey;
 use super::row;

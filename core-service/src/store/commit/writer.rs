@@ -1,7 +1,7 @@
 //! The writer task: takes the jobs that wait, has them written together, and answers their calls.
 //!
 //! Owns the size of a batch, what happens when one fails, and the log of that. What a batch does in its
-//! transaction is [`batch`]'s.
+//! transaction is [`batch`](super::batch)'s.
 
 use std::sync::Arc;
 
