@@ -35,8 +35,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(4);
 /// A connection is closed when a ping is not answered for this long.
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often a connection is polled even if nothing wakes it. hyper notices a GOAWAY only when it is polled, and
-/// while calls are in flight only the next call wakes it. That call would have to wait for a new connection.
+/// How often a connection is polled even if nothing wakes it. hyper notices a GOAWAY only when it is polled,
+/// and while calls are in flight only the next call wakes it. That call would have to wait for a new
+/// connection.
 const GOAWAY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// HTTP/2 flow-control window of a stream, in bytes. All but the largest responses fit.
