@@ -10,6 +10,7 @@
 
 pub(crate) mod metrics;
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +56,11 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The address of the other end of a request's connection: a client, or the proxy before it. An extension of
+/// every request. An IPv4 address mapped into IPv6 is an IPv4 address here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// The limits that tests lower.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -92,10 +98,12 @@ pub(crate) async fn serve(
     metrics.limit.set(gauge_value(max_connections));
     loop {
         tokio::select! {
-            stream = accept(&listener, &metrics), if connections.len() < max_connections => {
+            (stream, peer) = accept(&listener, &metrics), if connections.len() < max_connections => {
                 metrics.accepted.inc();
                 let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
-                connections.spawn(async move { serve_connection(stream, &builder, router, head_time, &shutdown).await });
+                connections.spawn(async move {
+                    serve_connection(stream, peer, &builder, router, head_time, &shutdown).await;
+                });
                 if connections.len() == max_connections {
                     metrics.full.inc();
                 }
@@ -139,14 +147,14 @@ fn connection_builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStream {
+async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> (TcpStream, PeerAddress) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection goes on with Nagle's algorithm");
                 }
-                return stream;
+                return (stream, PeerAddress(peer.ip().to_canonical()));
             }
             Err(error) => {
                 metrics.failures.inc();
@@ -161,6 +169,7 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> TcpStrea
 /// drains.
 async fn serve_connection(
     stream: TcpStream,
+    peer: PeerAddress,
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
     head_time: Duration,
@@ -169,7 +178,8 @@ async fn serve_connection(
     let requests = Arc::new(RequestCount::default());
     let service = {
         let requests = Arc::clone(&requests);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let in_flight = InFlight::new(Arc::clone(&requests));
             let answering = router.clone().oneshot(request);
             async move {

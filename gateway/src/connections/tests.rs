@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use axum::Extension;
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -26,16 +27,21 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::start_at("127.0.0.1:0", limits).await
+    }
+
+    async fn start_at(listen: &str, limits: Limits) -> Self {
         let slow = || async {
             sleep(4 * HEAD_TIME).await;
             "late"
         };
         let router = Router::new()
             .route("/", get(|| async { "hello" }))
+            .route("/peer", get(|Extension(peer): Extension<PeerAddress>| async move { peer.0.to_string() }))
             .route("/slow", get(slow))
             .route("/hangs", get(pending::<()>))
             .route("/large", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
         let metrics = ConnectionMetrics::new(&mut Registry::default());
@@ -78,6 +84,17 @@ async fn more_than_100_header_fields_are_refused() {
         let request = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{others}\r\n");
         let answer = until_closed(server.client(request.as_bytes()).await).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{fields}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn request_has_the_address_of_its_peer() {
+    for listen in ["127.0.0.1:0", "[::]:0"] {
+        let mut server = Server::start_at(listen, Limits::default()).await;
+        server.address.set_ip([127, 0, 0, 1].into());
+        let request = b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answer = until_closed(server.client(request).await).await;
+        assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{listen}: {answer}");
     }
 }
 
