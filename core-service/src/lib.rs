@@ -94,6 +94,8 @@ pub async fn serve(
         schemes,
         rotation_overlap,
         allow_private_ranges,
+        refuse_ranges,
+        nat64,
         dns_servers,
         extra_ca,
         clock,
@@ -101,7 +103,7 @@ pub async fn serve(
     let address = listener.local_addr().map_err(Cause::Listener)?;
     protected(address, &tokens, tls.as_ref()).map_err(Cause::Unprotected)?;
     let resolver = Resolver::new(&dns_servers).map_err(Cause::Egress)?;
-    let policy = Policy::new(allow_private_ranges);
+    let policy = Policy::new(allow_private_ranges).refuse(refuse_ranges).nat64(nat64);
     let egress = Egress::new(policy, resolver, extra_ca.as_deref()).map_err(Cause::Egress)?;
     let randomness = Randomness::of_the_system();
     let store =

@@ -1,5 +1,6 @@
 //! The egress rules, as decisions about one address or one URL. Looks nothing up and opens no connection.
 
+mod embedded;
 mod ranges;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -124,21 +125,40 @@ impl Policy {
 
 impl Rules {
     fn check_address(&self, address: IpAddr) -> Result<(), NotAllowed> {
-        let inner = embedded_ipv4(address).map(IpAddr::V4);
-        if within(&self.refused, address) || inner.is_some_and(|inner| within(&self.refused, inner)) {
+        if self.refuses(address) {
             return Err(NotAllowed);
         }
         if within(&self.allowed, address) {
             return Ok(());
         }
-        let global = match address {
-            IpAddr::V4(address) => ranges::is_global_ipv4(address),
-            IpAddr::V6(address) => match nat64_ipv4(address) {
-                Some(embedded) if self.nat64 => return self.check_address(embedded.into()),
-                _ => ranges::is_global_ipv6(address),
-            },
-        };
-        if global { Ok(()) } else { Err(NotAllowed) }
+        match address {
+            IpAddr::V4(address) if ranges::is_global_ipv4(address) => Ok(()),
+            IpAddr::V4(_) => Err(NotAllowed),
+            IpAddr::V6(address) => self.check_ipv6(address),
+        }
+    }
+
+    /// Checks an IPv6 address that no range of the operator names.
+    fn check_ipv6(&self, address: Ipv6Addr) -> Result<(), NotAllowed> {
+        if self.nat64
+            && let Some(embedded) = embedded::nat64(address)
+        {
+            return self.check_address(embedded.into());
+        }
+        if !ranges::is_global_ipv6(address) {
+            return Err(NotAllowed);
+        }
+        match embedded::isatap(address) {
+            Some(embedded) => self.check_address(embedded.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the operator refuses the address, or an IPv4 address in it.
+    fn refuses(&self, address: IpAddr) -> bool {
+        let embeds_refused =
+            |address| embedded::all(address).any(|embedded| within(&self.refused, embedded.into()));
+        within(&self.refused, address) || matches!(address, IpAddr::V6(address) if embeds_refused(address))
     }
 
     fn check_port(&self, port: Option<u16>) -> Result<(), NotAllowed> {
@@ -174,20 +194,4 @@ pub(crate) fn without_root(name: &str) -> &str {
 
 fn within(ranges: &[IpNet], address: IpAddr) -> bool {
     ranges.iter().any(|range| range.contains(&address))
-}
-
-/// The IPv4 address in an IPv4-mapped or NAT64 address.
-fn embedded_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(address) => address.to_ipv4_mapped().or_else(|| nat64_ipv4(address)),
-    }
-}
-
-/// The IPv4 address in an address of `64:ff9b::/96` (RFC 6052).
-fn nat64_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ref embedded @ ..] = address.octets() else {
-        return None;
-    };
-    Some(Ipv4Addr::from(*embedded))
 }

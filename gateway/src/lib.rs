@@ -92,7 +92,9 @@ pub async fn serve(
     let GatewayMetrics { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
         metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));
     let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
-    let policy = Policy::new(config.shared.allow_private_ranges.clone());
+    let policy = Policy::new(config.shared.allow_private_ranges.clone())
+        .refuse(config.shared.refuse_ranges.clone())
+        .nat64(config.shared.nat64);
     let egress = Egress::new(policy, resolver, config.shared.extra_ca.as_deref())
         .map_err(|error| Error::Egress(error.into()))?;
     let names =

@@ -76,6 +76,18 @@ impl Problems {
         }
     }
 
+    /// Parses `on` or `off`. `None`: it is neither, and the problem is recorded.
+    pub fn switch(&mut self, flag: &str, text: &str) -> Option<bool> {
+        match text.trim() {
+            "on" => Some(true),
+            "off" => Some(false),
+            other => {
+                self.note(flag, format_args!("{other:?}: on or off"));
+                None
+            }
+        }
+    }
+
     /// Reads a text file. `None`: it can't be read, and the problem is recorded.
     pub fn file(&mut self, flag: &str, path: &PathBuf) -> Option<String> {
         match std::fs::read_to_string(path) {
@@ -105,6 +117,7 @@ impl Problems {
     }
 }
 
+const NAT64: &str = "off";
 const LOG: &str = "info";
 const OTLP_SAMPLE: &str = "1.0";
 const SHUTDOWN_DELAY: &str = "0s";
@@ -117,6 +130,19 @@ pub struct RawShared {
     /// networks
     #[arg(long, env = "ALLOW_PRIVATE_RANGES", value_delimiter = ',', value_name = "CIDR")]
     pub allow_private_ranges: Vec<String>,
+    /// Address ranges that may not be reached (CIDRs), besides the special-purpose ones
+    #[arg(long, env = "REFUSE_RANGES", value_delimiter = ',', value_name = "CIDR")]
+    pub refuse_ranges: Vec<String>,
+    /// on in a network with NAT64: an address in 64:ff9b::/96 may be reached if the IPv4 address in it may
+    #[arg(
+        long,
+        env = "NAT64",
+        default_value = NAT64,
+        num_args = 0..=1,
+        default_missing_value = "on",
+        value_name = "SWITCH"
+    )]
+    pub nat64: String,
     /// A PEM file of certificate authorities to trust besides the built-in ones
     #[arg(long, env = "EXTRA_CA", value_name = "FILE")]
     pub extra_ca: Option<String>,
@@ -155,6 +181,10 @@ pub struct RawShared {
 pub struct Shared {
     /// `--allow-private-ranges`.
     pub allow_private_ranges: Vec<IpNet>,
+    /// `--refuse-ranges`.
+    pub refuse_ranges: Vec<IpNet>,
+    /// `--nat64`.
+    pub nat64: bool,
     /// `--extra-ca`: the PEM text.
     pub extra_ca: Option<String>,
     /// `--dns-servers`. Empty: use the machine's.
@@ -179,6 +209,8 @@ impl Shared {
     pub fn check(raw: RawShared, problems: &mut Problems) -> Self {
         let RawShared {
             allow_private_ranges,
+            refuse_ranges,
+            nat64,
             extra_ca,
             dns_servers,
             core_token_file,
@@ -191,6 +223,8 @@ impl Shared {
             drain_limit,
         } = raw;
         let allow_private_ranges = list(problems, "--allow-private-ranges", &allow_private_ranges);
+        let refuse_ranges = list(problems, "--refuse-ranges", &refuse_ranges);
+        let nat64 = problems.switch("--nat64", or_default(&nat64, NAT64));
         let dns_servers = list(problems, "--dns-servers", &dns_servers);
         let extra_ca = optional_file(problems, "--extra-ca", extra_ca);
         let core_tokens = core_tokens(problems, core_token_file);
@@ -215,6 +249,8 @@ impl Shared {
         let drain_limit = problems.duration("--drain-limit", or_default(&drain_limit, DRAIN_LIMIT));
         Self {
             allow_private_ranges: allow_private_ranges.unwrap_or_default(),
+            refuse_ranges: refuse_ranges.unwrap_or_default(),
+            nat64: nat64.unwrap_or_default(),
             extra_ca: extra_ca.unwrap_or_default(),
             dns_servers: dns_servers.unwrap_or_default(),
             core_tokens: core_tokens.unwrap_or_default(),

@@ -149,6 +149,22 @@ async fn http_by_setting() {
 }
 
 #[tokio::test]
+async fn refused_and_translated_by_setting() {
+    let stack = setup("off")
+        .core("--allow-private-ranges", "10.0.0.0/8")
+        .core("--refuse-ranges", "10.9.0.0/16,198.0.0.0/8,2606:4700::/32")
+        .core("--nat64", "on")
+        .start()
+        .await;
+    for host in ["10.9.0.1", "198.0.2.1", "[2606:4700::1]", "[64:ff9b::10.9.0.1]", "[64:ff9b::127.0.0.1]"] {
+        unreachable(&stack, &format!("https://{host}/")).await;
+    }
+    for host in ["10.8.0.1", "197.0.2.1", "[2606:4701::1]", "[64:ff9b::10.8.0.1]", "[64:ff9b::8.8.8.8]"] {
+        create(&stack, &format!("https://{host}/")).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn private_address_in_every_spelling() {
     for probe in ["off", "resolve", "connect"] {
         let stack = setup(probe).core("--allow-private-ranges", "").start().await;

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod dns;
+mod embedded;
 mod gets;
 mod lookups;
 mod names_and_ports;

@@ -100,6 +100,15 @@ fn refused_ports() {
 }
 
 #[test]
+fn refused_ports_are_documented() {
+    let document = include_str!("../../../docs/delivery.md");
+    let (_, rest) = document.split_once("that don't speak HTTP: ").unwrap();
+    let (list, _) = rest.split_once("; and port 0.").unwrap();
+    let documented: Vec<u16> = list.split(',').map(|port| port.trim().parse().unwrap()).collect();
+    assert_eq!(documented, REFUSED_PORTS);
+}
+
+#[test]
 fn other_ports() {
     for port in [80, 443, 24, 26, 52, 54, 3000, 8080, 8443, 65535] {
         let place = format!("https://example.com:{port}/");

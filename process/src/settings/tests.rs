@@ -33,6 +33,8 @@ fn empty_texts_count_as_not_set() {
     }
     let flags = [
         "--allow-private-ranges",
+        "--refuse-ranges",
+        "--nat64",
         "--extra-ca",
         "--dns-servers",
         "--core-token-file",
@@ -51,11 +53,22 @@ fn empty_texts_count_as_not_set() {
         let shared = Shared::check(shared, &mut problems);
         let shared = problems.finish(Some(shared)).map_err(|wrong| wrong.to_string()).unwrap();
         assert!(shared.extra_ca.is_none() && shared.core_tokens.is_empty() && shared.dns_servers.is_empty());
+        assert!(shared.refuse_ranges.is_empty() && !shared.nat64);
         assert!(shared.metrics_listen.is_none() && shared.otlp.is_none());
         assert_eq!((shared.logs.filter.as_str(), shared.logs.format), ("info", Logs::default_format()));
         let times = (shared.shutdown_delay, shared.drain_limit);
         assert_eq!(times, (Duration::ZERO, Duration::from_secs(20)));
     }
+}
+
+#[test]
+fn switches() {
+    let mut problems = Problems::new();
+    assert_eq!(problems.switch("--a", "on"), Some(true));
+    assert_eq!(problems.switch("--a", " off "), Some(false));
+    assert_eq!(problems.switch("--a", "yes"), None);
+    let report = problems.finish(Some(())).unwrap_err().to_string();
+    assert_eq!(report, "settings that do not fit:\n  --a: \"yes\": on or off");
 }
 
 #[test]
