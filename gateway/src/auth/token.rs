@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::did::Did;
@@ -136,8 +136,13 @@ fn jose_signature(bytes: &[u8]) -> Result<[u8; SIGNATURE_BYTES], Refusal> {
     })
 }
 
-/// A JSON object without duplicate names: two parsers could use different values of a duplicate.
+/// A JSON object without duplicate names: two parsers could use different values of a duplicate. A member
+/// that no rule reads has the value `null` here.
 struct Members(Map<String, Value>);
+
+/// The members that a rule reads, of the header and of the claims. Others may hold what a [`Value`] can't: a
+/// lone surrogate, a number out of range, any depth.
+const READ: [&str; 9] = ["alg", "typ", "kid", "crit", "iss", "aud", "lxm", "exp", "nbf"];
 
 /// The start of serde_json's error for a duplicate name.
 const DUPLICATE: &str = "duplicate member";
@@ -183,7 +188,13 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Map::new();
-                while let Some((name, value)) = map.next_entry()? {
+                while let Some(name) = map.next_key::<String>()? {
+                    let value = if READ.contains(&name.as_str()) {
+                        map.next_value()?
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        Value::Null
+                    };
                     if members.insert(name, value).is_some() {
                         return Err(A::Error::custom(DUPLICATE));
                     }

@@ -90,17 +90,44 @@ fn other_claims_may_be_anything() {
     let issuer = issuer();
     let claims = issuer.claims().to_string();
     let claims = claims.trim_end_matches('}');
-    for other in
-        ["null", "true", "1.5", "-1e9", "18446744073709551615", r#""\u00e9""#, r#"[[],{"a":[1]}]"#, "{}"]
-    {
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    for other in [
+        "null",
+        "true",
+        "1.5",
+        "-1e9",
+        "1e400",
+        "18446744073709551615",
+        r#""\u00e9""#,
+        r#""\ud800""#,
+        r#"[[],{"a":["\udc00"]}]"#,
+        r#"{"\ud800":1}"#,
+        "{}",
+        &deep,
+    ] {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{other}}}"#));
         assert!(Token::parse(&token).is_ok(), "{other}");
+        let header = format!(r#"{{"alg":"ES256K","other":{other}}}"#);
+        assert!(Token::parse(&issuer.token_of(&header, &issuer.claims().to_string())).is_ok(), "{other}");
+        let twice = issuer.token_of(HEADER, &format!(r#"{claims},"other":{other},"other":{other}}}"#));
+        assert_eq!(refusal(&twice), Refusal::Duplicate, "{other}");
     }
-    // serde_json reads at most 127 levels.
-    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
-    for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud800""#, r#"{"a"}"#, &deep] {
+    for broken in ["", "[}", "{1:2}", "nul", "'a'", r#""\ud8""#, r#"{"a"}"#, "[[1]"] {
         let token = issuer.token_of(HEADER, &format!(r#"{claims},"other":{broken}}}"#));
         assert_eq!(refusal(&token), Refusal::ClaimsNotJson, "{broken}");
+    }
+}
+
+/// What a rule reads must be JSON that can be read.
+#[test]
+fn read_claims_hold_no_lone_surrogate() {
+    let issuer = issuer();
+    for (name, value) in [("aud", r#""\ud800""#), ("exp", "1e400"), ("nbf", r#"["\ud800"]"#)] {
+        let mut claims = issuer.claims();
+        claims.as_object_mut().unwrap().remove(name);
+        let claims = claims.to_string();
+        let claims = format!(r#"{},"{name}":{value}}}"#, claims.trim_end_matches('}'));
+        assert_eq!(refusal(&issuer.token_of(HEADER, &claims)), Refusal::ClaimsNotJson, "{name}");
     }
 }
 
