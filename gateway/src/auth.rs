@@ -31,6 +31,7 @@ use self::identity::{Identities, ResolvedKey};
 use self::metrics::AuthMetrics;
 use self::signature_cache::SignatureCache;
 use self::token::Token;
+use crate::client_address::ClientAddress;
 
 /// The settings of service auth.
 #[derive(Debug)]
@@ -89,17 +90,23 @@ impl Authenticator {
         }
     }
 
-    /// The caller of the method `nsid`. There is no timeout here; a look-up goes on when this future is
-    /// dropped, and ends after 3 s at most.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap, nsid: &str) -> Result<Caller, AuthError> {
+    /// The caller of the method `nsid`; a look-up counts for the address `client`. There is no timeout here;
+    /// a look-up goes on when this future is dropped, and ends after a few seconds.
+    pub(crate) async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        nsid: &str,
+        client: ClientAddress,
+    ) -> Result<Caller, AuthError> {
         let token = Token::parse(token::bearer(headers)?)?;
         let now = self.clock.unix_seconds();
         token.check(&self.audiences, nsid, now)?;
 
-        let ResolvedKey { key, cached } = self.identities.key(&token.issuer).await?;
+        let ResolvedKey { key, cached } = self.identities.key(&token.issuer, client).await?;
         if let Err(refusal) = self.signatures.verify(&token, &key, now) {
             // The key may have been rotated, also to another curve.
-            let newer = if cached { self.identities.refreshed_key(&token.issuer).await? } else { None };
+            let newer =
+                if cached { self.identities.refreshed_key(&token.issuer, client).await? } else { None };
             match newer {
                 Some(newer) if newer != key => self.signatures.verify(&token, &newer, now)?,
                 Some(_) | None => return Err(refusal.into()),

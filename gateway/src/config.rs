@@ -11,6 +11,7 @@ use process::exit::chain;
 use process::settings::{Problems, RawShared, Shared, WrongSettings, given, list, optional_file, or_default};
 use url::Url;
 
+use crate::client_address::ClientAddresses;
 use crate::upstream;
 use crate::upstream::tls::UpstreamTls;
 
@@ -84,6 +85,13 @@ pub struct RawGateway {
     /// How long one request may take, from its arrival
     #[arg(long, env = "DEADLINE", default_value = DEADLINE, value_name = "TIME")]
     pub deadline: String,
+    /// Proxies whose --client-address-header is believed: their addresses or ranges (CIDRs)
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_proxies: Vec<String>,
+    /// The header in which trusted proxies list the addresses that a request came through, such as
+    /// x-forwarded-for [default: the peer is the client]
+    #[arg(long, env = "CLIENT_ADDRESS_HEADER", value_name = "NAME")]
+    pub client_address_header: Option<String>,
     /// A folder of lexicon documents to serve [default: the built-in ones]
     #[arg(long, env = "LEXICONS", value_name = "DIR")]
     pub lexicons: Option<String>,
@@ -115,6 +123,8 @@ pub struct Config {
     pub rate_limit: u32,
     /// `--deadline`.
     pub deadline: Duration,
+    /// `--trusted-proxies` and `--client-address-header`.
+    pub client_addresses: ClientAddresses,
     /// `--lexicons`.
     pub lexicons: Option<PathBuf>,
     /// `--descriptors`.
@@ -157,6 +167,8 @@ impl Config {
             did_documents,
             rate_limit,
             deadline,
+            trusted_proxies,
+            client_address_header,
             lexicons,
             descriptors,
         } = raw;
@@ -172,6 +184,7 @@ impl Config {
         if deadline.is_some_and(|deadline| deadline.is_zero()) {
             problems.note("--deadline", "more than 0s");
         }
+        let client_addresses = ClientAddresses::check(&trusted_proxies, client_address_header, problems);
         let (lexicons, descriptors) = (given(lexicons), given(descriptors));
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
@@ -200,6 +213,7 @@ impl Config {
             did_documents: given(did_documents).map(PathBuf::from).into_iter().collect(),
             rate_limit: rate_limit?,
             deadline: deadline?,
+            client_addresses: client_addresses?,
             lexicons: lexicons.map(PathBuf::from),
             descriptors: descriptors.map(PathBuf::from),
             shared,

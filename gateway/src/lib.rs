@@ -6,11 +6,13 @@
 
 pub(crate) mod auth;
 pub mod binding;
+pub mod client_address;
 pub mod config;
 mod connections;
 mod error_name;
 pub mod lexicon;
 mod limits;
+mod places;
 mod routes;
 mod telemetry;
 pub(crate) mod transcode;
@@ -28,7 +30,6 @@ use process::telemetry::{Telemetry, Watch};
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{AuthSettings, Authenticator};
@@ -41,8 +42,8 @@ use crate::telemetry::RequestLog;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
-use crate::xrpc::Xrpc;
 use crate::xrpc::metrics::CallMetrics;
+use crate::xrpc::{CallLimits, Xrpc};
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +119,8 @@ pub async fn serve(
         rate_limit: RateLimit::new(config.rate_limit, config.clock.clone()),
         upstream,
         deadline: config.deadline,
-        permits: Semaphore::new(xrpc::MAX_CALLS),
+        client_addresses: config.client_addresses.clone(),
+        limits: CallLimits::default(),
         metrics: calls,
     };
     let log = RequestLog { requests, tracer };

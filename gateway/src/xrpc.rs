@@ -1,14 +1,19 @@
 //! XRPC calls: from the HTTP request to the call of the core-service and back.
 //!
-//! Owns the order of checks (`docs/methods.md`): method, verb, limit of calls at once, authentication, rate
-//! limit, content type, body size, JSON. Everything about the values of fields is checked by the
-//! core-service. No method is known by name: the bound [`Methods`] say what exists.
+//! Owns the order of checks (`docs/methods.md`): method, verb, authentication, rate limit, content type, body
+//! size, JSON, limit of calls at once. Everything about the values of fields is checked by the core-service.
+//! No method is known by name: the bound [`Methods`] say what exists.
+//!
+//! Only a call with a verified caller and a whole body takes one of the [`MAX_CALLS`] places. Waiting for a
+//! key ([`auth`](crate::auth)) and for a body ([`body::arriving`]) have places of their own, so nobody who
+//! keeps the gateway waiting takes one from those who don't.
 
 pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod metrics;
 
 use std::error::Error as _;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,31 +22,37 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method as Verb, Response, StatusCode};
+use http::{HeaderValue, Method as Verb, Response, StatusCode};
 use process::exit::chain;
+use prometheus_client::metrics::counter::Counter;
 use shrike::syntax::Nsid;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
 use crate::auth::error::AuthError;
 use crate::auth::{Authenticator, Caller};
 use crate::binding::{self, Method, Methods};
+use crate::client_address::ClientAddresses;
+use crate::connections::PeerAddress;
 use crate::error_name::ErrorName;
 use crate::limits::{RateLimit, RateLimitState};
+use crate::places::Places;
 use crate::telemetry::RequestContext;
 use crate::transcode::{decode, encode};
 use crate::upstream::{Call, Upstream};
-use crate::xrpc::body::RequestBody;
+use crate::xrpc::body::arriving::ArrivingBodies;
+use crate::xrpc::body::{ReadError, RequestBody};
 use crate::xrpc::error::XrpcError;
 use crate::xrpc::metrics::CallMetrics;
 
 /// The path prefix of all methods.
 const PREFIX: &str = "/xrpc/";
-/// Calls at once, from before authentication to the response; further calls are refused. At 10 ms a call this
-/// allows 100,000 calls a second, so the limit is only reached when something does not answer.
-pub(crate) const MAX_CALLS: usize = 1024;
-/// `Retry-After` of a call over that limit.
+/// Calls with the core-service at once; further ones are refused. At 10 ms a call this allows 100,000 calls a
+/// second, so the limit is only reached when something does not answer.
+const MAX_CALLS: usize = 1024;
+/// … of one DID.
+const MAX_CALLS_OF_DID: usize = 128;
+/// `Retry-After` of a call over that limit or over one of waiting.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// What serving a call needs.
@@ -52,9 +63,22 @@ pub(crate) struct Xrpc {
     pub(crate) upstream: Upstream,
     /// From arrival to the response.
     pub(crate) deadline: Duration,
-    /// One permit for each call in flight, [`MAX_CALLS`].
-    pub(crate) permits: Semaphore,
+    pub(crate) client_addresses: ClientAddresses,
+    pub(crate) limits: CallLimits,
     pub(crate) metrics: CallMetrics,
+}
+
+/// What is in progress.
+pub(crate) struct CallLimits {
+    /// By DID.
+    calls: Arc<Places<String>>,
+    arriving: Arc<ArrivingBodies>,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { calls: Places::new(MAX_CALLS, MAX_CALLS_OF_DID), arriving: Arc::default() }
+    }
 }
 
 /// Handles any path below [`PREFIX`] that is not internal.
@@ -87,7 +111,7 @@ impl Xrpc {
         let mut response = match result {
             Ok(json) => success(json),
             Err(error) => {
-                // The permit is released by now: a client that sends slowly holds up nobody.
+                // The places are released by now: a client that sends slowly holds up nobody.
                 body.discard(deadline).await;
                 error.into_response()
             }
@@ -111,12 +135,7 @@ impl Xrpc {
         let method = self.find_method(head.uri.path())?;
         context.set_nsid(method.nsid());
         check_verb(method, &head.method)?;
-        let Ok(_permit) = self.permits.try_acquire() else {
-            self.metrics.shed.inc();
-            return Err(XrpcError::fixed(ErrorName::NotEnoughResources).retry_after(RETRY_WHEN_BUSY));
-        };
-
-        let caller = self.authenticate(&head.headers, method, deadline, context).await?;
+        let caller = self.authenticate(head, method, deadline, context).await?;
         let did = caller.did().as_str();
         context.set_did(did);
         *rate = self.rate_limit.take(did);
@@ -131,7 +150,10 @@ impl Xrpc {
             binding::Verb::Procedure => {
                 let json = if method.requires_input() {
                     body::check_type(&head.headers)?;
-                    body.read(deadline).await?
+                    body.read(deadline, did, &self.limits.arriving).await.map_err(|error| match error {
+                        ReadError::Refused(error) => error,
+                        ReadError::GivenUp => busy(&self.metrics.shed_bodies),
+                    })?
                 } else {
                     Bytes::new()
                 };
@@ -141,6 +163,8 @@ impl Xrpc {
         let message =
             message.map_err(|error| XrpcError::new(ErrorName::InvalidRequest, error.to_string()))?;
 
+        let place = self.limits.calls.take(did.to_owned());
+        let _place = place.ok_or_else(|| busy(&self.metrics.shed_calls))?;
         let call = Call {
             deadline,
             idempotent: method.verb() == binding::Verb::Query,
@@ -181,14 +205,17 @@ impl Xrpc {
 
     async fn authenticate(
         &self,
-        headers: &HeaderMap,
+        head: &http::request::Parts,
         method: &Method,
         deadline: Instant,
         context: &RequestContext,
     ) -> Result<Caller, XrpcError> {
         let request_id = &context.request_id;
         let _span = context.trace.step("authenticate");
-        match timeout_at(deadline, self.authenticator.authenticate(headers, method.nsid())).await {
+        let peer = head.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |PeerAddress(peer)| *peer);
+        let client = self.client_addresses.of(peer, &head.headers);
+        let authenticating = self.authenticator.authenticate(&head.headers, method.nsid(), client);
+        match timeout_at(deadline, authenticating).await {
             Ok(Ok(caller)) => Ok(caller),
             Ok(Err(AuthError::Refused(refusal))) => {
                 let error = XrpcError::new(ErrorName::AuthenticationRequired, refusal.to_string());
@@ -198,12 +225,19 @@ impl Xrpc {
                 tracing::warn!(request_id, causes = chain(&*failure), "the PLC directory gave no answer");
                 Err(XrpcError::fixed(ErrorName::UpstreamFailure))
             }
+            Ok(Err(AuthError::Busy)) => Err(busy(&self.metrics.shed_lookups)),
             Err(_) => {
                 tracing::warn!(request_id, "authentication took until the deadline");
                 Err(XrpcError::fixed(ErrorName::UpstreamTimeout))
             }
         }
     }
+}
+
+/// Counts and refuses a call for which there is no place.
+fn busy(shed: &Counter) -> XrpcError {
+    shed.inc();
+    XrpcError::fixed(ErrorName::NotEnoughResources).retry_after(RETRY_WHEN_BUSY)
 }
 
 fn check_verb(method: &Method, verb: &Verb) -> Result<(), XrpcError> {

@@ -28,6 +28,7 @@ mod secret_rotate;
 mod secret_rules;
 mod service_auth;
 mod slow_clients;
+mod strangers;
 mod tidy;
 mod tls;
 mod traces;

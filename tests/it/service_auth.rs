@@ -12,7 +12,7 @@
 //! | all claims, on every call, before any look-up | `service_auth::refused_tokens`, `gateway: auth::tests::keys::claims_are_checked_beside_a_remembered_verdict`, `gateway: auth::tests::keys::remembered_verdict_ends_with_the_key` |
 //! | the key | `service_auth::keys_of_the_older_types`, `gateway: auth::tests::keys::every_key_type`, `gateway: auth::document::tests::relative_and_absolute_ids`, `gateway: auth::document::tests::other_methods_do_not_count` |
 //! | did:web | `service_auth::did_web_over_http_on_localhost_alone`, `gateway: auth::tests::web::plain_http_is_for_localhost_alone`, `gateway: auth::tests::web::redirect`, `gateway: auth::tests::web::oversized`, `gateway: auth::tests::web::slow`, `gateway: auth::tests::web::another_did` |
-//! | cache | `service_auth::look_up_is_shared_and_kept`, `service_auth::unknown_did`, `gateway: auth::identity::tests::freshness::fresh_for_an_hour`, `gateway: auth::identity::tests::freshness::old_key_serves_while_it_is_refreshed`, `gateway: auth::identity::tests::freshness::old_key_serves_for_a_day_while_the_directory_is_down`, `gateway: auth::identity::tests::freshness::not_found_is_believed_for_a_minute` |
+//! | cache | `service_auth::look_up_is_shared_and_kept`, `service_auth::unknown_did`, `service_auth::forged_token_before_its_owner_is_registered`, `gateway: auth::identity::tests::freshness::fresh_for_an_hour`, `gateway: auth::identity::tests::freshness::old_key_serves_while_it_is_refreshed`, `gateway: auth::identity::tests::freshness::old_key_serves_for_a_day_while_the_directory_is_down`, `gateway: auth::identity::tests::freshness::not_found_is_asked_again_once_and_then_every_five_seconds` |
 //! | forged tokens and invented DIDs | `service_auth::forged_tokens_do_not_drive_the_directory`, `gateway: auth::tests::keys::forged_tokens_force_one_look_up_a_minute`, `gateway: auth::identity::tests::budget::look_ups_in_the_directory`, `gateway: auth::identity::tests::budget::look_ups_at_one_host` |
 //! | keys that rotate | `service_auth::key_that_rotated_to_the_other_curve`, `gateway: auth::tests::keys::rotation_is_picked_up` |
 //! | failures are 401 and say why | `service_auth::refused_tokens` |
@@ -239,7 +239,16 @@ async fn unknown_did() {
     for _ in 0..3 {
         refused(&call_as(&stack, &carol).await, "the DID of the issuer is not known to its directory");
     }
-    assert_eq!(stack.directory.lookups(CAROL), 1, "not found is remembered");
+    assert_eq!(stack.directory.lookups(CAROL), 2, "not found is asked again once, and then remembered");
+}
+
+#[tokio::test]
+async fn forged_token_before_its_owner_is_registered() {
+    let stack = Stack::start(Kind::Sqlite).await;
+    let forger = Identity::new(CAROL, Key::k256());
+    refused(&call_as(&stack, &forger).await, "the DID of the issuer is not known to its directory");
+    let carol = stack.newcomer(CAROL, Key::k256());
+    call_as(&stack, &carol).await.ok();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Why a caller was not authenticated: it was refused, or the PLC directory is unavailable.
+//! Why a caller was not authenticated: it was refused, or its key can't be looked up just now.
 
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ pub(crate) enum AuthError {
     /// The PLC directory did not answer and no key is cached: 502 `UpstreamFailure`.
     #[error("the DID directory gave no answer")]
     DirectoryUnavailable(#[source] Arc<DirectoryFailure>),
+    /// Too much is looked up just now: 503 `NotEnoughResources`, to be tried again soon.
+    #[error("too many look-ups just now")]
+    Busy,
 }
 
 /// Why the PLC directory is unavailable. For the log only.
@@ -29,8 +32,6 @@ pub(crate) enum DirectoryFailure {
     Status(StatusCode),
     #[error("the PLC directory answered with something else than the DID's document")]
     NotTheDocument,
-    #[error("too many look-ups in the PLC directory")]
-    Busy,
     #[error("the look-up broke off")]
     BrokeOff,
 }

@@ -4,13 +4,19 @@
 //! time. The look-up itself and its limits are in [`fetch`].
 //!
 //! A key is fresh for an hour. An older key is still used while a look-up refreshes it in the background; if
-//! that fails because nobody answers, the key is used until it is a day old. A refusal is cached for a
-//! minute, and so is any failure of a did:web host without a cached key, so that a slow host is not asked
-//! again and again. A failure of the PLC directory is not cached: the next caller tries again, within the
-//! limits on look-ups.
+//! that fails because nobody answers, the key is used until it is a day old. A failure of the PLC directory
+//! is not cached: the next caller tries again, within the limits on look-ups.
+//!
+//! A forged token locks no owner out. A refusal, or a failure of a did:web host without a cached key, is
+//! asked for again at the next token, as the DID may be new; only if that gets a refusal too is it cached for
+//! some seconds, so that a slow host is not asked again and again. Bad signatures force a look-up once a
+//! minute for each client address, so a forger does not use up the one of an owner who has a new key.
 
+mod entry;
 pub(crate) mod fetch;
 mod folder;
+mod shares;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,39 +25,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use process::clock::Clock;
 use process::exit::chain;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use self::entry::{CacheEntry, KeyState, MINUTE_MS, SECOND_MS, is_usable, is_within};
 use self::fetch::{LookupError, Network};
 use self::folder::Folders;
+use self::shares::Admission;
+use self::waiting::{WaitingCall, WaitingCalls};
 use super::did::{Did, Method};
 use super::error::{AuthError, DirectoryFailure};
 use super::key::SigningKey;
 use super::metrics::{AuthMetrics, Keys};
 use super::refusal::Refusal;
+use crate::client_address::ClientAddress;
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-
-/// How long a key is fresh.
-const FRESH_MS: i64 = HOUR_MS;
-
-/// How long a key is used while nobody answers.
-const STALE_MS: i64 = 24 * HOUR_MS;
-
-/// How long a refusal is cached.
-const REFUSED_MS: i64 = MINUTE_MS;
-
-/// The pause between a failed refresh and the next one, for each DID.
-const RETRY_MS: i64 = MINUTE_MS;
-
-/// The least time between two look-ups that bad signatures force, for each DID.
+/// The least time between two look-ups that bad signatures force, for each DID and client address.
 const FORCED_MS: i64 = MINUTE_MS;
+
+/// The same for each DID, whatever the address.
+const FORCED_PAUSE_MS: i64 = 5 * SECOND_MS;
 
 /// The most cached DIDs.
 const MAX_CACHED: usize = 50_000;
 
-/// The most DIDs whose last forced look-up is remembered.
+/// The most DIDs, and the most pairs of DID and address, whose last forced look-up is remembered.
 const MAX_FORCED: usize = 10_000;
 
 /// Resolves DIDs to signing keys.
@@ -63,13 +61,23 @@ pub(crate) struct Identities {
     cache: Cache<Did, CacheEntry>,
     /// When a bad signature last forced a look-up, in milliseconds since 1970.
     forced: Cache<Did, i64>,
+    forced_by: Cache<(Did, ClientAddress), i64>,
+    /// Calls that wait for look-ups.
+    waiting: WaitingCalls,
     /// The look-ups in progress, of which `fetch::Limits` bounds the number. Hold this lock to change `cache`
     /// or `forced`.
     pending: Mutex<HashMap<Did, PendingLookup>>,
 }
 
-/// A look-up in progress, for any number of waiting callers; `None` until it has ended.
-type PendingLookup = watch::Receiver<Option<Result<SigningKey, AuthError>>>;
+/// The result of a look-up, for any number of waiting callers; `None` until it has ended.
+type Outcome = watch::Receiver<Option<Result<SigningKey, AuthError>>>;
+
+/// A look-up in progress.
+struct PendingLookup {
+    outcome: Outcome,
+    /// Where a better admission goes, if it has one of the common half.
+    sooner: Option<oneshot::Sender<Admission>>,
+}
 
 /// The key of a DID.
 #[derive(Debug)]
@@ -77,65 +85,6 @@ pub(crate) struct ResolvedKey {
     pub(crate) key: SigningKey,
     /// From the cache, so a newer key may exist.
     pub(crate) cached: bool,
-}
-
-/// The result of the last look-up of a DID. Times are milliseconds since 1970.
-#[derive(Debug, Clone)]
-enum CacheEntry {
-    Key {
-        key: SigningKey,
-        fetched_ms: i64,
-        /// When the last refresh failed because nobody answered.
-        failed_ms: Option<i64>,
-    },
-    Refused {
-        refusal: Refusal,
-        at_ms: i64,
-    },
-}
-
-/// What a cache entry means now.
-enum KeyState {
-    Fresh(SigningKey),
-    /// Usable, but must be refreshed.
-    Due(SigningKey),
-    /// Usable; a refresh failed less than [`RETRY_MS`] ago.
-    Stale(SigningKey),
-    Refused(Refusal),
-    Unknown,
-}
-
-impl CacheEntry {
-    fn state(self, now_ms: i64) -> KeyState {
-        match self {
-            Self::Key { key, fetched_ms, failed_ms } => {
-                if is_within(FRESH_MS, fetched_ms, now_ms) {
-                    KeyState::Fresh(key)
-                } else if !is_usable(fetched_ms, now_ms) {
-                    KeyState::Unknown
-                } else if failed_ms.is_some_and(|at| is_within(RETRY_MS, at, now_ms)) {
-                    KeyState::Stale(key)
-                } else {
-                    KeyState::Due(key)
-                }
-            }
-            Self::Refused { refusal, at_ms } if is_within(REFUSED_MS, at_ms, now_ms) => {
-                KeyState::Refused(refusal)
-            }
-            Self::Refused { .. } => KeyState::Unknown,
-        }
-    }
-}
-
-/// Whether a key is recent enough to be used while it is refreshed. A key from the future, after the clock
-/// went backwards, is usable too.
-fn is_usable(fetched_ms: i64, now_ms: i64) -> bool {
-    now_ms.abs_diff(fetched_ms) < STALE_MS.unsigned_abs()
-}
-
-/// Whether less than `span_ms` has passed. If the clock went backwards, the entry counts as expired.
-fn is_within(span_ms: i64, since_ms: i64, now_ms: i64) -> bool {
-    (0..span_ms).contains(&now_ms.saturating_sub(since_ms))
 }
 
 impl Identities {
@@ -152,12 +101,19 @@ impl Identities {
             clock,
             cache: Cache::new(MAX_CACHED),
             forced: Cache::new(MAX_FORCED),
+            forced_by: Cache::new(MAX_FORCED),
+            waiting: WaitingCalls::new(),
             pending: Mutex::default(),
         }
     }
 
-    /// The key of a DID, cached or looked up. The look-up goes on if this future is dropped.
-    pub(crate) async fn key(self: &Arc<Self>, did: &Did) -> Result<ResolvedKey, AuthError> {
+    /// The key of a DID, cached or looked up for the address `client`. The look-up goes on if this future is
+    /// dropped. Only a call that waits for one takes a place.
+    pub(crate) async fn key(
+        self: &Arc<Self>,
+        did: &Did,
+        client: ClientAddress,
+    ) -> Result<ResolvedKey, AuthError> {
         let Keys { folder, fresh, stale, refused, missed } = &self.metrics.keys;
         if let Some(key) = self.folders.key(did, self.clock.unix_ms()).await {
             folder.inc();
@@ -176,12 +132,13 @@ impl Identities {
             KeyState::Fresh(key) | KeyState::Stale(key) => key,
             KeyState::Due(key) => {
                 // If the limits forbid it, a later call refreshes the key.
-                let _refresh = self.lookup(did);
+                let _refresh = self.lookup(did, client);
                 key
             }
             KeyState::Refused(refusal) => return Err(refusal.into()),
             KeyState::Unknown => {
-                let key = outcome_of(self.lookup(did)?, did).await?;
+                let _place = self.waiting_call(did, client)?;
+                let key = outcome_of(self.lookup(did, client)?, did).await?;
                 return Ok(ResolvedKey { key, cached: false });
             }
         };
@@ -189,10 +146,15 @@ impl Identities {
     }
 
     /// The key of a DID after a signature was bad with the cached key: looked up again, or, if that was done
-    /// within the last minute, the key that is cached by now. Returns `None` if there is none.
-    pub(crate) async fn refreshed_key(self: &Arc<Self>, did: &Did) -> Result<Option<SigningKey>, AuthError> {
-        match self.forced_lookup(did) {
-            Some(lookup) => outcome_of(lookup, did).await.map(Some),
+    /// just before, the key that is cached by now. Returns `None` if there is none.
+    pub(crate) async fn refreshed_key(
+        self: &Arc<Self>,
+        did: &Did,
+        client: ClientAddress,
+    ) -> Result<Option<SigningKey>, AuthError> {
+        let _place = self.waiting_call(did, client)?;
+        match self.forced_lookup(did, client) {
+            Some(outcome) => outcome_of(outcome, did).await.map(Some),
             None => match self.state(did) {
                 KeyState::Fresh(key) | KeyState::Due(key) | KeyState::Stale(key) => Ok(Some(key)),
                 KeyState::Refused(refusal) => Err(refusal.into()),
@@ -201,64 +163,106 @@ impl Identities {
         }
     }
 
+    fn waiting_call(&self, did: &Did, client: ClientAddress) -> Result<WaitingCall, AuthError> {
+        self.waiting.take(did, client).ok_or(AuthError::Busy)
+    }
+
     fn state(&self, did: &Did) -> KeyState {
         self.cache.get(did).map_or(KeyState::Unknown, |entry| entry.state(self.clock.unix_ms()))
     }
 
     /// Joins the look-up of a DID, or starts one if the cache has no answer.
-    fn lookup(self: &Arc<Self>, did: &Did) -> Result<PendingLookup, AuthError> {
+    fn lookup(self: &Arc<Self>, did: &Did, client: ClientAddress) -> Result<Outcome, AuthError> {
         let mut pending = self.pending();
-        if let Some(lookup) = pending_lookup(&pending, did) {
-            return Ok(lookup);
+        if let Some(outcome) = self.join(&mut pending, did, client) {
+            return Ok(outcome);
         }
         // Another caller's look-up may have ended meanwhile.
         match self.state(did) {
             KeyState::Fresh(key) | KeyState::Stale(key) => Ok(watch::channel(Some(Ok(key))).1),
             KeyState::Refused(refusal) => Err(refusal.into()),
             KeyState::Due(_) | KeyState::Unknown => {
-                self.admit(did)?;
-                Ok(self.start(&mut pending, did))
+                let admission = self.admit(did, client)?;
+                Ok(self.start(&mut pending, did, client, admission))
             }
         }
     }
 
-    /// Joins the look-up of a DID, or starts one regardless of the cache, once a minute.
-    fn forced_lookup(self: &Arc<Self>, did: &Did) -> Option<PendingLookup> {
+    /// Joins the look-up of a DID, or starts one regardless of the cache, if neither this client's last one
+    /// nor anybody's was too short a time ago.
+    fn forced_lookup(self: &Arc<Self>, did: &Did, client: ClientAddress) -> Option<Outcome> {
         let mut pending = self.pending();
-        if let Some(lookup) = pending_lookup(&pending, did) {
-            return Some(lookup);
+        if let Some(outcome) = self.join(&mut pending, did, client) {
+            return Some(outcome);
         }
         let now_ms = self.clock.unix_ms();
-        let last_ms = self.forced.get(did);
-        if last_ms.is_some_and(|last_ms| is_within(FORCED_MS, last_ms, now_ms)) {
+        let by_client = (did.clone(), client);
+        let is_recent =
+            |last_ms: Option<i64>, span_ms| last_ms.is_some_and(|at| is_within(span_ms, at, now_ms));
+        if is_recent(self.forced_by.get(&by_client), FORCED_MS)
+            || is_recent(self.forced.get(did), FORCED_PAUSE_MS)
+        {
             return None;
         }
-        self.admit(did).ok()?;
+        let admission = self.admit(did, client).ok()?;
         self.forced.insert(did.clone(), now_ms);
-        Some(self.start(&mut pending, did))
+        self.forced_by.insert(by_client, now_ms);
+        Some(self.start(&mut pending, did, client, admission))
     }
 
-    fn admit(&self, did: &Did) -> Result<(), AuthError> {
-        self.network.admit(did).inspect_err(|_| self.metrics.limited(did))
+    fn admit(&self, did: &Did, client: ClientAddress) -> Result<Admission, AuthError> {
+        self.network.admit(did, client).inspect_err(|_| self.metrics.limited(did))
     }
 
-    fn start(self: &Arc<Self>, pending: &mut HashMap<Did, PendingLookup>, did: &Did) -> PendingLookup {
-        let (outcome, lookup) = watch::channel(None);
-        pending.insert(did.clone(), lookup.clone());
+    /// The outcome of the look-up of a DID that is in progress. One that ended by a panic does not count. If
+    /// it waits for its turn, behind others of whoever began it, it may have its turn for this client.
+    fn join(
+        &self,
+        pending: &mut HashMap<Did, PendingLookup>,
+        did: &Did,
+        client: ClientAddress,
+    ) -> Option<Outcome> {
+        let lookup = pending.get_mut(did).filter(|lookup| lookup.outcome.has_changed().is_ok())?;
+        // It is closed once the look-up has begun.
+        if let Some(sooner) = lookup.sooner.take_if(|sooner| !sooner.is_closed()) {
+            match self.network.admit_sooner(did, client) {
+                Some(admission) => drop(sooner.send(admission)),
+                None => lookup.sooner = Some(sooner),
+            }
+        }
+        Some(lookup.outcome.clone())
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        pending: &mut HashMap<Did, PendingLookup>,
+        did: &Did,
+        client: ClientAddress,
+        admission: Admission,
+    ) -> Outcome {
+        let (result, outcome) = watch::channel(None);
+        let (sooner, better) = oneshot::channel();
+        let sooner = (!admission.is_reserved()).then_some(sooner);
+        pending.insert(did.clone(), PendingLookup { outcome: outcome.clone(), sooner });
         let identities = Arc::clone(self);
         let did = did.clone();
         tokio::spawn(async move {
             let begun = Instant::now();
-            let fetched = identities.network.fetch(&did).await;
+            let fetched = identities.network.fetch(&did, admission, better).await;
             identities.metrics.looked_up(&did, &fetched, begun.elapsed());
-            let key = identities.finish(&did, fetched);
-            outcome.send_replace(Some(key));
+            let key = identities.finish(&did, client, fetched);
+            result.send_replace(Some(key));
         });
-        lookup
+        outcome
     }
 
     /// Caches the result of a look-up and returns what its callers get.
-    fn finish(&self, did: &Did, fetched: Result<SigningKey, LookupError>) -> Result<SigningKey, AuthError> {
+    fn finish(
+        &self,
+        did: &Did,
+        client: ClientAddress,
+        fetched: Result<SigningKey, LookupError>,
+    ) -> Result<SigningKey, AuthError> {
         let now_ms = self.clock.unix_ms();
         let mut pending = self.pending();
         pending.remove(did);
@@ -273,6 +277,12 @@ impl Identities {
         let error = lookup_error.error();
         let refusal = match lookup_error {
             LookupError::Refused(refusal) => Some(refusal),
+            LookupError::Busy => {
+                // Nobody was asked: the next caller may try at once.
+                self.forced.remove(did);
+                self.forced_by.remove(&(did.clone(), client));
+                None
+            }
             LookupError::HostUnavailable(_) | LookupError::DirectoryUnavailable(_) => {
                 if let Some(key) = self.keep_stale(did, now_ms) {
                     tracing::warn!(%did, causes = chain(&error), "a key could not be refreshed; the old one serves on");
@@ -280,12 +290,13 @@ impl Identities {
                 }
                 match lookup_error {
                     LookupError::HostUnavailable(refusal) => Some(refusal),
-                    LookupError::Refused(_) | LookupError::DirectoryUnavailable(_) => None,
+                    _ => None,
                 }
             }
         };
         if let Some(refusal) = refusal {
-            self.cache.insert(did.clone(), CacheEntry::Refused { refusal, at_ms: now_ms });
+            let again = matches!(self.cache.get(did), Some(CacheEntry::Refused { .. }));
+            self.cache.insert(did.clone(), CacheEntry::Refused { refusal, at_ms: now_ms, again });
         }
         Err(error)
     }
@@ -308,14 +319,9 @@ impl Identities {
     }
 }
 
-/// The look-up of a DID that is in progress. One that ended by a panic does not count.
-fn pending_lookup(pending: &HashMap<Did, PendingLookup>, did: &Did) -> Option<PendingLookup> {
-    pending.get(did).filter(|lookup| lookup.has_changed().is_ok()).cloned()
-}
-
-async fn outcome_of(mut lookup: PendingLookup, did: &Did) -> Result<SigningKey, AuthError> {
-    match lookup.wait_for(Option::is_some).await.as_deref() {
-        Ok(Some(outcome)) => outcome.clone(),
+async fn outcome_of(mut outcome: Outcome, did: &Did) -> Result<SigningKey, AuthError> {
+    match outcome.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(key)) => key.clone(),
         Ok(None) | Err(_) => Err(match did.method() {
             Method::Plc => AuthError::DirectoryUnavailable(Arc::new(DirectoryFailure::BrokeOff)),
             Method::Web { .. } => AuthError::Refused(Refusal::HostUnreachable),

@@ -88,12 +88,13 @@ impl AuthMetrics {
 
     /// Counts a look-up of `did` that took this long.
     pub(super) fn looked_up(&self, did: &Did, found: &Result<SigningKey, LookupError>, took: Duration) {
-        let Lookups { seconds, found: with_key, none, unavailable, limited: _ } = self.lookups(did);
+        let Lookups { seconds, found: with_key, none, unavailable, limited } = self.lookups(did);
         seconds.observe(took.as_secs_f64());
         let count = match found {
             Ok(_) => with_key,
             Err(LookupError::Refused(_)) => none,
             Err(LookupError::HostUnavailable(_) | LookupError::DirectoryUnavailable(_)) => unavailable,
+            Err(LookupError::Busy) => limited,
         };
         count.inc();
     }

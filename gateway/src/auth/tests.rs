@@ -6,6 +6,8 @@ mod refusals;
 pub(super) mod stub;
 mod web;
 
+use std::net::Ipv4Addr;
+
 use egress::client::Egress;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
@@ -22,6 +24,7 @@ use super::identity::fetch::Limits;
 use super::metrics::AuthMetrics;
 use super::refusal::Refusal;
 use super::{AuthSettings, Authenticator};
+use crate::client_address::ClientAddress;
 
 /// An authenticator whose PLC directory is a stub, and which may reach loopback.
 pub(super) struct World {
@@ -33,6 +36,11 @@ pub(super) struct World {
 /// The egress policy of these tests.
 pub(super) fn loopback() -> Policy {
     Policy::new(vec!["127.0.0.0/8".parse().unwrap()])
+}
+
+/// One of many client addresses.
+pub(crate) fn client(number: u32) -> ClientAddress {
+    ClientAddress::new(Ipv4Addr::from_bits(number).into())
 }
 
 pub(crate) fn metrics() -> AuthMetrics {
@@ -79,7 +87,13 @@ impl World {
     }
 
     async fn call_method(&self, nsid: &str, token: &str) -> Result<String, AuthError> {
-        let caller = self.authenticator.authenticate(&bearer(token), nsid).await?;
+        let caller = self.authenticator.authenticate(&bearer(token), nsid, client(1)).await?;
+        Ok(caller.did().to_string())
+    }
+
+    /// Calls [`NSID`] from another address.
+    async fn call_from(&self, number: u32, token: &str) -> Result<String, AuthError> {
+        let caller = self.authenticator.authenticate(&bearer(token), NSID, client(number)).await?;
         Ok(caller.did().to_string())
     }
 

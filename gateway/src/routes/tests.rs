@@ -1,6 +1,8 @@
 //! Limits of calls and bodies, panics, HEAD and request ids, through the whole router.
 
 use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use clap::Parser as _;
 use egress::policy::Policy;
+use futures_util::future::poll_immediate;
 use futures_util::stream;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -21,7 +24,7 @@ use process::traces::Tracer;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -36,16 +39,16 @@ use crate::telemetry::RequestLog;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
-use crate::xrpc::Xrpc;
-use crate::xrpc::body::RequestBody;
+use crate::xrpc::body::{ReadError, RequestBody};
 use crate::xrpc::metrics::CallMetrics;
+use crate::xrpc::{CallLimits, Xrpc};
 
 const NSID: &str = "com.example.plant";
 const PATH: &str = "/xrpc/com.example.plant";
 const SERVICE: &str = "did:web:localhost%3A8080";
 
-/// A gateway with this limit of calls at once, whose PLC directory accepts connections and never answers.
-async fn gateway(max_calls: usize) -> (Router, TcpListener) {
+/// A gateway whose PLC directory accepts connections and never answers.
+async fn gateway() -> (Router, TcpListener) {
     let directory = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plc_url = format!("http://{}", directory.local_addr().unwrap()).parse().unwrap();
     let registry = &mut Registry::default();
@@ -76,7 +79,8 @@ async fn gateway(max_calls: usize) -> (Router, TcpListener) {
         rate_limit: RateLimit::new(0, config.clock.clone()),
         upstream: Upstream::start(upstream).unwrap(),
         deadline: config.deadline,
-        permits: Semaphore::new(max_calls),
+        client_addresses: config.client_addresses.clone(),
+        limits: CallLimits::default(),
         metrics: CallMetrics::new(registry),
     };
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
@@ -104,10 +108,14 @@ async fn answer(gateway: &Router, request: Request) -> Response<Body> {
     timeout(Duration::from_secs(20), gateway.clone().oneshot(request)).await.expect("in time").unwrap()
 }
 
+/// The places of calls that wait for the look-up of one DID.
 #[tokio::test]
 async fn call_over_the_limit_is_refused_at_once() {
-    let (gateway, directory) = gateway(1).await;
-    let first = tokio::spawn(gateway.clone().oneshot(call(Some(&token()), Body::empty())));
+    let (gateway, directory) = gateway().await;
+    let mut waiting = JoinSet::new();
+    for _ in 0..32 {
+        waiting.spawn(gateway.clone().oneshot(call(Some(&token()), Body::empty())));
+    }
     let _asked = directory.accept().await.unwrap();
 
     let started = Instant::now();
@@ -118,17 +126,18 @@ async fn call_over_the_limit_is_refused_at_once() {
         serde_json::from_slice(&refused.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(body["error"], "NotEnoughResources");
 
-    // The limit does not hold for other paths and wrong verbs.
+    // The limit holds only for calls that wait.
     for (path, status) in [("/livez", 200), ("/.well-known/did.json", 200), ("/xrpc/com.example.no", 501)] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(answer(&gateway, request).await.status(), status, "{path}");
     }
     assert_eq!(answer(&gateway, Request::get(PATH).body(Body::empty()).unwrap()).await.status(), 400);
-
-    // A client that goes away releases its permit.
-    first.abort();
-    assert!(first.await.unwrap_err().is_cancelled());
     assert_eq!(answer(&gateway, call(None, Body::empty())).await.status(), 401);
+
+    // A client that goes away releases its place.
+    waiting.shutdown().await;
+    let waits = poll_immediate(pin!(gateway.oneshot(call(Some(&token()), Body::empty())))).await;
+    assert!(waits.is_none(), "{waits:?}");
 }
 
 #[tokio::test]
@@ -151,7 +160,7 @@ async fn request_that_panics_is_answered() {
 
 #[tokio::test]
 async fn request_id_is_a_new_uuid_whatever_the_client_sends() {
-    let (gateway, _directory) = gateway(1).await;
+    let (gateway, _directory) = gateway().await;
     let sent = Uuid::nil();
     let mut seen = vec![sent];
     for path in ["/livez", "/xrpc/com.example.no", "/nothing"] {
@@ -168,7 +177,7 @@ async fn request_id_is_a_new_uuid_whatever_the_client_sends() {
 
 #[tokio::test]
 async fn head_is_answered_without_the_body() {
-    let (gateway, _directory) = gateway(1).await;
+    let (gateway, _directory) = gateway().await;
     for path in ["/xrpc/com.example.no", "/livez", "/nothing"] {
         let ask = async |verb| {
             let request = Request::builder().method(verb).uri(path).body(Body::empty()).unwrap();
@@ -183,7 +192,7 @@ async fn head_is_answered_without_the_body() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_call_keeps_no_place_while_its_body_comes() {
-    let (gateway, _directory) = gateway(1).await;
+    let (gateway, _directory) = gateway().await;
     let started = Instant::now();
     let slow = answer(&gateway, call(None, drip()));
     let quick = async {
@@ -209,7 +218,8 @@ fn drip() -> Body {
 async fn body_of_a_byte_a_second_ends_at_the_deadline() {
     let started = Instant::now();
     let mut body = RequestBody::new(drip(), &http::HeaderMap::new());
-    let error = body.read(started + Duration::from_secs(8)).await.unwrap_err();
+    let reading = body.read(started + Duration::from_secs(8), "did:plc:abc", &Arc::default()).await;
+    let Err(ReadError::Refused(error)) = reading else { panic!("refused for being late") };
     assert_eq!(started.elapsed().as_secs(), 8);
     assert_eq!(error.into_response().status(), 400);
     body.discard(started + Duration::from_secs(8)).await;

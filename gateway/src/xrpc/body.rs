@@ -1,15 +1,21 @@
 //! Request bodies: media type, size limit, and what is done with a body that nobody reads.
 
+pub(crate) mod arriving;
+
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::future::poll_immediate;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::Instant;
 
+use self::arriving::ArrivingBodies;
 use crate::error_name::ErrorName;
 use crate::xrpc::error::XrpcError;
 
@@ -37,6 +43,20 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
     Err(XrpcError::new(ErrorName::InvalidRequest, "Content-Type: must be application/json"))
 }
 
+/// Why there is no body.
+pub(crate) enum ReadError {
+    /// The client's fault.
+    Refused(XrpcError),
+    /// It was still arriving when its place was given up.
+    GivenUp,
+}
+
+impl From<XrpcError> for ReadError {
+    fn from(error: XrpcError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 /// The body of a request, not yet read.
 pub(crate) struct RequestBody {
     body: Body,
@@ -52,25 +72,38 @@ impl RequestBody {
         Self { body, awaits_continue }
     }
 
-    /// Reads the whole body.
+    /// Reads the whole body of a call of `did`. One that has not arrived yet takes a place in `arriving`.
     ///
     /// # Errors
     ///
-    /// It is larger than [`MAX_BODY_BYTES`], incomplete, or late.
-    pub(crate) async fn read(&mut self, deadline: Instant) -> Result<Bytes, XrpcError> {
+    /// It is larger than [`MAX_BODY_BYTES`], incomplete, or late, or its place was given up.
+    pub(crate) async fn read(
+        &mut self,
+        deadline: Instant,
+        did: &str,
+        arriving: &Arc<ArrivingBodies>,
+    ) -> Result<Bytes, ReadError> {
         // From Content-Length: refused without asking the client to send.
         if self.body.size_hint().lower() > MAX_BODY_BYTES as u64 {
-            return Err(too_large());
+            return Err(too_large().into());
         }
         self.awaits_continue = false;
-        let reading = Limited::new(&mut self.body, MAX_BODY_BYTES).collect();
-        match tokio::time::timeout_at(deadline, reading).await {
-            Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => Err(XrpcError::new(ErrorName::InvalidRequest, "the body broke off")),
-            Err(_) => {
-                Err(XrpcError::new(ErrorName::InvalidRequest, "the body did not arrive within the deadline"))
+        let mut reading = pin!(Limited::new(&mut self.body, MAX_BODY_BYTES).collect());
+        let read = match poll_immediate(&mut reading).await {
+            Some(read) => read,
+            None => {
+                let mut place = arriving.take(did);
+                tokio::select! {
+                    biased;
+                    read = tokio::time::timeout_at(deadline, reading) => read.map_err(|_| late())?,
+                    () = place.given_up() => return Err(ReadError::GivenUp),
+                }
             }
+        };
+        match read {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
+            Err(_) => Err(XrpcError::new(ErrorName::InvalidRequest, "the body broke off").into()),
         }
     }
 
@@ -94,6 +127,10 @@ impl RequestBody {
             tracing::debug!("a client was still sending when it was answered");
         }
     }
+}
+
+fn late() -> XrpcError {
+    XrpcError::new(ErrorName::InvalidRequest, "the body did not arrive within the deadline")
 }
 
 fn too_large() -> XrpcError {

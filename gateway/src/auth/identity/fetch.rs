@@ -9,29 +9,35 @@ use std::time::Duration;
 use egress::client::{Answer, Egress};
 use egress::error::GetError;
 use egress::policy::Policy;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota};
 use http::StatusCode;
 use process::exit::chain;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::timeout;
 use url::Url;
+
+use super::shares::{Admission, Allowance, SharedLimiter, SharedRate, share_of};
 
 use crate::auth::did::{Did, Method};
 use crate::auth::document::{Document, MAX_DOCUMENT_BYTES};
 use crate::auth::error::{AuthError, DirectoryFailure};
 use crate::auth::key::SigningKey;
 use crate::auth::refusal::Refusal;
+use crate::client_address::ClientAddress;
 
 const ACCEPT: &str = "application/did+ld+json, application/json";
 
-/// The most did:web hosts with a rate limiter.
+/// The most did:web hosts with a rate limiter, and the most client addresses with a share of a host's.
 const MAX_HOSTS: usize = 4_096;
+
+/// How long a look-up waits until it may begin.
+const TURN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Limits on look-ups. They hold for each process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How long one look-up may take, including the wait for a permit.
+    /// How long one look-up may take from its beginning.
     pub(crate) time: Duration,
     /// Look-ups in the PLC directory.
     pub(crate) directory: Allowance,
@@ -39,14 +45,6 @@ pub(crate) struct Limits {
     pub(crate) web: Allowance,
     /// Look-ups on one did:web host, with any port, in a minute.
     pub(crate) host_per_minute: NonZeroU32,
-}
-
-/// A rate limit and a limit of look-ups at once.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Allowance {
-    pub(crate) per_second: NonZeroU32,
-    pub(crate) burst: NonZeroU32,
-    pub(crate) at_once: usize,
 }
 
 impl Limits {
@@ -77,6 +75,8 @@ pub(crate) enum LookupError {
     HostUnavailable(Refusal),
     /// The PLC directory did not answer, or not as a directory should.
     DirectoryUnavailable(Arc<DirectoryFailure>),
+    /// Its turn did not come in time.
+    Busy,
 }
 
 impl LookupError {
@@ -85,6 +85,7 @@ impl LookupError {
         match self {
             Self::Refused(refusal) | Self::HostUnavailable(refusal) => AuthError::Refused(*refusal),
             Self::DirectoryUnavailable(failure) => AuthError::DirectoryUnavailable(Arc::clone(failure)),
+            Self::Busy => AuthError::Busy,
         }
     }
 }
@@ -95,6 +96,12 @@ impl From<DirectoryFailure> for LookupError {
     }
 }
 
+/// What ends the wait of a look-up.
+enum Turn<'a> {
+    Begins(SemaphorePermit<'a>),
+    Sooner(Admission),
+}
+
 /// Fetches DID documents.
 pub(crate) struct Network {
     limits: Limits,
@@ -103,25 +110,11 @@ pub(crate) struct Network {
     to_directory: Egress,
     /// Has egress rules, as strangers name the hosts.
     to_hosts: Egress,
-    directory: LookupLimiter,
-    web: LookupLimiter,
-    hosts: Cache<String, Arc<DefaultDirectRateLimiter>>,
-}
-
-struct LookupLimiter {
-    rate: DefaultDirectRateLimiter,
-    /// The rate is checked first, which bounds how many wait for a permit.
-    permits: Semaphore,
-}
-
-impl LookupLimiter {
-    fn new(allowance: Allowance) -> Self {
-        let Allowance { per_second, burst, at_once } = allowance;
-        Self {
-            rate: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
-            permits: Semaphore::new(at_once),
-        }
-    }
+    directory: SharedLimiter,
+    web: SharedLimiter,
+    hosts: Cache<String, Arc<SharedRate>>,
+    /// What one client address may use of a host's rate.
+    host_shares: Cache<(String, ClientAddress), Arc<DefaultDirectRateLimiter>>,
 }
 
 impl Network {
@@ -131,47 +124,83 @@ impl Network {
             plc_url,
             to_directory: egress.with_policy(Policy::unrestricted()),
             to_hosts: egress,
-            directory: LookupLimiter::new(limits.directory),
-            web: LookupLimiter::new(limits.web),
+            directory: SharedLimiter::new(limits.directory),
+            web: SharedLimiter::new(limits.web),
             hosts: Cache::new(MAX_HOSTS),
+            host_shares: Cache::new(MAX_HOSTS),
         }
     }
 
-    /// Counts a look-up of this DID against the rate limits. Over the limit, a did:web is refused; for a
-    /// did:plc the directory counts as unavailable, since the DID may well be good and the caller should
-    /// retry.
-    pub(super) fn admit(&self, did: &Did) -> Result<(), AuthError> {
+    /// Counts a look-up of this DID against the rate limits. Above them, a did:web is refused; the caller
+    /// with a did:plc should retry, since the DID may well be good.
+    pub(super) fn admit(&self, did: &Did, client: ClientAddress) -> Result<Admission, AuthError> {
         match did.method() {
-            Method::Plc => self
-                .directory
-                .rate
-                .check()
-                .map_err(|_| AuthError::DirectoryUnavailable(Arc::new(DirectoryFailure::Busy))),
+            Method::Plc => self.directory.admit(client).ok_or(AuthError::Busy),
             Method::Web { host, port } => {
                 let url = self.document_url(host, port);
                 let host = url.as_ref().and_then(Url::host_str).ok_or(Refusal::HostUnreachable)?;
                 // The host's limit first, so that one host cannot use up the limit of all.
-                self.host_rate(host)
-                    .check()
-                    .and_then(|()| self.web.rate.check())
-                    .map_err(|_| AuthError::Refused(Refusal::TooManyLookups))
+                let admission = self.host_rate(host).take_for(&self.host_share(host, client));
+                let admission = admission.then(|| self.web.admit(client)).flatten();
+                admission.ok_or(AuthError::Refused(Refusal::TooManyLookups))
             }
+        }
+    }
+
+    /// Counts a look-up of this DID that waits for its turn once more, for a caller within its share. Returns
+    /// `None` if that is above the limits.
+    pub(super) fn admit_sooner(&self, did: &Did, client: ClientAddress) -> Option<Admission> {
+        self.limiter(did).admit_reserved(client)
+    }
+
+    fn limiter(&self, did: &Did) -> &SharedLimiter {
+        match did.method() {
+            Method::Plc => &self.directory,
+            Method::Web { .. } => &self.web,
         }
     }
 
     /// The rate limiter of a host, whose name has the form that URLs have: lower case, IP addresses
     /// normalized.
-    fn host_rate(&self, host: &str) -> Arc<DefaultDirectRateLimiter> {
+    fn host_rate(&self, host: &str) -> Arc<SharedRate> {
         if let Some(rate) = self.hosts.get(host) {
             return rate;
         }
-        let rate = Arc::new(RateLimiter::direct(Quota::per_minute(self.limits.host_per_minute)));
+        let limit = self.limits.host_per_minute;
+        let rate = Arc::new(SharedRate::new(Quota::per_minute, limit, limit));
         self.hosts.insert(host.to_owned(), Arc::clone(&rate));
         rate
     }
 
-    /// Looks up a DID within the time limit.
-    pub(super) async fn fetch(&self, did: &Did) -> Result<SigningKey, LookupError> {
+    fn host_share(&self, host: &str, client: ClientAddress) -> Arc<DefaultDirectRateLimiter> {
+        let id = (host.to_owned(), client);
+        if let Some(share) = self.host_shares.get(&id) {
+            return share;
+        }
+        let limit = self.limits.host_per_minute;
+        let share = Arc::new(share_of(Quota::per_minute, limit, limit));
+        self.host_shares.insert(id, Arc::clone(&share));
+        share
+    }
+
+    /// Looks up a DID once its turn comes, within the time limit. A better admission that arrives meanwhile
+    /// replaces the first.
+    pub(super) async fn fetch(
+        &self,
+        did: &Did,
+        admission: Admission,
+        sooner: oneshot::Receiver<Admission>,
+    ) -> Result<SigningKey, LookupError> {
+        let mut sooner = Some(sooner);
+        let mut admission = admission;
+        let _permit = loop {
+            match self.turn(did, &admission, &mut sooner).await? {
+                Turn::Begins(permit) => break permit,
+                Turn::Sooner(better) => admission = better,
+            }
+        };
+        // Callers that come now join it, and it is not admitted again.
+        drop(sooner);
         match did.method() {
             Method::Plc => timeout(self.limits.time, self.ask_directory(did))
                 .await
@@ -182,8 +211,34 @@ impl Network {
         }
     }
 
+    /// Waits for the turn of a look-up, or for a better admission.
+    async fn turn(
+        &self,
+        did: &Did,
+        admission: &Admission,
+        sooner: &mut Option<oneshot::Receiver<Admission>>,
+    ) -> Result<Turn<'_>, LookupError> {
+        let better = async {
+            match sooner {
+                Some(receiver) => receiver.await,
+                None => std::future::pending().await,
+            }
+        };
+        let turn = async {
+            tokio::select! {
+                biased;
+                permit = self.limiter(did).turn(admission) => Turn::Begins(permit),
+                Ok(better) = better => Turn::Sooner(better),
+            }
+        };
+        let turn = timeout(TURN_LIMIT, turn).await.map_err(|_| LookupError::Busy)?;
+        if let Turn::Sooner(_) = turn {
+            *sooner = None;
+        }
+        Ok(turn)
+    }
+
     async fn ask_directory(&self, did: &Did) -> Result<SigningKey, LookupError> {
-        let _permit = self.directory.permits.acquire().await;
         let mut url = self.plc_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(did.as_str());
@@ -209,7 +264,6 @@ impl Network {
     }
 
     async fn ask_host(&self, did: &Did, host: &str, port: Option<u16>) -> Result<SigningKey, LookupError> {
-        let _permit = self.web.permits.acquire().await;
         let url = self.document_url(host, port).ok_or(LookupError::Refused(Refusal::HostUnreachable))?;
         let answer = self.to_hosts.get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES).await;
         let Answer { status, body } = answer.map_err(|error| {
@@ -255,7 +309,7 @@ mod tests {
     use super::{Limits, Network};
     use crate::auth::error::AuthError;
     use crate::auth::refusal::Refusal;
-    use crate::auth::tests::{egress, loopback};
+    use crate::auth::tests::{client, egress, loopback};
 
     fn urls(policy: Policy) -> Vec<Option<String>> {
         let network = Network::new("http://127.0.0.1:9".parse().unwrap(), egress(policy), Limits::DEFAULT);
@@ -283,21 +337,22 @@ mod tests {
     fn spellings_of_a_host_share_its_rate() {
         let network =
             Network::new("http://127.0.0.1:9".parse().unwrap(), egress(loopback()), Limits::DEFAULT);
-        let admitted = |did: &str| network.admit(&did.parse().unwrap());
+        let admitted =
+            |did: &str, address: u32| network.admit(&did.parse().unwrap(), client(address)).map(drop);
         let limit = Limits::DEFAULT.host_per_minute.get();
         for spellings in [
             ["did:web:hooks.example", "did:web:HOOKS.example", "did:web:Hooks.Example%3A8443"],
             ["did:web:8.8.8.8", "did:web:8.8.2056", "did:web:0x08080808"],
         ] {
-            for (_, did) in (0..limit).zip(spellings.iter().cycle()) {
-                admitted(did).unwrap();
+            for (address, did) in (0..limit).zip(spellings.iter().cycle()) {
+                admitted(did, address).unwrap();
             }
             for did in spellings {
-                let refused = admitted(did).unwrap_err();
+                let refused = admitted(did, 0).unwrap_err();
                 assert!(matches!(refused, AuthError::Refused(Refusal::TooManyLookups)), "{did}");
             }
         }
-        admitted("did:web:other.example").unwrap();
+        admitted("did:web:other.example", 0).unwrap();
     }
 
     #[test]

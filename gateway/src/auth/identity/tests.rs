@@ -16,10 +16,11 @@ use crate::auth::error::AuthError;
 use crate::auth::key::SigningKey;
 use crate::auth::tests::issuer::{Issuer, NOW_S, Signer};
 use crate::auth::tests::stub::Stub;
-use crate::auth::tests::{egress, loopback, metrics};
+use crate::auth::tests::{client, egress, loopback, metrics};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(1);
 
 /// Identities whose PLC directory is a stub.
@@ -56,13 +57,18 @@ impl World {
     }
 
     async fn key(&self, issuer: &Issuer) -> Result<SigningKey, AuthError> {
-        Ok(self.identities.key(&did(issuer)).await?.key)
+        self.key_from(1, issuer).await
+    }
+
+    /// The key, looked up for one of many addresses.
+    async fn key_from(&self, number: u32, issuer: &Issuer) -> Result<SigningKey, AuthError> {
+        Ok(self.identities.key(&did(issuer), client(number)).await?.key)
     }
 
     /// Waits for the look-up of `issuer` that is in progress, if there is one.
     async fn settle(&self, issuer: &Issuer) {
         let did = did(issuer);
-        let lookup = self.identities.pending().get(&did).cloned();
+        let lookup = self.identities.pending().get(&did).map(|lookup| lookup.outcome.clone());
         if let Some(lookup) = lookup {
             let _outcome = outcome_of(lookup, &did).await;
         }

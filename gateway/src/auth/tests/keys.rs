@@ -139,6 +139,30 @@ async fn forged_tokens_force_one_look_up_a_minute() {
     assert!(world.call(&issuer.good_token()).await.is_ok());
 }
 
+/// An owner who has just changed the key is not locked out by forged tokens from elsewhere.
+#[tokio::test]
+async fn forged_tokens_leave_the_owner_its_look_up() {
+    let old = Issuer::plc(Signer::k256(1));
+    let forger = Issuer::plc(Signer::k256(2));
+    let new = Issuer::plc(Signer::k256(3));
+    let world = World::knowing(&old).await;
+    assert!(world.call_from(1, &old.good_token()).await.is_ok());
+    assert_eq!(refused(world.call_from(2, &forger.good_token()).await), Refusal::BadSignature);
+    world.publish(&new);
+    assert_eq!(world.directory.requests(), 2);
+
+    // All addresses together wait for five seconds.
+    world.clock.advance(Duration::from_millis(4_999));
+    assert_eq!(refused(world.call_from(2, &forger.good_token()).await), Refusal::BadSignature);
+    assert_eq!(refused(world.call_from(1, &new.good_token()).await), Refusal::BadSignature);
+    assert_eq!(world.directory.requests(), 2);
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(refused(world.call_from(2, &forger.good_token()).await), Refusal::BadSignature);
+    assert_eq!(world.directory.requests(), 2);
+    assert!(world.call_from(1, &new.good_token()).await.is_ok());
+    assert_eq!(world.directory.requests(), 3);
+}
+
 #[tokio::test]
 async fn a_bad_signature_while_the_directory_is_down() {
     let issuer = Issuer::plc(Signer::k256(1));

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::issuer::{Issuer, NOW_S, NSID, SERVICE, Signer};
-use super::{World, bearer, refused};
+use super::{World, bearer, client, refused};
 use crate::auth::error::AuthError;
 use crate::auth::refusal::Refusal;
 
@@ -31,7 +31,7 @@ async fn refusal_of_header(header: Value) -> Refusal {
 
 async fn refusal_of_headers(headers: &HeaderMap) -> Refusal {
     let world = World::new().await;
-    match world.authenticator.authenticate(headers, NSID).await {
+    match world.authenticator.authenticate(headers, NSID, client(1)).await {
         Err(AuthError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal: {other:?}"),
     }
@@ -51,7 +51,7 @@ async fn scheme_in_any_case() {
     for scheme in ["bearer", "BEARER", "bEaReR "] {
         let value = format!("{scheme} {}", issuer.good_token());
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-        assert!(world.authenticator.authenticate(&headers, NSID).await.is_ok());
+        assert!(world.authenticator.authenticate(&headers, NSID, client(1)).await.is_ok());
     }
 }
 

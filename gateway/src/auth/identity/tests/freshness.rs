@@ -4,10 +4,11 @@ use std::pin::pin;
 
 use futures_util::future::{join_all, poll_immediate};
 
-use super::{HOUR, INSTANT, MINUTE, World, did, issuer, key_of};
+use super::{HOUR, INSTANT, MINUTE, SECOND, World, did, issuer, key_of};
 use crate::auth::error::AuthError;
-use crate::auth::identity::{CacheEntry, HOUR_MS, KeyState, is_within};
+use crate::auth::identity::entry::{CacheEntry, HOUR_MS, KeyState, is_within};
 use crate::auth::refusal::Refusal;
+use crate::auth::tests::client;
 use crate::auth::tests::issuer::{Issuer, Signer};
 use crate::auth::tests::stub::Reply;
 
@@ -96,22 +97,46 @@ async fn tombstone_ends_a_key() {
 }
 
 #[tokio::test]
-async fn not_found_is_believed_for_a_minute() {
+async fn not_found_is_asked_again_once_and_then_every_five_seconds() {
     for status in [404, 410, 400] {
         let issuer = issuer();
         let world = World::new().await;
         world.directory.reply(issuer.did(), Reply::Status(status));
-        for _ in 0..2 {
+        for requests in [1, 2, 2, 2] {
             let answer = world.key(&issuer).await;
             assert!(matches!(answer, Err(AuthError::Refused(Refusal::UnknownIssuer))));
+            assert_eq!(world.directory.requests(), requests);
+        }
+        world.clock.advance(5 * SECOND);
+        for _ in 0..2 {
+            assert!(world.key(&issuer).await.is_err());
+            assert_eq!(world.directory.requests(), 3);
         }
         world.publish(&issuer);
-        world.clock.advance(MINUTE - INSTANT);
+        world.clock.advance(5 * SECOND - INSTANT);
         assert!(world.key(&issuer).await.is_err());
-        assert_eq!(world.directory.requests(), 1);
+        assert_eq!(world.directory.requests(), 3);
         world.clock.advance(INSTANT);
         assert!(world.key(&issuer).await.is_ok());
     }
+}
+
+/// A forged token that comes just before its owner is registered does not lock the owner out.
+#[tokio::test]
+async fn not_found_and_then_registered() {
+    let issuer = issuer();
+    let world = World::new().await;
+    assert!(world.key(&issuer).await.is_err());
+    world.publish(&issuer);
+    assert_eq!(world.key(&issuer).await.unwrap(), key_of(&issuer));
+
+    // A key that is found ends the count.
+    world.directory.reply(issuer.did(), Reply::Status(404));
+    world.clock.advance(HOUR);
+    assert!(world.key(&issuer).await.is_ok());
+    world.settle(&issuer).await;
+    world.publish(&issuer);
+    assert!(world.key(&issuer).await.is_ok());
 }
 
 #[tokio::test]
@@ -132,12 +157,12 @@ async fn one_forced_look_up_for_many_callers() {
     let world = World::knowing(&old).await;
     world.publish(&new);
     let did = did(&old);
-    let answers = join_all((0..20).map(|_| world.identities.refreshed_key(&did))).await;
+    let answers = join_all((0..20).map(|_| world.identities.refreshed_key(&did, client(1)))).await;
     for answer in answers {
         assert_eq!(answer.unwrap(), Some(key_of(&new)));
     }
     // A later caller gets the result of that look-up.
-    assert_eq!(world.identities.refreshed_key(&did).await.unwrap(), Some(key_of(&new)));
+    assert_eq!(world.identities.refreshed_key(&did, client(1)).await.unwrap(), Some(key_of(&new)));
     assert_eq!(world.directory.requests(), 2);
 }
 
