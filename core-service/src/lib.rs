@@ -16,6 +16,8 @@
 
 pub mod cli;
 pub mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing is delivered yet"))]
+mod delivery;
 mod domain;
 mod error;
 mod probe;

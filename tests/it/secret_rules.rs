@@ -1,5 +1,7 @@
 //! What names and tokens of secrets may look like, for each method that takes them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::harness::answer::invalid;
@@ -10,6 +12,8 @@ use crate::harness::table::Table;
 const NAME_RULE: &str = "input.name: must be a record key: 1 to 512 bytes of A-Z a-z 0-9 . _ ~ : - \
                          and neither \".\" nor \"..\"";
 const TOKEN_RULE: &str = "input.token: must be 32 to 256 bytes of printable ASCII without space";
+const TOKEN_KEY_RULE: &str =
+    "input.token: must continue after \"whsec_\" with standard base64 of 24 to 64 bytes";
 
 #[tokio::test]
 async fn names_just_inside() {
@@ -40,7 +44,13 @@ async fn names_just_outside() {
 #[tokio::test]
 async fn tokens_just_inside_are_kept_as_they_are() {
     let stack = Stack::start(Kind::Sqlite).await;
-    for (name, token) in [("shortest", "!".repeat(32)), ("longest", "~".repeat(256))] {
+    for (name, token) in [
+        ("shortest", "!".repeat(32)),
+        ("longest", "~".repeat(256)),
+        ("shortest-key", format!("whsec_{}", STANDARD.encode([0xfb; 24]))),
+        ("longest-key", format!("whsec_{}", STANDARD.encode([0xfb; 64]))),
+        ("other-prefix", format!("whsek_{}", "!".repeat(26))),
+    ] {
         // The same token again is no mistake: the client may not have got the first answer.
         for nsid in [CREATE_SECRET, ROTATE_SECRET, ROTATE_SECRET] {
             let answer = stack.call(nsid, &json!({ "name": name, "token": token })).await;
@@ -61,6 +71,16 @@ async fn tokens_just_outside() {
         {
             let answer = stack.call(nsid, &json!({ "name": name, "token": token })).await;
             table.check(format!("{nsid} {token:?}"), answer.whole(), invalid(TOKEN_RULE));
+        }
+        for rest in [
+            STANDARD.encode([0; 23]),
+            STANDARD.encode([0; 65]),
+            STANDARD.encode([0; 25]).trim_end_matches('=').to_owned(),
+            "-_".repeat(16),
+            "!".repeat(26),
+        ] {
+            let answer = stack.call(nsid, &json!({ "name": name, "token": format!("whsec_{rest}") })).await;
+            table.check(format!("{nsid} whsec_{rest}"), answer.whole(), invalid(TOKEN_KEY_RULE));
         }
     }
     table.finish();

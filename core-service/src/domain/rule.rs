@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     RecordKey,
     #[error("must be {min} to {max} bytes of printable ASCII without space")]
     Token { min: usize, max: usize },
+    #[error("must continue after \"whsec_\" with standard base64 of {min} to {max} bytes")]
+    TokenKey { min: usize, max: usize },
     #[error("must be one of chat, livestream, follow, mention, stream.received")]
     EventType,
     #[error("must name a secret of the caller")]

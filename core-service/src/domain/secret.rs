@@ -18,6 +18,12 @@ const TOKEN_MIN_BYTES: usize = 32;
 const TOKEN_MAX_BYTES: usize = 256;
 /// The random bytes in a generated token.
 pub(crate) const GENERATED_TOKEN_BYTES: usize = 24;
+/// What a token in the format of a Standard Webhooks secret begins with; standard base64 of its key follows.
+const KEY_PREFIX: &str = "whsec_";
+/// The shortest key of such a token, in bytes (docs/methods.md, secret.create).
+const KEY_MIN_BYTES: usize = 24;
+/// The longest key of such a token, in bytes (docs/methods.md, secret.create).
+const KEY_MAX_BYTES: usize = 64;
 
 /// The name of a secret: a record key, unique for each owner, case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,19 +50,34 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The key that signs deliveries: 32 to 256 bytes of printable ASCII without space. Never printed.
+/// The token that signs deliveries: 32 to 256 bytes of printable ASCII without space. One that begins with
+/// `whsec_` continues with standard base64 of 24 to 64 bytes, its key. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SigningToken(String);
 
 impl SigningToken {
     /// A token in the format of a Standard Webhooks secret: `whsec_` and standard base64.
     pub(crate) fn generated(random: &[u8; GENERATED_TOKEN_BYTES]) -> Self {
-        Self(format!("whsec_{}", STANDARD.encode(random)))
+        Self(format!("{KEY_PREFIX}{}", STANDARD.encode(random)))
+    }
+
+    /// A token that is stored. It may be older than the rule for `whsec_`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is delivered yet"))]
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The token in plaintext, for sealing, signing, and the one response that has it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The key of `webhook-signature` (docs/delivery.md, "The request"): the bytes after `whsec_`,
+    /// base64-decoded. Of a token without `whsec_`, or without base64 after it, all its bytes.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        let encoded = self.0.strip_prefix(KEY_PREFIX);
+        let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
+        decoded.unwrap_or_else(|| self.0.clone().into_bytes())
     }
 }
 
@@ -67,6 +88,13 @@ impl FromStr for SigningToken {
         let fits = (TOKEN_MIN_BYTES..=TOKEN_MAX_BYTES).contains(&text.len());
         if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Rule::Token { min: TOKEN_MIN_BYTES, max: TOKEN_MAX_BYTES });
+        }
+        if let Some(encoded) = text.strip_prefix(KEY_PREFIX) {
+            let key = STANDARD.decode(encoded).ok();
+            let fits = key.is_some_and(|key| (KEY_MIN_BYTES..=KEY_MAX_BYTES).contains(&key.len()));
+            if !fits {
+                return Err(Rule::TokenKey { min: KEY_MIN_BYTES, max: KEY_MAX_BYTES });
+            }
         }
         Ok(Self(text.to_owned()))
     }
@@ -188,6 +216,42 @@ mod tests {
         for text in ["a".repeat(31), "a".repeat(257), with(" "), with("\x7f"), with("\n"), with("é")] {
             assert_eq!(text.parse::<SigningToken>(), Err(Rule::Token { min: 32, max: 256 }), "{text:?}");
         }
+    }
+
+    #[test]
+    fn keys_of_tokens() {
+        for bytes in [24, 25, 26, 63, 64] {
+            let text = format!("whsec_{}", STANDARD.encode(vec![0xfb; bytes]));
+            assert_eq!(text.parse::<SigningToken>().unwrap().key(), vec![0xfb; bytes], "{text}");
+        }
+        let other = "WHSEC_".to_owned() + &"A".repeat(32);
+        assert_eq!(other.parse::<SigningToken>().unwrap().key(), other.as_bytes());
+        let padded = |bytes| STANDARD.encode(vec![0xfb; bytes]);
+        for rest in [
+            padded(20),
+            padded(23),
+            padded(65),
+            padded(180),
+            padded(25).trim_end_matches('=').to_owned(),
+            // URL-safe base64, and bits that belong to no byte.
+            "-_".repeat(16),
+            "A".repeat(33) + "B==",
+            "A".repeat(33),
+            "not-base64-but-long-enough-for-a-token!".to_owned(),
+            "A".repeat(32) + "_",
+        ] {
+            let text = format!("whsec_{rest}");
+            assert_eq!(text.parse::<SigningToken>(), Err(Rule::TokenKey { min: 24, max: 64 }), "{text}");
+        }
+        assert_eq!("whsec_".parse::<SigningToken>(), Err(Rule::Token { min: 32, max: 256 }));
+    }
+
+    #[test]
+    fn keys_of_stored_tokens_older_than_the_rule() {
+        let key = |text: &str| SigningToken::stored(text.to_owned()).key();
+        let no_base64 = "whsec_this-is-no-base64-but-was-taken-once";
+        assert_eq!(key(no_base64), no_base64.as_bytes());
+        assert_eq!(key(&format!("whsec_{}", "A".repeat(200))), [0; 150]);
     }
 
     #[test]
