@@ -1,18 +1,32 @@
-//! The owner of secrets and webhooks.
+//! DIDs: the owners of secrets and webhooks, and who did something in an event.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::rule::Rule;
+use serde::{Deserialize, Serialize};
+
+use super::rule::{BrokenField, Rule};
 
 /// The longest DID, in bytes (atproto DID specification).
 const MAX_BYTES: usize = 2048;
 
 /// A DID. Only its syntax is checked; the core-service never resolves one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Did(String);
 
 impl Did {
+    /// Parses the DID at `path` of an event, whose method must be one of atproto's.
+    ///
+    /// # Errors
+    ///
+    /// It is no did:plc or did:web.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is published yet"))]
+    pub(crate) fn of_event(path: &str, text: &str) -> Result<Self, BrokenField> {
+        let did = text.parse().ok().filter(|_| text.starts_with("did:plc:") || text.starts_with("did:web:"));
+        did.ok_or_else(|| Rule::PlcOrWeb { max: MAX_BYTES }.at(path))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,6 +49,20 @@ impl FromStr for Did {
             return Err(rule);
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Did {
+    type Error = Rule;
+
+    fn try_from(text: String) -> Result<Self, Rule> {
+        text.parse()
+    }
+}
+
+impl From<Did> for String {
+    fn from(did: Did) -> Self {
+        did.0
     }
 }
 
@@ -114,6 +142,23 @@ mod tests {
             "did:method:val#two",
         ] {
             assert!(text.parse::<Did>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn methods_of_events() {
+        let parse = |text| Did::of_event("at", text).map_err(|error| error.to_string());
+        for text in ["did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:localhost%3A8080"] {
+            assert_eq!(parse(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "",
+            "alice",
+            "did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N",
+            "did:plc:",
+            "did:webs:a",
+        ] {
+            assert_eq!(parse(text).unwrap_err(), "at: must be a did:plc or did:web of at most 2048 bytes");
         }
     }
 

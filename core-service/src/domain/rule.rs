@@ -20,8 +20,14 @@ pub(crate) enum Rule {
     Nul,
     #[error("must not be blank")]
     Blank,
+    #[error("is required")]
+    Required,
     #[error("must be a DID of at most {max} bytes")]
     Did { max: usize },
+    #[error("must be a did:plc or did:web of at most {max} bytes")]
+    PlcOrWeb { max: usize },
+    #[error("must be a time of the years 1 to 9999")]
+    Timestamp,
     #[error("must be a record key: 1 to 512 bytes of A-Z a-z 0-9 . _ ~ : - and neither \".\" nor \"..\"")]
     RecordKey,
     #[error("must be {min} to {max} bytes of printable ASCII without space")]

@@ -20,6 +20,12 @@ macro_rules! text_of_at_most {
             }
         }
 
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl From<$name> for String {
             fn from(text: $name) -> Self {
                 text.0
