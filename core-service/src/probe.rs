@@ -2,23 +2,24 @@
 //!
 //! Owns what a probe does (`--probe`), how many may run, and the one error for every failure: a caller must
 //! not learn whether a port is closed, filtered or in a private network. A probe makes this service connect
-//! to third parties, so its rate is limited for each DID and for each host ([`limits`]). Which addresses may
-//! be reached is decided by `egress`.
+//! to third parties, so its rate is limited for each DID, host and address ([`limits`]), and slow hosts can't
+//! keep others out ([`places`]). Which addresses may be reached is decided by `egress`.
 
 mod limits;
 pub(crate) mod metrics;
+mod places;
 
 use std::error::Error as StdError;
 use std::str::FromStr;
 use std::time::Duration;
 
 use egress::client::Egress;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use self::limits::ProbeLimits;
 use self::metrics::ProbeMetrics;
+use self::places::Places;
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
@@ -27,7 +28,7 @@ use process::traces::TraceContext;
 
 /// How long DNS look-up, connection and TLS handshake may take together (docs/methods.md, "Unreachable").
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-/// Probes in flight at once, for all DIDs. A slow target keeps a socket open for up to [`PROBE_LIMIT`].
+/// Probes in flight at once, for all DIDs: each may have several sockets open.
 const MAX_PROBES: usize = 256;
 
 /// `--probe`: what a probe does.
@@ -59,22 +60,22 @@ pub(crate) struct Prober {
     mode: ProbeMode,
     egress: Egress,
     limits: ProbeLimits,
-    /// One permit for each probe in flight.
-    permits: Semaphore,
+    places: Places,
     metrics: ProbeMetrics,
 }
 
 impl Prober {
     pub(crate) fn new(mode: ProbeMode, egress: Egress, metrics: ProbeMetrics) -> Self {
-        Self { mode, egress, limits: ProbeLimits::new(), permits: Semaphore::new(MAX_PROBES), metrics }
+        Self { mode, egress, limits: ProbeLimits::new(), places: Places::new(MAX_PROBES), metrics }
     }
 
     /// Checks whether `url` can be reached, on behalf of `owner`.
     ///
     /// # Errors
     ///
-    /// [`Error::Unreachable`], whatever the cause; [`Error::TooManyProbes`] above the rate of `owner` or of
-    /// the host; [`Error::Overloaded`] while [`MAX_PROBES`] are in flight.
+    /// [`Error::Unreachable`], whatever the cause; [`Error::TooManyProbes`] above the limits of `owner`, of
+    /// the host, or of all its addresses; [`Error::Overloaded`] when [`MAX_PROBES`] are in flight and this
+    /// one gives way to another.
     pub(crate) async fn probe(&self, owner: &Did, url: &WebhookUrl) -> Result<(), Error> {
         let url = url.expose();
         if let Err(refused) = self.egress.check_url(url) {
@@ -84,22 +85,27 @@ impl Prober {
         if self.mode == ProbeMode::Off {
             return Ok(());
         }
-        let Ok(_permit) = self.permits.try_acquire() else {
-            self.metrics.overloaded.inc();
-            return Err(Error::Overloaded);
-        };
         let host = url.host_str().unwrap_or_default();
-        if let Err(retry_after) = self.limits.take(owner, host) {
-            self.metrics.limited.inc();
-            return Err(Error::TooManyProbes { retry_after });
-        }
+        let begun = self.limits.begin(owner, host).map_err(|retry_after| self.limited(retry_after))?;
+        let mut place = self.places.take(begun);
         let start = Instant::now();
         let span = TraceContext::current().step("probe");
-        let result = self.reach(url).await;
+        let result = tokio::select! {
+            biased;
+            result = self.reach(url) => result,
+            () = place.lost() => {
+                self.metrics.overloaded.inc();
+                return Err(Error::Overloaded);
+            }
+        };
         drop(span);
+        self.limits.end(owner, begun.number, result.is_ok());
         self.metrics.seconds.observe(start.elapsed().as_secs_f64());
-        let outcome = if result.is_ok() { &self.metrics.reached } else { &self.metrics.unreachable };
-        outcome.inc();
+        match result {
+            Ok(()) => self.metrics.reached.inc(),
+            Err(Error::TooManyProbes { .. }) => self.metrics.limited.inc(),
+            Err(_) => self.metrics.unreachable.inc(),
+        };
         result
     }
 
@@ -107,14 +113,32 @@ impl Prober {
         match self.mode {
             ProbeMode::Off => Ok(()),
             ProbeMode::Connect => {
-                let probed = self.egress.probe(url, PROBE_LIMIT).await;
-                probed.map_err(|error| unreachable(&error))
+                let mut busy = None;
+                let may_connect = |address| match self.limits.connect(address) {
+                    Ok(()) => true,
+                    Err(retry_after) => {
+                        busy = Some(retry_after);
+                        false
+                    }
+                };
+                let probed = self.egress.probe(url, PROBE_LIMIT, may_connect).await;
+                match (probed, busy) {
+                    (Ok(()), _) => Ok(()),
+                    // The host might have been reached at the address that was left out.
+                    (Err(_), Some(retry_after)) => Err(Error::TooManyProbes { retry_after }),
+                    (Err(error), None) => Err(unreachable(&error)),
+                }
             }
             ProbeMode::Resolve => match timeout(PROBE_LIMIT, self.egress.resolve(url)).await {
                 Ok(resolved) => resolved.map(drop).map_err(|error| unreachable(&error)),
                 Err(elapsed) => Err(unreachable(&elapsed)),
             },
         }
+    }
+
+    fn limited(&self, retry_after: Duration) -> Error {
+        self.metrics.limited.inc();
+        Error::TooManyProbes { retry_after }
     }
 }
 
@@ -129,27 +153,24 @@ mod tests {
     use egress::policy::Policy;
     use egress::resolver::Resolver;
     use prometheus_client::registry::Registry;
+    use tokio::net::UdpSocket;
 
     use super::*;
     use crate::domain::webhook_url::Schemes;
 
-    fn prober(mode: ProbeMode) -> Prober {
-        let resolver = Resolver::new(&[]).unwrap();
-        let egress = Egress::new(Policy::new(Vec::new()), resolver, None).unwrap();
-        Prober::new(mode, egress, ProbeMetrics::new(&mut Registry::default()))
-    }
-
     #[tokio::test]
-    async fn probes_in_flight_are_limited() {
-        let owner = "did:plc:a".parse().unwrap();
-        let url = WebhookUrl::parse("https://a.invalid/", Schemes::Https).unwrap();
-        let prober = prober(ProbeMode::Resolve);
-        let in_flight = prober.permits.acquire_many(u32::try_from(MAX_PROBES).unwrap()).await.unwrap();
-        for _ in 0..100 {
-            // This costs the owner none of its 30 probes a minute.
-            assert_eq!(prober.probe(&owner, &url).await, Err(Error::Overloaded));
-        }
-        drop(in_flight);
-        assert_ne!(prober.probe(&owner, &url).await, Err(Error::Overloaded));
+    async fn slow_probe_gives_way() {
+        // A DNS server that never answers.
+        let dns = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let resolver = Resolver::new(&[dns.local_addr().unwrap()]).unwrap();
+        let egress = Egress::new(Policy::new(Vec::new()), resolver, None).unwrap();
+        let mut prober = Prober::new(ProbeMode::Resolve, egress, ProbeMetrics::new(&mut Registry::default()));
+        prober.places = Places::new(1);
+        let url = |host: &str| WebhookUrl::parse(&format!("https://{host}/"), Schemes::Https).unwrap();
+        let (slow, address) = (url("slow.example"), url("8.8.8.8"));
+        let (one, other) = ("did:plc:a".parse().unwrap(), "did:plc:b".parse().unwrap());
+        let (given_way, _) = tokio::join!(prober.probe(&one, &slow), prober.probe(&other, &address));
+        assert_eq!(given_way, Err(Error::Overloaded));
+        assert_eq!(prober.metrics.overloaded.get(), 1);
     }
 }

@@ -115,14 +115,20 @@ impl Egress {
     }
 
     /// Checks that the URL's host accepts a connection and, for https, has a valid certificate for its name,
-    /// within `limit` in all. Sends no HTTP request.
+    /// within `limit` in all. Sends no HTTP request. `may_connect` is asked about each address right before a
+    /// connection to it is begun; an address that it refuses is skipped.
     ///
     /// # Errors
     ///
     /// The URL or one of its addresses is not allowed, or the connection or handshake fails or takes too
-    /// long.
-    pub async fn probe(&self, url: &Url, limit: Duration) -> Result<(), Unreachable> {
-        match timeout(limit, self.connect(url)).await {
+    /// long, or `may_connect` left no address.
+    pub async fn probe(
+        &self,
+        url: &Url,
+        limit: Duration,
+        may_connect: impl FnMut(IpAddr) -> bool,
+    ) -> Result<(), Unreachable> {
+        match timeout(limit, self.connect(url, may_connect)).await {
             Ok(connected) => connected.map(drop),
             Err(_) => Err(Unreachable::Failed(Failure::TimedOut(limit))),
         }
@@ -144,7 +150,7 @@ impl Egress {
     ) -> Result<Answer, GetError> {
         let fetch = async {
             let request = exchange::get(url, accept).map_err(GetError::Request)?;
-            match self.connect(url).await.map_err(GetError::Unreachable)? {
+            match self.connect(url, |_| true).await.map_err(GetError::Unreachable)? {
                 Stream::Plain(stream) => exchange::run(stream, request, max_body).await,
                 Stream::Tls(stream) => exchange::run(*stream, request, max_body).await,
             }
@@ -156,13 +162,17 @@ impl Egress {
     }
 
     /// Opens a connection to addresses that it has checked. Every connection of this crate is opened here.
-    async fn connect(&self, url: &Url) -> Result<Stream, Unreachable> {
+    async fn connect(
+        &self,
+        url: &Url,
+        may_connect: impl FnMut(IpAddr) -> bool,
+    ) -> Result<Stream, Unreachable> {
         let tls = match url.scheme() {
             "https" => Some(&self.tls),
             "http" => None,
             _ => return Err(Unreachable::Failed(Failure::Scheme)),
         };
         let addresses = self.resolve(url).await?;
-        connect::open(&addresses, url, tls).await.map_err(Unreachable::Failed)
+        connect::open(&addresses, url, tls, may_connect).await.map_err(Unreachable::Failed)
     }
 }

@@ -17,6 +17,7 @@ mod hostile_json;
 mod http2_flood;
 mod malformed;
 mod observability;
+mod probe_limits;
 mod programs;
 mod purge;
 mod reseal;

@@ -1,41 +1,69 @@
-//! Rate limits of probes: for each DID, and for each host.
+//! Rate limits of probes: for each DID, for each host, and for each address that is connected to; and how
+//! many a DID may have under way.
 //!
 //! A sliding window, which is exact: no minute has more probes than the limit. A token bucket would allow
 //! nearly twice as many in its first minute. The limits hold for each process.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::PROBE_LIMIT;
 use crate::domain::did::Did;
 
 /// Probes a minute for each DID (docs/methods.md, "Unreachable").
 const FOR_EACH_DID: usize = 30;
 /// Probes a minute for each host (docs/methods.md, "Unreachable").
 const FOR_EACH_HOST: usize = 60;
+/// Connections a minute to each IPv4 address and to each IPv6 network of [`NETWORK_BITS`]: many names may
+/// lead to one address.
+const FOR_EACH_ADDRESS: usize = 60;
+/// Probes that a DID may have under way. One that was broken off, because its caller left or had to give way
+/// to others, counts until [`PROBE_LIMIT`] has passed: otherwise a DID could start new ones all the faster.
+const UNDER_WAY_FOR_EACH_DID: usize = 4;
 /// The length of the window.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most DIDs in memory, and the most hosts. While so many were active in the last minute, others are
-/// refused.
+/// The most DIDs in memory, the most hosts, and the most addresses. When more were active in the last minute,
+/// those with the fewest probes are forgotten.
 const MAX_KEYS: usize = 20_000;
+/// One customer has this much of an IPv6 address, in bits.
+const NETWORK_BITS: u32 = 64;
 
-/// The probes of the last minute, by DID and by host.
+/// A probe that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// A later probe has a higher one.
+    pub(super) number: u64,
+    /// How many probes of its DID in the last minute have reached nothing, or not yet; itself among them.
+    pub(super) unreached: usize,
+}
+
+/// The probes of the last minute, by DID, by host and by address.
 #[derive(Debug)]
 pub(super) struct ProbeLimits(Mutex<Windows>);
 
 #[derive(Debug)]
 struct Windows {
-    dids: SlidingWindow,
-    hosts: SlidingWindow,
+    dids: SlidingWindow<String>,
+    hosts: SlidingWindow<String>,
+    addresses: SlidingWindow<IpAddr>,
+    /// The number of the next probe.
+    next: u64,
 }
 
 impl ProbeLimits {
     pub(super) fn new() -> Self {
-        let dids = SlidingWindow::new(FOR_EACH_DID);
-        let hosts = SlidingWindow::new(FOR_EACH_HOST);
-        Self(Mutex::new(Windows { dids, hosts }))
+        Self(Mutex::new(Windows {
+            dids: SlidingWindow::new(FOR_EACH_DID),
+            hosts: SlidingWindow::new(FOR_EACH_HOST),
+            addresses: SlidingWindow::new(FOR_EACH_ADDRESS),
+            next: 0,
+        }))
     }
 
     /// Counts a probe of `host` for `owner`, if neither is at its limit.
@@ -43,125 +71,159 @@ impl ProbeLimits {
     /// # Errors
     ///
     /// How long to wait. Then nothing is counted.
-    pub(super) fn take(&self, owner: &Did, host: &str) -> Result<(), Duration> {
+    pub(super) fn begin(&self, owner: &Did, host: &str) -> Result<Begun, Duration> {
         let now = Instant::now();
         // With the dot of the DNS root it is the same host.
         let host = host.strip_suffix('.').unwrap_or(host);
-        // Poison is no problem: nothing below can panic between two changes.
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { dids, hosts } = &mut *windows;
-        dids.check(owner.as_str(), now)?;
-        hosts.check(host, now)?;
-        dids.add(owner.as_str(), now);
-        hosts.add(host, now);
-        Ok(())
+        self.with(|Windows { dids, hosts, next, addresses: _ }| {
+            dids.check(owner.as_str(), now)?;
+            dids.check_under_way(owner.as_str(), now)?;
+            hosts.check(host, now)?;
+            *next += 1;
+            dids.add(owner.as_str().to_owned(), now, *next);
+            hosts.add(host.to_owned(), now, *next);
+            Ok(Begun { number: *next, unreached: dids.unreached(owner.as_str()) })
+        })
+    }
+
+    /// Counts a connection to `address`, if it is not at its limit.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait. Then nothing is counted.
+    pub(super) fn connect(&self, address: IpAddr) -> Result<(), Duration> {
+        let now = Instant::now();
+        let network = network(address);
+        self.with(|Windows { addresses, next, .. }| {
+            addresses.check(&network, now)?;
+            *next += 1;
+            addresses.add(network, now, *next);
+            Ok(())
+        })
+    }
+
+    /// The probe with this number has ended by itself.
+    pub(super) fn end(&self, owner: &Did, number: u64, reached: bool) {
+        self.with(|windows| windows.dids.end(owner.as_str(), number, reached));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Windows) -> T) -> T {
+        // Poison is no problem: no change panics half-way.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The times of the last minute's probes by key, the oldest first.
-#[derive(Debug)]
-struct SlidingWindow {
-    /// Probes a minute for each key.
-    limit: usize,
-    times: HashMap<String, VecDeque<Instant>>,
+/// What is counted as one address: an IPv4 address, also where an IPv6 address embeds it, or an IPv6 network.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => match address.octets() {
+            // NAT64 (RFC 6052)
+            [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ref embedded @ ..] => {
+                Ipv4Addr::from(*embedded).into()
+            }
+            _ => Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS).into(),
+        },
+        ipv4 => ipv4,
+    }
 }
 
-impl SlidingWindow {
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    number: u64,
+    begun: Instant,
+    ended: bool,
+    reached: bool,
+}
+
+/// The last minute's probes by key, the oldest first.
+#[derive(Debug)]
+struct SlidingWindow<Key> {
+    /// Probes a minute for each key.
+    limit: usize,
+    probes: HashMap<Key, VecDeque<Probe>>,
+}
+
+impl<Key: Hash + Eq> SlidingWindow<Key> {
     fn new(limit: usize) -> Self {
-        Self { limit, times: HashMap::new() }
+        Self { limit, probes: HashMap::new() }
     }
 
     /// Whether `key` is below its limit; if not, how long until it is.
-    fn check(&mut self, key: &str, now: Instant) -> Result<(), Duration> {
-        if !self.times.contains_key(key) && self.times.len() >= MAX_KEYS {
-            self.times.retain(|_, times| times.back().is_some_and(|last| now.duration_since(*last) < WINDOW));
-            if self.times.len() >= MAX_KEYS {
-                return Err(WINDOW);
-            }
-        }
-        let Some(times) = self.times.get_mut(key) else { return Ok(()) };
-        while let Some(first) = times.front() {
-            let age = now.duration_since(*first);
+    fn check<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, now: Instant) -> Result<(), Duration>
+    where
+        Key: Borrow<Q>,
+    {
+        let Some(probes) = self.probes.get_mut(key) else { return Ok(()) };
+        while let Some(first) = probes.front() {
+            let age = now.duration_since(first.begun);
             if age < WINDOW {
-                if times.len() < self.limit {
+                if probes.len() < self.limit {
                     return Ok(());
                 }
                 return Err(WINDOW.saturating_sub(age));
             }
-            times.pop_front();
+            probes.pop_front();
         }
         Ok(())
     }
 
-    fn add(&mut self, key: &str, now: Instant) {
-        self.times.entry(key.to_owned()).or_default().push_back(now);
+    /// Whether `key` has few enough probes under way; if not, how long until it has at the latest.
+    fn check_under_way<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Instant) -> Result<(), Duration>
+    where
+        Key: Borrow<Q>,
+    {
+        let probes = self.probes.get(key).into_iter().flatten();
+        let left = probes.filter(|probe| !probe.ended).filter_map(|probe| {
+            let left = PROBE_LIMIT.saturating_sub(now.duration_since(probe.begun));
+            (!left.is_zero()).then_some(left)
+        });
+        let left: Vec<Duration> = left.collect();
+        // The oldest is the first.
+        if left.len() < UNDER_WAY_FOR_EACH_DID { Ok(()) } else { Err(left[0]) }
+    }
+
+    /// How many probes of `key` have not reached their hosts.
+    fn unreached<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> usize
+    where
+        Key: Borrow<Q>,
+    {
+        self.probes.get(key).into_iter().flatten().filter(|probe| !probe.reached).count()
+    }
+
+    fn add(&mut self, key: Key, now: Instant, number: u64) {
+        if self.probes.len() >= MAX_KEYS && !self.probes.contains_key(&key) {
+            self.make_room(now);
+        }
+        self.probes.entry(key).or_default().push_back(Probe {
+            number,
+            begun: now,
+            ended: false,
+            reached: false,
+        });
+    }
+
+    /// Forgets the keys without a probe in the last minute; if that is not enough, those with the fewest.
+    fn make_room(&mut self, now: Instant) {
+        let mut fewest = 0;
+        while self.probes.len() >= MAX_KEYS {
+            self.probes.retain(|_, probes| {
+                let active = probes.back().is_some_and(|last| now.duration_since(last.begun) < WINDOW);
+                active && probes.len() > fewest
+            });
+            fewest += 1;
+        }
+    }
+
+    fn end<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, number: u64, reached: bool)
+    where
+        Key: Borrow<Q>,
+    {
+        let probes = self.probes.get_mut(key).into_iter().flatten();
+        for probe in probes.filter(|probe| probe.number == number) {
+            (probe.ended, probe.reached) = (true, reached);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn did(number: usize) -> Did {
-        format!("did:plc:{number}").parse().unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn thirty_a_minute_for_a_did() {
-        let limits = ProbeLimits::new();
-        for number in 0..FOR_EACH_DID {
-            assert_eq!(limits.take(&did(1), &format!("{number}.example")), Ok(()));
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        assert_eq!(limits.take(&did(1), "new.example"), Err(Duration::from_secs(30)));
-        assert_eq!(limits.take(&did(2), "new.example"), Ok(()));
-        tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(limits.take(&did(1), "new.example"), Ok(()));
-        assert_eq!(limits.take(&did(1), "new.example"), Err(Duration::from_secs(1)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn sixty_a_minute_for_a_host() {
-        let limits = ProbeLimits::new();
-        for number in 0..FOR_EACH_HOST {
-            assert_eq!(limits.take(&did(number), "a.example"), Ok(()));
-        }
-        assert_eq!(limits.take(&did(1), "a.example"), Err(WINDOW));
-        assert_eq!(limits.take(&did(1), "b.example"), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn dot_of_the_root_makes_no_other_host() {
-        let limits = ProbeLimits::new();
-        for number in 0..FOR_EACH_HOST {
-            let host = ["a.example", "a.example."][number % 2];
-            assert_eq!(limits.take(&did(number), host), Ok(()));
-        }
-        assert_eq!(limits.take(&did(1), "a.example"), Err(WINDOW));
-        assert_eq!(limits.take(&did(1), "a.example."), Err(WINDOW));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn refused_probe_of_a_host_costs_the_did_nothing() {
-        let limits = ProbeLimits::new();
-        for number in 0..FOR_EACH_HOST {
-            limits.take(&did(number), "a.example").unwrap();
-        }
-        for _ in 0..FOR_EACH_DID {
-            assert_eq!(limits.take(&did(1000), "a.example"), Err(WINDOW));
-        }
-        assert_eq!(limits.take(&did(1000), "b.example"), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn memory_is_bounded() {
-        let mut window = SlidingWindow::new(1);
-        let now = Instant::now();
-        for number in 0..MAX_KEYS {
-            window.add(&number.to_string(), now);
-        }
-        assert_eq!(window.check("one more", now), Err(WINDOW));
-        assert_eq!(window.check("one more", now + WINDOW), Ok(()));
-        assert_eq!(window.times.len(), 0);
-    }
-}
+mod tests;

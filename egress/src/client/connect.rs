@@ -27,14 +27,15 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects to one of `addresses`. With `tls`, the certificate must be valid for the host in `url`. Has no
-/// time limit of its own.
+/// Connects to one of `addresses` for which `may_connect`, which is asked right before each attempt. With
+/// `tls`, the certificate must be valid for the host in `url`. Has no time limit of its own.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     url: &Url,
     tls: Option<&TlsConnector>,
+    may_connect: impl FnMut(IpAddr) -> bool,
 ) -> Result<Stream, Failure> {
-    let stream = first_to_connect(addresses).await.map_err(Failure::Connect)?;
+    let stream = first_to_connect(addresses, may_connect).await.map_err(Failure::Connect)?;
     let Some(tls) = tls else {
         return Ok(Stream::Plain(stream));
     };
@@ -44,12 +45,15 @@ pub(super) async fn open(
 }
 
 /// Tries the addresses in turn, each with a head start over the next. The first connection wins.
-async fn first_to_connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn first_to_connect(
+    addresses: &[SocketAddr],
+    mut may_connect: impl FnMut(IpAddr) -> bool,
+) -> io::Result<TcpStream> {
     let mut waiting = alternate_families(addresses).into_iter().take(MAX_ATTEMPTS);
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
-        let next = waiting.next();
+        let next = waiting.find(|address| may_connect(address.ip()));
         let last = next.is_none();
         attempts.extend(next.map(TcpStream::connect));
         if attempts.is_empty() {

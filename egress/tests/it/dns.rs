@@ -18,7 +18,8 @@ pub(crate) struct Dns {
 
 #[derive(Default)]
 struct Table {
-    /// By absolute name. Each A query but the last moves on to the next set of addresses.
+    /// By absolute name. Each A query but the last moves on to the next set of addresses. Without a set
+    /// there is no answer at all.
     answers: HashMap<String, VecDeque<Vec<IpAddr>>>,
     seen: Vec<(String, RecordType)>,
 }
@@ -43,7 +44,8 @@ impl Dns {
         self.set_in_turn(name, &[addresses]);
     }
 
-    /// The addresses of `name`: another set for each A query, then the last for good.
+    /// The addresses of `name`: another set for each A query, then the last for good. Without a set, queries
+    /// are never answered.
     pub(crate) fn set_in_turn(&self, name: &str, turns: &[&[&str]]) {
         let turns = turns.iter().map(|turn| turn.iter().map(|address| address.parse().unwrap()).collect());
         let mut table = self.table.lock().unwrap();
@@ -61,13 +63,15 @@ async fn serve(socket: UdpSocket, table: Arc<Mutex<Table>>) {
     loop {
         let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
         let query = Message::from_vec(&buffer[..length]).unwrap();
-        let answer = table.lock().unwrap().answer(&query).to_vec().unwrap();
-        socket.send_to(&answer, peer).await.unwrap();
+        let answer = table.lock().unwrap().answer(&query);
+        if let Some(answer) = answer {
+            socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
+        }
     }
 }
 
 impl Table {
-    fn answer(&mut self, query: &Message) -> Message {
+    fn answer(&mut self, query: &Message) -> Option<Message> {
         let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
         let question = query.queries[0].clone();
         let (name, kind) = (question.name().clone(), question.query_type());
@@ -75,9 +79,10 @@ impl Table {
         answer.add_query(question);
         let Some(turns) = self.answers.get_mut(&name.to_ascii()) else {
             answer.metadata.response_code = ResponseCode::NXDomain;
-            return answer;
+            return Some(answer);
         };
-        let records = turns[0]
+        let records = turns
+            .front()?
             .iter()
             .filter(|address| address.is_ipv4() == (kind == RecordType::A))
             .map(|address| Record::from_rdata(name.clone(), 0, RData::from(*address)));
@@ -85,6 +90,6 @@ impl Table {
         if kind == RecordType::A && turns.len() > 1 {
             turns.pop_front();
         }
-        answer
+        Some(answer)
     }
 }

@@ -29,7 +29,7 @@ async fn https_shakes_hands_and_leaves() {
     let mut receiver = Receiver::https(&authority, "hooks.example", Behaviour::Hang).await;
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, Some(&authority.pem()));
     let place = url(&format!("https://hooks.example:{}/secret-path", receiver.port));
-    egress.probe(&place, AMPLE).await.unwrap();
+    egress.probe(&place, AMPLE, |_| true).await.unwrap();
     assert_eq!(receiver.next().await, Seen::Connection);
     assert_eq!(receiver.next().await, Seen::Tls(Some("hooks.example".to_owned())));
     assert_eq!(receiver.next().await, Seen::Gone);
@@ -41,7 +41,7 @@ async fn http_connects_and_leaves() {
     let mut receiver = Receiver::http(Behaviour::Hang).await;
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let place = url(&format!("http://localhost:{}/", receiver.port));
-    egress.probe(&place, AMPLE).await.unwrap();
+    egress.probe(&place, AMPLE, |_| true).await.unwrap();
     assert_eq!(receiver.next().await, Seen::Connection);
     assert_eq!(receiver.next().await, Seen::Gone);
 }
@@ -55,15 +55,15 @@ async fn closed_private_and_hanging_read_the_same() {
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
 
     let closed = url(&format!("https://127.0.0.1:{}/", closed_port().await));
-    let closed = egress.probe(&closed, AMPLE).await.unwrap_err();
+    let closed = egress.probe(&closed, AMPLE, |_| true).await.unwrap_err();
     assert!(matches!(closed, Unreachable::Failed(Failure::Connect(_))));
 
     let hanging = url(&format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port()));
-    let hanging = egress.probe(&hanging, SHORT).await.unwrap_err();
+    let hanging = egress.probe(&hanging, SHORT, |_| true).await.unwrap_err();
     assert!(matches!(hanging, Unreachable::Failed(Failure::TimedOut(SHORT))));
 
     let private = url("https://private.example/");
-    let private = egress.probe(&private, AMPLE).await.unwrap_err();
+    let private = egress.probe(&private, AMPLE, |_| true).await.unwrap_err();
     assert!(matches!(private, Unreachable::NotAllowed));
 
     assert_eq!(closed.to_string(), private.to_string());
@@ -77,7 +77,7 @@ async fn plain_http_is_no_tls() {
     let receiver = Receiver::http(answer).await;
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let place = url(&format!("https://127.0.0.1:{}/", receiver.port));
-    let failure = egress.probe(&place, SHORT).await.unwrap_err();
+    let failure = egress.probe(&place, SHORT, |_| true).await.unwrap_err();
     assert!(matches!(failure, Unreachable::Failed(_)));
 }
 
@@ -88,7 +88,7 @@ async fn refused_answer_is_not_connected_to() {
     dns.set("hooks.example.", &["127.0.0.1", "10.0.0.1"]);
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let place = url(&format!("http://hooks.example:{}/", receiver.port));
-    let refused = egress.probe(&place, AMPLE).await;
+    let refused = egress.probe(&place, AMPLE, |_| true).await;
     assert!(matches!(refused, Err(Unreachable::NotAllowed)));
     assert!(receiver.untouched().await);
 }
@@ -100,7 +100,7 @@ async fn second_address_answers() {
     dns.set("hooks.example.", &["127.0.0.2", "::1", "127.0.0.1"]);
     let egress = client(allowing(&["127.0.0.0/8", "::1/128"]), dns.address, None);
     let place = url(&format!("http://hooks.example:{}/", receiver.port));
-    egress.probe(&place, AMPLE).await.unwrap();
+    egress.probe(&place, AMPLE, |_| true).await.unwrap();
     assert_eq!(receiver.next().await, Seen::Connection);
 }
 
@@ -120,7 +120,7 @@ async fn first_address_hangs() {
     dns.set("hooks.example.", &["127.0.0.2", "127.0.0.1"]);
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let place = url(&format!("http://hooks.example:{}/", receiver.port));
-    egress.probe(&place, AMPLE).await.unwrap();
+    egress.probe(&place, AMPLE, |_| true).await.unwrap();
     assert_eq!(receiver.next().await, Seen::Connection);
 }
 
@@ -133,11 +133,11 @@ async fn at_most_four_addresses_are_tried() {
 
     let closed = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
     dns.set("hooks.example.", &[&closed[..], &["127.0.0.1"]].concat());
-    let failure = egress.probe(&place, AMPLE).await;
+    let failure = egress.probe(&place, AMPLE, |_| true).await;
     assert!(matches!(failure, Err(Unreachable::Failed(Failure::Connect(_)))));
 
     dns.set("hooks.example.", &[&closed[..3], &["127.0.0.1"]].concat());
-    egress.probe(&place, AMPLE).await.unwrap();
+    egress.probe(&place, AMPLE, |_| true).await.unwrap();
     assert_eq!(receiver.next().await, Seen::Connection);
 }
 
@@ -145,7 +145,7 @@ async fn at_most_four_addresses_are_tried() {
 async fn other_schemes() {
     let dns = Dns::start().await;
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
-    let failure = egress.probe(&url("ftp://hooks.example:8080/"), AMPLE).await;
+    let failure = egress.probe(&url("ftp://hooks.example:8080/"), AMPLE, |_| true).await;
     assert!(matches!(failure, Err(Unreachable::Failed(Failure::Scheme))));
     assert_eq!(dns.seen(), []);
 }
