@@ -7,9 +7,11 @@
 pub(crate) mod commit;
 pub(crate) mod database;
 mod fault;
+mod files;
 mod index_key;
 mod metrics;
 pub(crate) mod operator;
+mod outcomes;
 pub(crate) mod purge;
 mod row;
 mod sealer;
@@ -35,6 +37,7 @@ use self::fault::Fault;
 use self::index_key::{IndexKey, IndexKeyError};
 use self::sealer::Sealer;
 use self::table::{account as account_table, index_key as index_key_table};
+use self::transaction::Failure;
 use crate::METRICS;
 use crate::randomness::Randomness;
 use crate::seal::SealKeys;
@@ -159,10 +162,44 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// It does not answer, or there is no index key.
+    /// It does not answer, or there is no index key, or a file of SQLite is not the one at its path.
     pub(crate) async fn ping(&self) -> Result<(), DbErr> {
+        self.database.check_files()?;
         let found = index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading).await?;
         found.map(drop).ok_or_else(|| DbErr::RecordNotFound("the index key".to_owned()))
+    }
+
+    /// Commits a row and its deletion, to see whether the database takes writes: it may be full or read-only,
+    /// and answer reads all the same. Waits for its turn for at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// It does not. If this write only did not get its turn, while others did, that is no error.
+    pub(crate) async fn prove_writes(&self, limit: Duration) -> Result<(), DbErr> {
+        // No other process has this key, so none waits for this row.
+        let random: [u8; 16] =
+            self.sealer.randomness.bytes().map_err(|error| DbErr::Custom(chain(&error)))?;
+        let did = format!("health:{:032x}", u128::from_be_bytes(random));
+        let committed = self.database.outcomes.committed();
+        let write = self.database.transaction_once(async |transaction| {
+            let row = account_table::Model { did: did.clone(), secrets: 0, webhooks: 0 };
+            let insert = account_table::Entity::insert(account_table::ActiveModel::from(row));
+            insert.exec_without_returning(transaction).await?;
+            account_table::Entity::delete_by_id(did).exec(transaction).await?;
+            Ok::<_, Failure>(())
+        });
+        let no_turn = match timeout(limit, write).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Failure { error, .. })) if !fault::is_of_the_pool(&error) => return Err(error),
+            Ok(Err(Failure { error, .. })) => error,
+            Err(_) => DbErr::Custom("a write took too long".to_owned()),
+        };
+        if self.database.outcomes.committed() == committed { Err(no_turn) } else { Ok(()) }
+    }
+
+    /// How many transactions the database could not write, since the start.
+    pub(crate) fn failed_writes(&self) -> u64 {
+        self.database.outcomes.failed()
     }
 
     /// Writes what is queued and closes the connections, within 5 s.

@@ -40,6 +40,7 @@
 //! | another statement failed, before the commit | the jobs one by one; the bad one gets `Internal` |
 //! | the commit itself failed, or 7 s passed | `Unavailable`: it may be stored |
 //! | database locked, full, read-only, starting | `Unavailable` |
+//! | a file of SQLite was removed or replaced | `Unavailable`, also if that is noticed after the commit |
 //!
 //! At most 1,024 jobs wait for a writer; more get `Overloaded`. A job whose caller has gone is dropped before
 //! it is begun. A batch runs in a task of its own, so a panic costs that batch and not the writer.

@@ -16,7 +16,9 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::time::{Instant, timeout};
 
+use super::files::Files;
 use super::metrics::{DatabaseMetrics, Pool, pools};
+use super::outcomes::Outcomes;
 
 /// How long a call waits for a connection from a pool.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
@@ -122,6 +124,9 @@ pub(super) struct Database {
     pub(super) reading: DatabaseConnection,
     /// How many writers may work at the same time.
     pub(super) writers: usize,
+    /// Those of SQLite; `None` on Postgres.
+    pub(super) files: Option<Arc<Files>>,
+    pub(super) outcomes: Arc<Outcomes>,
     pub(super) metrics: Arc<DatabaseMetrics>,
 }
 
@@ -140,7 +145,7 @@ impl Database {
 
     /// The same database, with its metrics in `registry`.
     pub(super) fn with_metrics(self, registry: &mut Registry) -> Self {
-        let Self { mut writing, mut reading, writers, metrics: _unregistered } = self;
+        let Self { mut writing, mut reading, writers, files, outcomes, metrics: _unregistered } = self;
         let metrics = Arc::new(DatabaseMetrics::new(registry));
         for database in [&mut writing, &mut reading] {
             let metrics = Arc::clone(&metrics);
@@ -148,7 +153,16 @@ impl Database {
         }
         let (written, read) = (writing.clone(), reading.clone());
         pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);
-        Self { writing, reading, writers, metrics }
+        Self { writing, reading, writers, files, outcomes, metrics }
+    }
+
+    /// Checks that the open files of an SQLite database are those at their paths.
+    ///
+    /// # Errors
+    ///
+    /// One was removed or replaced.
+    pub(super) fn check_files(&self) -> Result<(), DbErr> {
+        self.files.as_ref().map_or(Ok(()), |files| files.check())
     }
 
     /// Closes all connections.
@@ -218,13 +232,15 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
         .map_err(connection_error)?;
     let reading = pool()
         .max_connections(READ_CONNECTIONS)
-        .connect_with(options.pragma("query_only", "ON"))
+        .connect_with(options.clone().pragma("query_only", "ON"))
         .await
         .map_err(connection_error)?;
     Ok(Database {
         writing: writing.into(),
         reading: reading.into(),
         writers: 1,
+        files: Some(Arc::new(Files::of(options.get_filename())?)),
+        outcomes: Arc::default(),
         metrics: unregistered_metrics(),
     })
 }
@@ -277,6 +293,8 @@ async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr>
         writing: writing.into(),
         reading: reading.into(),
         writers,
+        files: None,
+        outcomes: Arc::default(),
         metrics: unregistered_metrics(),
     })
 }

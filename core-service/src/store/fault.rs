@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
+use super::files::Replaced;
+
 /// What to do about a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -14,7 +16,8 @@ pub(super) enum Fault {
     Lost,
     /// The database can't serve at present: locked, full, out of connections, starting, a standby.
     Unavailable,
-    /// The file of the database can't be opened or written, until an operator repairs that.
+    /// A file of the database can't be opened or written, or is not at its path, until an operator repairs
+    /// that.
     Unusable,
     /// The statement itself failed: because of a row, or of a bug.
     Statement,
@@ -43,11 +46,24 @@ pub(super) fn kind(error: &DbErr) -> Fault {
                     (fault, _) => fault,
                 }
             }
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Fault::Lost,
+            sqlx::Error::Io(error) => match error.get_ref() {
+                Some(cause) if cause.is::<Replaced>() => Fault::Unusable,
+                _ => Fault::Lost,
+            },
+            sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Fault::Lost,
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Fault::Unavailable,
             _ => Fault::Statement,
         },
         RuntimeErr::Internal(_) => Fault::Statement,
+    }
+}
+
+/// Whether `error` says only that no connection was free in time.
+pub(super) fn is_of_the_pool(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(cause)) => matches!(**cause, sqlx::Error::PoolTimedOut),
+        _ => false,
     }
 }
 

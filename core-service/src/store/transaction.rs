@@ -113,6 +113,9 @@ impl Database {
                 _ => break Err(failure),
             }
         };
+        if result.as_ref().is_err_and(|failure| !failure.is_of_a_statement()) {
+            self.outcomes.fail();
+        }
         self.end(span, result)
     }
 
@@ -121,7 +124,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// That of `work`, or the transaction can't be begun or committed.
+    /// That of `work`, or the transaction can't be begun or committed, or the files of the database are not
+    /// those at their paths.
     pub(super) async fn transaction_once<T, E: From<Failure>>(
         &self,
         work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<T, E>,
@@ -132,9 +136,13 @@ impl Database {
             // SQLite takes its lock for writing at once, while waiting for it is still safe.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
+        self.check_files().map_err(Failure::from)?;
         let transaction = self.writing.begin_with_options(options).await.map_err(Failure::from)?;
         let done = work(&transaction).await?;
-        transaction.commit().await.map_err(|error| Failure { error, may_be_stored: true })?;
+        let stored = transaction.commit().await;
+        // Not before the commit: a file may be removed until then.
+        stored.and_then(|()| self.check_files()).map_err(|error| Failure { error, may_be_stored: true })?;
+        self.outcomes.commit();
         Ok(done)
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::load::{Load, core_service, gateway, unavailable, until_ready};
+use super::load::{Load, core_service, gateway, unavailable, until_ready, until_unready};
 use crate::harness::database::{Database, Kind};
 use crate::harness::identity::{Identity, Key};
 use crate::harness::stack::CREATE_SECRET;
@@ -55,8 +55,10 @@ async fn postgres_turns_read_only() {
     unavailable(&answer);
     let lines = core.logged(answer.headers["x-request-id"].to_str().unwrap()).await;
     assert!(lines.len() == 1 && lines[0].contains("read-only transaction"), "{lines:?}");
+    until_unready(&gateway).await;
     set("RESET default_transaction_read_only").await;
     load.acknowledged(WRITES).await;
+    until_ready(&gateway).await;
     load.stop().await.is_all_there(&database).await;
 }
 

@@ -1,14 +1,19 @@
-//! The disk is full, and the database can't be written.
+//! The disk is full, the database can't be written, or its files are removed or replaced.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use futures_util::future::join_all;
 use sea_orm::Database as Connect;
+use serde_json::json;
 
-use super::load::{Load, core_service, gateway, until_ready};
+use super::load::{Load, core_service, gateway, unavailable, until_ready, until_unready};
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key};
 use crate::harness::processes::Service;
+use crate::harness::stack::{CREATE_SECRET, LIST_SECRETS};
 
 /// $1: `disk`, where a small one can be mounted, or `limit`, where the size of a process's files is limited
 /// in its place. $2: the folder of the database, $3: where to keep a copy of it at the end. Then the command,
@@ -64,14 +69,68 @@ async fn full() {
     core.say("fill");
     load.failed(20).await;
     let done = load.stop().await;
+    until_unready(&gateway).await;
     // Reading goes on.
-    until_ready(&gateway).await;
+    let alice = alice(&gateway);
+    gateway.query(&alice, LIST_SECRETS, "").await.ok();
     core.say("free");
+    until_ready(&gateway).await;
     done.failed_left_nothing().await;
     done.all_exist().await;
+    // It is noticed too while nobody writes.
+    core.say("fill");
+    until_unready(&gateway).await;
+    core.say("free");
+    until_ready(&gateway).await;
     core.let_go().await;
     let copy = Connect::connect(format!("sqlite://{kept}/athook.db")).await.unwrap();
     done.rows_agree(&copy).await;
+}
+
+fn alice(gateway: &Gateway) -> Identity {
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    gateway.knows(&alice);
+    alice
+}
+
+/// What happens to the file, and whether another takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_removed_or_replaced() {
+    let names = ["athook.db", "athook.db-wal", "athook.db-shm"];
+    let cases = names.into_iter().flat_map(|name| [(name, None), (name, Some("another file"))]);
+    join_all(cases.map(async |(name, other)| {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, away) = (folder.path().join(name), folder.path().join("away"));
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("athook.db").display());
+        let mut core = core_service(&url).start().await;
+        let gateway = gateway(core.address).await;
+        let alice = alice(&gateway);
+        let mut load = Load::start(&gateway);
+        load.acknowledged(20).await;
+        std::fs::rename(&file, &away).unwrap();
+        if let Some(other) = other {
+            std::fs::write(&file, other).unwrap();
+        }
+        // A write that was under way may have been acknowledged just before; none that begins now is.
+        for number in 0..5 {
+            let name = json!({ "name": format!("n{number}") });
+            unavailable(&gateway.call(&alice, CREATE_SECRET, &name).await);
+        }
+        load.failed(20).await;
+        let done = load.stop().await;
+        until_unready(&gateway).await;
+        let lines = core.logged("was removed or replaced").await;
+        assert!(lines[0].contains(name), "{lines:?}");
+        std::fs::rename(&away, &file).unwrap();
+        until_ready(&gateway).await;
+        done.all_exist().await;
+        let address = core.address;
+        core.kill();
+        let _core = core_service(&url).at(address).start().await;
+        until_ready(&gateway).await;
+        done.all_exist().await;
+    }))
+    .await;
 }
 
 /// The command that takes away root's right to write read-only files.

@@ -37,10 +37,19 @@ pub(super) async fn gateway(core: std::net::SocketAddr) -> Arc<Gateway> {
 
 /// Asks `/readyz` until it is.
 pub(super) async fn until_ready(gateway: &Gateway) {
+    until_readiness_is(gateway, 200).await;
+}
+
+/// Asks `/readyz` until it is not.
+pub(super) async fn until_unready(gateway: &Gateway) {
+    until_readiness_is(gateway, 503).await;
+}
+
+async fn until_readiness_is(gateway: &Gateway, status: u16) {
     let client = reqwest::Client::new();
     let url = format!("http://{}/readyz", gateway.address);
-    let asking = async { while read(client.get(&url)).await.status != 200 {} };
-    tokio::time::timeout(LIMIT, asking).await.expect("the pair gets ready in time");
+    let asking = async { while read(client.get(&url)).await.status != status {} };
+    tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| panic!("/readyz is not {status} in time"));
 }
 
 /// One write.
