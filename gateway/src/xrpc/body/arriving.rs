@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 /// Calls whose body is arriving. Each holds up to [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES).
 const MAX_ARRIVING: usize = 512;
 /// … of one DID.
-const MAX_ARRIVING_OF_DID: usize = 128;
+const MAX_ARRIVING_OF_DID: usize = 256;
 
 /// Calls of verified callers whose body is arriving.
 #[derive(Default)]
