@@ -5,5 +5,7 @@
 
 pub(crate) mod event;
 pub(crate) mod format;
+pub(crate) mod outcome;
+pub(crate) mod schedule;
 pub(crate) mod signature;
 pub(crate) mod text;
