@@ -1,10 +1,11 @@
 //! The one way to connect: look up, check, connect, and then perhaps send a request.
 //!
-//! Owns the order of these steps and their time limits. Each request has its own connection, to addresses
-//! checked for it. Connections are not reused: none outlives the check that allowed it, and none is shared
-//! between policies. Uses no proxy and no cookies, follows no redirects and decompresses nothing.
+//! Owns the order of these steps and their time limits. A GET has its own connection, to addresses checked
+//! for it; only [`deliveries`] keep connections. None is shared between policies. Uses no proxy and no
+//! cookies, follows no redirects and decompresses nothing.
 
 mod connect;
+pub mod deliveries;
 mod exchange;
 mod roots;
 
@@ -84,9 +85,13 @@ impl Egress {
     ///
     /// # Errors
     ///
-    /// The URL or any one of the addresses is not allowed, or there is no address.
+    /// The URL or any one of the addresses is not allowed, there is no address, or the scheme is neither http
+    /// nor https.
     pub async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>, Unreachable> {
         self.check_url(url)?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(Unreachable::Failed(Failure::Scheme));
+        }
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(Unreachable::Failed(Failure::NoHost));
         };
@@ -150,10 +155,8 @@ impl Egress {
     ) -> Result<Answer, GetError> {
         let fetch = async {
             let request = exchange::get(url, accept).map_err(GetError::Request)?;
-            match self.connect(url, |_| true).await.map_err(GetError::Unreachable)? {
-                Stream::Plain(stream) => exchange::run(stream, request, max_body).await,
-                Stream::Tls(stream) => exchange::run(*stream, request, max_body).await,
-            }
+            let stream = self.connect(url, |_| true).await.map_err(GetError::Unreachable)?;
+            exchange::run(stream, request, max_body).await
         };
         match timeout(limit, fetch).await {
             Ok(result) => result,
@@ -161,18 +164,13 @@ impl Egress {
         }
     }
 
-    /// Opens a connection to addresses that it has checked. Every connection of this crate is opened here.
+    /// Opens a connection to addresses that it has checked.
     async fn connect(
         &self,
         url: &Url,
         may_connect: impl FnMut(IpAddr) -> bool,
     ) -> Result<Stream, Unreachable> {
-        let tls = match url.scheme() {
-            "https" => Some(&self.tls),
-            "http" => None,
-            _ => return Err(Unreachable::Failed(Failure::Scheme)),
-        };
         let addresses = self.resolve(url).await?;
-        connect::open(&addresses, url, tls, may_connect).await.map_err(Unreachable::Failed)
+        connect::open(&addresses, url, &self.tls, may_connect).await.map_err(Unreachable::Failed)
     }
 }

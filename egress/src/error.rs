@@ -1,6 +1,7 @@
 //! The errors of outgoing connections. Users see one fixed text for all of them; the causes are in the
 //! sources, for the log.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -95,6 +96,30 @@ pub enum GetError {
     /// The connection broke, or the response is not HTTP/1.1 or has too large a head.
     #[error("the HTTP exchange failed")]
     Http(#[source] hyper::Error),
+}
+
+/// Any error, for the log.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a delivery's attempt got no answer. The sources are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptFailure {
+    /// The answer, its body included, was not complete before the deadline, or there was no connection in
+    /// time.
+    #[error("no answer in time")]
+    Timeout(#[source] Option<BoxError>),
+    /// No address accepted the connection, or it broke, or what came was no valid HTTP.
+    #[error("the connection failed")]
+    Connect(#[source] BoxError),
+    /// The TLS handshake failed, the certificate is not trusted, or the host wants a client certificate.
+    #[error("TLS failed")]
+    Tls(#[source] BoxError),
+    /// The name has no address, or DNS did not answer.
+    #[error("the name was not found")]
+    Dns(#[source] BoxError),
+    /// The egress rules forbid the URL or an address of its host, or it can't be written in a request.
+    #[error("refused by the egress rules")]
+    Refused(#[source] BoxError),
 }
 
 /// Why the client could not be set up.

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
@@ -27,18 +30,82 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects to one of `addresses` for which `may_connect`, which is asked right before each attempt. With
-/// `tls`, the certificate must be valid for the host in `url`. Has no time limit of its own.
+impl Stream {
+    /// Whether the host chose HTTP/2 in the TLS handshake.
+    pub(super) fn negotiated_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+}
+
+/// Connects to one of `addresses`, which are checked, if `may_connect` says so right before the attempt. For
+/// https the certificate must be valid for the host in `url`. Has no time limit of its own. Every connection
+/// of this crate is opened here.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     url: &Url,
-    tls: Option<&TlsConnector>,
+    tls: &TlsConnector,
     may_connect: impl FnMut(IpAddr) -> bool,
 ) -> Result<Stream, Failure> {
     let stream = first_to_connect(addresses, may_connect).await.map_err(Failure::Connect)?;
-    let Some(tls) = tls else {
+    // A request is written whole; nothing is gained by waiting for more.
+    stream.set_nodelay(true).map_err(Failure::Connect)?;
+    if url.scheme() != "https" {
         return Ok(Stream::Plain(stream));
-    };
+    }
     let name = server_name(url)?;
     let stream = tls.connect(name, stream).await.map_err(Failure::Tls)?;
     Ok(Stream::Tls(Box::new(stream)))

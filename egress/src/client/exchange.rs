@@ -10,19 +10,19 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Position, Url};
 
 use crate::client::Answer;
+use crate::client::connect::Stream;
 use crate::error::GetError;
 
 const USER_AGENT_VALUE: &str = concat!("athook/", env!("CARGO_PKG_VERSION"));
 
 /// The largest response head, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+pub(super) const MAX_HEAD: usize = 16 * 1024;
 
 /// The most header fields in a response.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// A GET request for the URL. A user name or password in the URL is not sent.
 pub(super) fn get(url: &Url, accept: &str) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -35,14 +35,11 @@ pub(super) fn get(url: &Url, accept: &str) -> Result<Request<Full<Bytes>>, http:
 }
 
 /// Sends the request, reads the response and drops the connection. Has no time limit of its own.
-pub(super) async fn run<S>(
-    stream: S,
+pub(super) async fn run(
+    stream: Stream,
     request: Request<Full<Bytes>>,
     max_body: usize,
-) -> Result<Answer, GetError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) -> Result<Answer, GetError> {
     let (mut sender, connection) = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)

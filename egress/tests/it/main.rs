@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod addresses;
+mod deliveries;
 mod dns;
 mod embedded;
 mod gets;
+mod host;
 mod lookups;
 mod names_and_ports;
 mod probes;
 mod receiver;
+mod reuse;
 
 use std::net::SocketAddr;
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -133,6 +135,12 @@ where
     }
 }
 
+fn server(versions: &[&'static SupportedProtocolVersion]) -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+}
+
 /// A certificate authority of the test.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -148,17 +156,41 @@ impl Authority {
     }
 
     fn acceptor(&self, host: &str) -> TlsAcceptor {
+        self.acceptor_for(host, &["h2", "http/1.1"])
+    }
+
+    /// Serves TLS as `host`, with these protocols in ALPN.
+    pub(crate) fn acceptor_for(&self, host: &str, protocols: &[&str]) -> TlsAcceptor {
+        self.finish(server(&[&TLS13, &TLS12]).with_no_client_auth(), host, protocols)
+    }
+
+    /// The same in one version of TLS, for clients that have a certificate of this authority.
+    pub(crate) fn acceptor_of_certificates(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        host: &str,
+        protocols: &[&str],
+    ) -> TlsAcceptor {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        self.finish(server(&[version]).with_client_cert_verifier(verifier), host, protocols)
+    }
+
+    fn finish(
+        &self,
+        builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+        host: &str,
+        protocols: &[&str],
+    ) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }
