@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use process::clock::Clock;
 use process::exit::Failure;
+use process::files::ExposedFile;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secp256k1::{Message, PublicKey, SecretKey};
@@ -50,6 +51,9 @@ impl Developer {
             let key = SecretKey::from_secret_bytes(random_bytes()?)?;
             Ok(URL_SAFE_NO_PAD.encode(key.to_secret_bytes()))
         })?;
+        if let Some(exposed) = ExposedFile::find("the development identity", &file) {
+            exposed.warn();
+        }
         let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         let bytes = bytes.ok_or_else(|| format!("{}: not a key of 32 bytes", file.display()))?;
         let key =

@@ -47,6 +47,7 @@ impl Rest {
 }
 
 fn main() -> ExitCode {
+    process::files::create_private();
     let Args { command, both } = Args::parse();
     match command {
         None => both::run(both),

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use process::exit;
+use process::files::ExposedFile;
 use process::logs::Logs;
 use process::settings::{Problems, RawShared, Shared, or_default};
 use process::shutdown::Shutdown;
@@ -110,7 +111,11 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     })
 }
 
-/// Sets up the logs of a command that is not a service: to standard error, at `info`.
-fn install_logs() {
+/// Sets up the logs of a command that is not a service, to standard error at `info`, and warns of the files
+/// with secrets that others can read.
+fn install_logs(exposed: &[ExposedFile]) {
     Logs { filter: "info".to_owned(), format: Logs::default_format() }.install();
+    for file in exposed {
+        file.warn();
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use process::clock::Clock;
+use process::files::ExposedFile;
 use process::settings::{CoreToken, Problems, Shared, given, or_default};
 use tonic::transport::server::ServerTlsConfig;
 use tonic::transport::{Certificate, Identity, Server};
@@ -118,6 +119,8 @@ pub struct Config {
     pub(crate) nat64: bool,
     pub(crate) dns_servers: Vec<SocketAddr>,
     pub(crate) extra_ca: Option<String>,
+    /// To be warned of.
+    pub(crate) exposed_files: Vec<ExposedFile>,
     pub(crate) clock: Clock,
 }
 
@@ -188,6 +191,7 @@ impl Config {
             nat64: shared.nat64,
             dns_servers: shared.dns_servers.clone(),
             extra_ca: shared.extra_ca.clone(),
+            exposed_files: problems.exposed_files(),
             clock: Clock::system(),
         })
     }
@@ -230,7 +234,7 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
         (Some(text), None) => ("--database-url", text),
         (None, Some(path)) => {
             let flag = "--database-url-file";
-            let text = problems.file(flag, &PathBuf::from(path))?;
+            let text = problems.secret_file(flag, &PathBuf::from(path))?;
             (flag, text.lines().next().unwrap_or_default().trim().to_owned())
         }
         (Some(_), Some(_)) => {
@@ -255,7 +259,7 @@ pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option
         problems.note(FLAG, "required; make a file with: head -c 32 /dev/urandom | base64 > athook.keys");
         return None;
     };
-    let text = problems.file(FLAG, &PathBuf::from(&path))?;
+    let text = problems.secret_file(FLAG, &PathBuf::from(&path))?;
     match text.parse() {
         Ok(keys) => Some(keys),
         Err(error) => {
@@ -281,7 +285,7 @@ fn tls(
         }
     };
     let cert = problems.file("--tls-cert", &PathBuf::from(cert));
-    let key = problems.file("--tls-key", &PathBuf::from(key));
+    let key = problems.secret_file("--tls-key", &PathBuf::from(key));
     let mutual = client_ca.is_some();
     let client_ca = match client_ca {
         Some(path) => Some(problems.file("--tls-client-ca", &PathBuf::from(path))?),

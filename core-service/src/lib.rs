@@ -100,8 +100,12 @@ pub async fn serve(
         nat64,
         dns_servers,
         extra_ca,
+        exposed_files,
         clock,
     } = config;
+    for file in exposed_files {
+        file.warn();
+    }
     let address = listener.local_addr().map_err(Cause::Listener)?;
     protected(address, &tokens, tls.as_ref()).map_err(Cause::Unprotected)?;
     let resolver = Resolver::new(&dns_servers).map_err(Cause::Egress)?;

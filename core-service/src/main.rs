@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    process::files::create_private();
     core_service::cli::command_main(std::env::args_os())
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use process::clock::Clock;
 use process::exit::chain;
-use process::settings::{Problems, RawShared, Shared, WrongSettings, given, list, optional_file, or_default};
+use process::files::ExposedFile;
+use process::settings::{
+    Problems, RawShared, Shared, WrongSettings, given, list, optional_file, optional_secret_file, or_default,
+};
 use url::Url;
 
 use crate::client_address::ClientAddresses;
@@ -131,6 +134,8 @@ pub struct Config {
     pub descriptors: Option<PathBuf>,
     /// The settings that both services have.
     pub shared: Shared,
+    /// Files with secrets that others can read, to be warned of.
+    pub exposed_files: Vec<ExposedFile>,
     /// The source of time.
     pub clock: Clock,
 }
@@ -217,6 +222,7 @@ impl Config {
             lexicons: lexicons.map(PathBuf::from),
             descriptors: descriptors.map(PathBuf::from),
             shared,
+            exposed_files: problems.exposed_files(),
             clock: Clock::system(),
         })
     }
@@ -301,7 +307,7 @@ fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<
     }
     let ca = optional_file(problems, "--core-ca", ca);
     let cert = optional_file(problems, "--core-cert", cert);
-    let key = optional_file(problems, "--core-key", key);
+    let key = optional_secret_file(problems, "--core-key", key);
     let (ca, identity) = (ca?, cert?.zip(key?));
     let Some(ca) = ca else { return Some((url?, None)) };
     let identity = identity.as_ref().map(|(cert, key)| (cert.as_str(), key.as_str()));

@@ -89,6 +89,9 @@ pub async fn serve(
     telemetry: Telemetry,
 ) -> Result<(), Error> {
     let Telemetry { metrics, tracer } = telemetry;
+    for file in &config.exposed_files {
+        file.warn();
+    }
     let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
     let GatewayMetrics { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
         metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));

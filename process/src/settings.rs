@@ -4,17 +4,20 @@
 //! that an operator sees all mistakes at once. An empty text counts as not set, so that `X=""` in the
 //! environment means the same as no `X`; clap itself would take it as a value.
 
+pub mod otlp;
+
 use std::fmt;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::Uri;
-use http::uri::PathAndQuery;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use self::otlp::Otlp;
+use crate::files::ExposedFile;
 use crate::logs::{Format, Logs};
 
 /// Invalid settings. `Display` has a line for each.
@@ -35,7 +38,11 @@ impl std::error::Error for WrongSettings {}
 
 /// Collects what is wrong with the settings while they are parsed.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<String>);
+pub struct Problems {
+    lines: Vec<String>,
+    /// Files with secrets that others can read: no reason not to start, but to be warned of.
+    exposed: Vec<ExposedFile>,
+}
 
 impl Problems {
     /// No problems yet.
@@ -46,7 +53,7 @@ impl Problems {
 
     /// Records that the setting `flag` breaks `rule`.
     pub fn note(&mut self, flag: &str, rule: impl fmt::Display) {
-        self.0.push(format!("{flag}: {rule}"));
+        self.lines.push(format!("{flag}: {rule}"));
     }
 
     /// Parses `text`. `None`: it is invalid, and the problem is recorded.
@@ -99,6 +106,21 @@ impl Problems {
         }
     }
 
+    /// The same for a file with a secret in it, which others should not be able to read
+    /// ([`exposed_files`](Self::exposed_files)).
+    pub fn secret_file(&mut self, flag: &str, path: &PathBuf) -> Option<String> {
+        // `athook` reads some files twice.
+        let exposed = ExposedFile::find(flag, path).filter(|exposed| !self.exposed.contains(exposed));
+        self.exposed.extend(exposed);
+        self.file(flag, path)
+    }
+
+    /// The files with secrets so far that others can read; empty the next time. They are warned of as soon as
+    /// there is a log.
+    pub fn exposed_files(&mut self) -> Vec<ExposedFile> {
+        mem::take(&mut self.exposed)
+    }
+
     /// Returns `value` if there are no problems.
     ///
     /// # Errors
@@ -106,12 +128,12 @@ impl Problems {
     /// All recorded problems. `None` without a problem is an error too.
     pub fn finish<T>(mut self, value: Option<T>) -> Result<T, WrongSettings> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
+            Some(value) if self.lines.is_empty() => Ok(value),
             _ => {
-                if self.0.is_empty() {
-                    self.0.push("a setting is missing".to_owned());
+                if self.lines.is_empty() {
+                    self.lines.push("a setting is missing".to_owned());
                 }
-                Err(WrongSettings(self.0))
+                Err(WrongSettings(self.lines))
             }
         }
     }
@@ -230,7 +252,8 @@ impl Shared {
         let core_tokens = core_tokens(problems, core_token_file);
         let metrics_listen =
             given(metrics_listen).and_then(|address| problems.parse("--metrics-listen", &address));
-        let otlp = otlp(problems, otlp_endpoint, &otlp_sample, extra_ca.as_ref().and_then(Option::as_deref));
+        let otlp =
+            otlp::check(problems, otlp_endpoint, &otlp_sample, extra_ca.as_ref().and_then(Option::as_deref));
         let log = given(Some(log)).unwrap_or_else(|| LOG.to_owned());
         if let Err(error) = EnvFilter::try_new(&log) {
             problems.note("--log", format_args!("{log:?}: {error}"));
@@ -261,17 +284,6 @@ impl Shared {
             drain_limit: drain_limit.unwrap_or_default(),
         }
     }
-}
-
-/// Where traces are sent, and how many.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Otlp {
-    /// `--otlp-endpoint`: an `http` or `https` URL with a host and optionally a port.
-    pub endpoint: Uri,
-    /// `--otlp-sample`: the fraction, from 0 to 1, of the requests without a `traceparent` that is traced.
-    pub sample: f64,
-    /// `--extra-ca`, for `https`.
-    pub extra_ca: Option<String>,
 }
 
 /// A token that the gateway sends to the core-service. Never printed.
@@ -344,30 +356,21 @@ pub fn optional_file(problems: &mut Problems, flag: &str, path: Option<String>) 
     }
 }
 
-fn otlp(
+/// The same for a file with a secret in it ([`Problems::secret_file`]).
+pub fn optional_secret_file(
     problems: &mut Problems,
-    endpoint: Option<String>,
-    sample: &str,
-    extra_ca: Option<&str>,
-) -> Option<Otlp> {
-    const FLAG: &str = "--otlp-endpoint";
-    let sample: Option<f64> = problems.parse("--otlp-sample", or_default(sample, OTLP_SAMPLE));
-    if sample.is_some_and(|sample| !(0.0..=1.0).contains(&sample)) {
-        problems.note("--otlp-sample", "from 0 to 1");
+    flag: &str,
+    path: Option<String>,
+) -> Option<Option<String>> {
+    match given(path) {
+        None => Some(None),
+        Some(path) => problems.secret_file(flag, &path.into()).map(Some),
     }
-    let endpoint: Uri = problems.parse(FLAG, &given(endpoint)?)?;
-    let only_origin = matches!(endpoint.scheme_str(), Some("http" | "https"))
-        && matches!(endpoint.path_and_query().map(PathAndQuery::as_str), None | Some("" | "/"))
-        && !endpoint.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    if !only_origin {
-        problems.note(FLAG, "http:// or https:// with a host, and no path, query or user");
-    }
-    Some(Otlp { endpoint, sample: sample?, extra_ca: extra_ca.map(str::to_owned) })
 }
 
 fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<CoreToken>> {
     const FLAG: &str = "--core-token-file";
-    let Some(text) = optional_file(problems, FLAG, path)? else { return Some(Vec::new()) };
+    let Some(text) = optional_secret_file(problems, FLAG, path)? else { return Some(Vec::new()) };
     let mut tokens = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match line.trim().parse() {

@@ -8,7 +8,8 @@ use crate::clock::Clock;
 use crate::exit::{Failure, chain, listen};
 use crate::metrics::Metrics;
 use crate::metrics::endpoint::Endpoint;
-use crate::settings::{Otlp, Shared};
+use crate::settings::Shared;
+use crate::settings::otlp::Otlp;
 use crate::traces::Tracer;
 use crate::traces::export::Exporter;
 

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod accounts;
 mod concealment;
 mod conformance;
 mod contract;

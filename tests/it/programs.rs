@@ -1,8 +1,11 @@
 //! The binary as an operator runs it: both services in one process or each alone, the line of the banner,
-//! wrong settings, and shutdown.
+//! wrong settings, the modes of files, and shutdown.
 
+use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use serde_json::json;
@@ -13,7 +16,14 @@ use crate::harness::stack::read;
 
 /// The `athook` binary, without this process's environment: a variable could be a setting.
 fn athook(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_athook"));
+    athook_under(&[], folder)
+}
+
+/// The same, run by another command.
+fn athook_under(command: &[&str], folder: &Path) -> Command {
+    let words = [command, &[env!("CARGO_BIN_EXE_athook")]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
     command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(folder).stdin(Stdio::null());
     command
 }
@@ -197,15 +207,93 @@ fn migrations_run_by_themselves() {
     assert!(folder.path().join("new.db").exists());
 }
 
-#[test]
-fn keys_are_private_files() {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = tempfile::tempdir().unwrap();
-    let (running, _) = start(folder.path(), "sqlite://athook.db?mode=rwc");
-    for name in ["athook.keys", "athook.dev/signing.key"] {
-        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name}");
+/// The modes of all files and folders in `folder`, by their paths in it.
+fn modes(folder: &Path) -> BTreeMap<PathBuf, u32> {
+    let mut modes = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = PathBuf::from(entry.file_name());
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            modes.extend(self::modes(&entry.path()).into_iter().map(|(path, mode)| (name.join(path), mode)));
+        }
+        modes.insert(name, metadata.permissions().mode());
     }
-    assert!(running.terminate().success());
+    modes
+}
+
+#[test]
+fn files_are_private_whatever_the_umask() {
+    for umask in ["000", "022", "777"] {
+        let folder = tempfile::tempdir().unwrap();
+        let under = |arguments: &[&str]| {
+            let mut command = athook_under(&["sh", "-c", "umask $0; exec \"$@\"", umask], folder.path());
+            command.args(arguments);
+            command
+        };
+        let listen = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+        let mut child = under(&listen).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let running = Running(child);
+        paste(line_to_paste(&banner(output)));
+        let token = ["token", "--method", "place.wisp.v2.secret.list", "--did", "did:web:someone.invalid"];
+        let export = ["core-service", "export", "--to", "rows"];
+        let import =
+            ["core-service", "import", "--from", "rows", "--database-url", "sqlite://new.db?mode=rwc"];
+        let migrate = ["core-service", "migrate", "--database-url", "sqlite://other.db?mode=rwc"];
+        for command in [&token[..], &export, &import, &migrate] {
+            let (output, stderr) = ends(&mut under(command));
+            assert!(output.status.success(), "{stderr}");
+        }
+        let modes = modes(folder.path());
+        for name in ["athook.db", "athook.db-wal", "athook.db-shm", "athook.keys", "athook.dev/signing.key"] {
+            assert!(modes.contains_key(Path::new(name)), "{name}: {modes:?}");
+        }
+        assert!(modes.len() >= 11, "{modes:?}");
+        for (path, mode) in modes {
+            let private = if folder.path().join(&path).is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode & 0o777, private, "{path:?} with the umask {umask}");
+        }
+        assert!(running.terminate().success());
+    }
+}
+
+#[test]
+fn keys_that_others_can_read_are_warned_of() {
+    const WARNING: &str = "others can read or write a file with a secret";
+    let folder = tempfile::tempdir().unwrap();
+    let set = |name: &str, mode| {
+        std::fs::set_permissions(folder.path().join(name), Permissions::from_mode(mode)).unwrap();
+    };
+    std::fs::write(folder.path().join("token"), "a-token-of-some-length").unwrap();
+    std::fs::write(folder.path().join("url"), "sqlite://athook.db?mode=rwc").unwrap();
+    let files = ["athook.keys", "token", "url", "athook.dev/signing.key"];
+    let warnings = || {
+        let mut child = athook(folder.path())
+            .args(["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
+            .args(["--core-token-file", "token", "--database-url-file", "url"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (output, log) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let running = Running(child);
+        paste(line_to_paste(&banner(output)));
+        assert!(running.terminate().success());
+        let lines = BufReader::new(log).lines().map(Result::unwrap);
+        lines.filter(|line| line.contains(WARNING)).collect::<Vec<String>>()
+    };
+    for name in ["token", "url"] {
+        set(name, 0o600);
+    }
+    assert_eq!(warnings(), [""; 0]);
+    for name in files {
+        set(name, 0o644);
+        let warnings = warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains(name), "{warnings:?}");
+        set(name, 0o600);
+    }
+    set("url", 0o640);
+    let (output, stderr) =
+        ends(athook(folder.path()).args(["core-service", "migrate", "--database-url-file", "url"]));
+    assert!(output.status.success() && stderr.matches(WARNING).count() == 1, "{stderr}");
 }

@@ -31,11 +31,12 @@ pub(super) fn run(raw: RawExport) -> ExitCode {
     let RawExport { database, to } = raw;
     let mut problems = Problems::new();
     let database = check_database(database, &mut problems);
+    let exposed = problems.exposed_files();
     let database = match problems.finish(database) {
         Ok(database) => database,
         Err(error) => return exit::settings(&error),
     };
-    install_logs();
+    install_logs(&exposed);
     exit::run(async move {
         let RowCounts { index_keys: _, accounts, secrets, webhooks } = match given(to) {
             None => export(&database, &mut BufWriter::new(stdout().lock())).await?,

@@ -19,10 +19,11 @@ pub(super) fn run(raw: RawMigrate) -> ExitCode {
     let RawMigrate { database } = raw;
     let mut problems = Problems::new();
     let database = check_database(database, &mut problems);
+    let exposed = problems.exposed_files();
     let database = match problems.finish(database) {
         Ok(database) => database,
         Err(error) => return exit::settings(&error),
     };
-    install_logs();
+    install_logs(&exposed);
     exit::run(async move { Ok(store::migrate(&database).await?) })
 }

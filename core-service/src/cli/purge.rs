@@ -25,11 +25,12 @@ pub(super) fn run(raw: RawPurge) -> ExitCode {
     let mut problems = Problems::new();
     let did: Option<Did> = problems.parse("--did", &did);
     let database = check_database(database, &mut problems);
+    let exposed = problems.exposed_files();
     let (did, database) = match problems.finish(did.zip(database)) {
         Ok(settings) => settings,
         Err(error) => return exit::settings(&error),
     };
-    install_logs();
+    install_logs(&exposed);
     exit::run(async move {
         let Purged { secrets, webhooks } = purge_at(&database, &did).await?;
         println!("removed of {did}: {secrets} secrets, {webhooks} webhooks");

@@ -48,11 +48,12 @@ pub(super) fn run(raw: RawReseal) -> ExitCode {
     let mut problems = Problems::new();
     let database = check_database(database, &mut problems);
     let keys = seal_keys(seal_keys_file, &mut problems);
+    let exposed = problems.exposed_files();
     let (database, keys) = match problems.finish(database.zip(keys)) {
         Ok(settings) => settings,
         Err(error) => return exit::settings(&error),
     };
-    install_logs();
+    install_logs(&exposed);
     exit::run(async move {
         let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
         shutdown.begin_on_signal()?;

@@ -82,7 +82,7 @@ fn core_token_is_not_printed() {
 fn invalid_collectors() {
     let checked = |endpoint: &str, sample: &str| {
         let mut problems = Problems::new();
-        let otlp = otlp(&mut problems, Some(endpoint.to_owned()), sample, None);
+        let otlp = otlp::check(&mut problems, Some(endpoint.to_owned()), sample, None);
         problems.finish(otlp)
     };
     let good = checked("http://collector.example:4317", "0.25").map_err(|wrong| wrong.to_string()).unwrap();

@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, 
 use tonic::transport::{Certificate, ClientTlsConfig};
 
 use crate::exit::Failure;
-use crate::settings::Otlp;
+use crate::settings::otlp::Otlp;
 use crate::traces::Tracer;
 
 /// Spans waiting to be sent; further ones are dropped. A request has about seven, in both services together.

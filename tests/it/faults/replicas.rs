@@ -12,7 +12,9 @@ use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::on_both;
 use crate::harness::processes::Service;
-use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK};
+use crate::harness::stack::{
+    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, ROTATE_SECRET, UPDATE_WEBHOOK,
+};
 
 /// Creations that race.
 const RACING: usize = 256;
@@ -71,6 +73,15 @@ impl Two {
         join_all(calls).await
     }
 
+    /// Sends all calls at once, each so many times, to one pair and the other by turns.
+    async fn race_all(&self, times: usize, calls: &[(&str, Value)]) -> Vec<Answer> {
+        let calls = std::iter::repeat_n(calls, times).flatten();
+        let calls = calls
+            .zip(self.gateways.iter().cycle())
+            .map(async |((nsid, input), gateway)| gateway.call(&self.alice, nsid, input).await);
+        join_all(calls).await
+    }
+
     async fn rows(&self, table: &str) -> usize {
         let connection = self.database.connect().await;
         assert_counted(&connection).await;
@@ -103,4 +114,31 @@ async fn same_url_makes_one_webhook() {
     let answers = two.race(CREATE_WEBHOOK, std::iter::repeat_n(input, RACING)).await;
     so_many_succeed(&answers, 1, "DuplicateWebhook");
     assert_eq!(two.rows("webhook").await, 1);
+}
+
+/// Every call that changes something makes the account row of an owner who has nothing, and its end removes
+/// the row again, while the other core-service is about to lock it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_come_and_go() {
+    let two = Two::start().await;
+    let id = "01979f2e-7a3b-7c4d-8e5f-60718293a4b5";
+    let hook = "https://hooks.example/a";
+    let calls = [
+        (CREATE_SECRET, json!({ "name": "a" })),
+        (DELETE_SECRET, json!({ "name": "a" })),
+        (ROTATE_SECRET, json!({ "name": "none" })),
+        (CREATE_WEBHOOK, json!({ "url": hook, "events": ["chat"], "secretId": "none" })),
+        (UPDATE_WEBHOOK, json!({ "id": id, "name": "x" })),
+        (DELETE_SECRET, json!({ "name": "a" })),
+        (DELETE_WEBHOOK, json!({ "id": id })),
+    ];
+    for answer in two.race_all(40, &calls).await {
+        assert!([200, 400].contains(&answer.status.as_u16()), "{answer:?}");
+    }
+    for gateway in &two.gateways {
+        gateway.call(&two.alice, DELETE_SECRET, &json!({ "name": "a" })).await;
+    }
+    let connection = two.database.connect().await;
+    assert_eq!(number(&connection, "SELECT count(*) FROM secret").await, 0);
+    assert_eq!(number(&connection, "SELECT count(*) FROM account").await, 0);
 }
