@@ -145,6 +145,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
             shared.open.fetch_add(1, Ordering::SeqCst);
             // Dropped with unread or unsent data it is reset.
             stream.set_zero_linger().unwrap();
+            stream.set_nodelay(true).unwrap();
             serve_either(stream, tls, number, &shared).await;
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
