@@ -127,7 +127,7 @@ pub(crate) fn log_fault(answer: Error, fault: &(dyn StdError + 'static)) -> Erro
 
 /// The same for a fault that several requests share.
 pub(crate) fn log_fault_of(requests: &[RequestId], answer: Error, fault: &(dyn StdError + 'static)) -> Error {
-    tracing::error!(?requests, causes = process::exit::chain(fault), "{answer}");
+    process::once_a_second!(error, ?requests, causes = process::exit::chain(fault), "{answer}");
     answer
 }
 

@@ -144,7 +144,7 @@ impl Prober {
 
 /// The one error for every failure. The cause is logged for operators, without the URL.
 fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
-    tracing::debug!(causes = chain(cause), "a webhook URL can't be reached");
+    process::once_a_second!(debug, causes = chain(cause), "a webhook URL can't be reached");
     Error::Unreachable
 }
 

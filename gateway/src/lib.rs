@@ -39,6 +39,7 @@ use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
 use crate::telemetry::RequestLog;
+use crate::telemetry::lines::AnonymousLines;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
@@ -93,8 +94,14 @@ pub async fn serve(
         file.warn();
     }
     let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
-    let GatewayMetrics { requests, connections, calls, auth: auth_metrics, upstream: upstream_metrics } =
-        metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));
+    let GatewayMetrics {
+        requests,
+        lines,
+        connections,
+        calls,
+        auth: auth_metrics,
+        upstream: upstream_metrics,
+    } = metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));
     let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
     let policy = Policy::new(config.shared.allow_private_ranges.clone())
         .refuse(config.shared.refuse_ranges.clone())
@@ -126,7 +133,7 @@ pub async fn serve(
         limits: CallLimits::default(),
         metrics: calls,
     };
-    let log = RequestLog { requests, tracer };
+    let log = RequestLog { requests, lines, tracer };
     let router = routes::router(xrpc, &config, shutdown.clone(), log);
     let limits = connections::Limits::of_this_process();
     connections::serve(listener, router, limits, shutdown, connections).await;
@@ -136,6 +143,7 @@ pub async fn serve(
 /// All metrics of the gateway.
 struct GatewayMetrics {
     requests: RequestMetrics,
+    lines: AnonymousLines,
     connections: ConnectionMetrics,
     calls: CallMetrics,
     auth: AuthMetrics,
@@ -146,6 +154,7 @@ impl GatewayMetrics {
     fn new(registry: &mut Registry, methods: &Methods) -> Self {
         Self {
             requests: RequestMetrics::new(registry, methods),
+            lines: AnonymousLines::new(registry),
             connections: ConnectionMetrics::new(registry),
             calls: CallMetrics::new(registry),
             auth: AuthMetrics::new(registry),

@@ -14,8 +14,10 @@
 //! A request that is dropped before its response, because the client closed the connection, reset the stream,
 //! or the drain limit passed, is logged with status 499 and error `ClientGone`. No client ever sees these.
 //!
-//! The level is `info`, and `debug` for a successful probe.
+//! The level is `info`, and `debug` for a successful probe. Requests without an authenticated caller have at
+//! most [`lines`] in each second.
 
+pub(crate) mod lines;
 pub(crate) mod requests;
 pub(crate) mod route;
 
@@ -29,6 +31,7 @@ use process::traces::{Span, TraceContext, Tracer};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::lines::AnonymousLines;
 use self::requests::RequestMetrics;
 use self::route::Route;
 use crate::xrpc::error::ResponseErrorName;
@@ -36,6 +39,8 @@ use crate::xrpc::error::ResponseErrorName;
 /// The response header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A field that has no value.
+const NONE: &str = "-";
 const TARGET: &str = "gateway::access";
 /// The status and error name of a request that was dropped before its response.
 const UNANSWERED_STATUS: u16 = 499;
@@ -93,11 +98,11 @@ impl RequestContext {
     }
 
     /// Updates the metrics, completes the `span` and writes the log line.
-    fn log(&self, requests: &RequestMetrics, span: &mut Span, status: u16, error: Option<&str>) {
+    fn log(&self, log: &RequestLog, span: &mut Span, status: u16, error: Option<&str>) {
         let Self { request_id, arrived, trace, route, nsid, did } = self;
         let took = arrived.elapsed();
         let route = route.get().copied();
-        requests.ended(route, nsid.get().map(String::as_str), status, error, took);
+        log.requests.ended(route, nsid.get().map(String::as_str), status, error, took);
         let name = route.map(Route::name);
         span.rename(name.or(nsid.get().map(String::as_str)).unwrap_or(OTHER));
         span.note("http.response.status_code", i64::from(status));
@@ -108,15 +113,19 @@ impl RequestContext {
         if status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
             span.fail();
         }
-        let error = error.unwrap_or("-");
+        let error = error.unwrap_or(NONE);
         let trace_id = trace.trace_id();
-        let nsid = nsid.get().map_or("-", String::as_str);
-        let did = did.get().map_or("-", String::as_str);
+        let nsid = nsid.get().map_or(NONE, String::as_str);
+        let did = did.get().map_or(NONE, String::as_str);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        if route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16() {
-            tracing::debug!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
-        } else {
+        let is_routine = route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16();
+        if !is_routine && did == NONE && !log.lines.pass() {
+            return;
+        }
+        if !is_routine {
             tracing::info!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
+        } else if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) && log.lines.pass() {
+            tracing::debug!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
         }
     }
 }
@@ -124,6 +133,7 @@ impl RequestContext {
 /// Where requests are recorded, besides the log.
 pub(crate) struct RequestLog {
     pub(crate) requests: RequestMetrics,
+    pub(crate) lines: AnonymousLines,
     pub(crate) tracer: Tracer,
 }
 
@@ -167,7 +177,7 @@ impl RequestGuard {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         let error = response.extensions().get().map(|ResponseErrorName(name)| &**name);
-        self.context.log(&self.log.requests, &mut self.span, response.status().as_u16(), error);
+        self.context.log(&self.log, &mut self.span, response.status().as_u16(), error);
         self.logged = true;
     }
 }
@@ -175,7 +185,7 @@ impl RequestGuard {
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         if !self.logged {
-            self.context.log(&self.log.requests, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
+            self.context.log(&self.log, &mut self.span, UNANSWERED_STATUS, Some(UNANSWERED));
         }
     }
 }

@@ -213,7 +213,7 @@ impl Upstream {
             let address = connection.address();
             if let Some(resent) = retry_reason {
                 resent.inc();
-                tracing::debug!(request_id, %address, "a call is sent again");
+                process::once_a_second!(debug, request_id, %address, "a call is sent again");
             }
             let sent = connection.unary(path, message.clone(), deadline, Some(metadata));
             retry_reason = match sent.await {

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method as Verb, Response, StatusCode};
 use process::exit::chain;
+use process::once_a_second;
 use prometheus_client::metrics::counter::Counter;
 use shrike::syntax::Nsid;
 use tokio::time::{Instant, timeout_at};
@@ -180,7 +181,8 @@ impl Xrpc {
         })?;
         encode::json(method, &answer).map_err(|error| {
             let causes = chain(&error);
-            tracing::error!(
+            once_a_second!(
+                error,
                 request_id = context.request_id,
                 causes,
                 "the core-service's answer is no output"
@@ -222,12 +224,17 @@ impl Xrpc {
                 Err(error.challenge(refusal.www_authenticate()))
             }
             Ok(Err(AuthError::DirectoryUnavailable(failure))) => {
-                tracing::warn!(request_id, causes = chain(&*failure), "the PLC directory gave no answer");
+                once_a_second!(
+                    warn,
+                    request_id,
+                    causes = chain(&*failure),
+                    "the PLC directory gave no answer"
+                );
                 Err(XrpcError::fixed(ErrorName::UpstreamFailure))
             }
             Ok(Err(AuthError::Busy)) => Err(busy(&self.metrics.shed_lookups)),
             Err(_) => {
-                tracing::warn!(request_id, "authentication took until the deadline");
+                once_a_second!(warn, request_id, "authentication took until the deadline");
                 Err(XrpcError::fixed(ErrorName::UpstreamTimeout))
             }
         }
@@ -258,7 +265,8 @@ fn log_upstream_failure(status: &Status, request_id: &str) {
     let (code, grpc_message, causes) = (status.code(), status.message(), status.source().map(chain));
     match code {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
-            tracing::warn!(
+            once_a_second!(
+                warn,
                 request_id,
                 ?code,
                 grpc_message,
@@ -267,14 +275,15 @@ fn log_upstream_failure(status: &Status, request_id: &str) {
             );
         }
         Code::Unauthenticated | Code::PermissionDenied => {
-            tracing::error!(
+            once_a_second!(
+                error,
                 request_id,
                 ?code,
                 grpc_message,
                 "the core-service refused the gateway; check the token and certificates"
             );
         }
-        _ => tracing::error!(request_id, ?code, grpc_message, causes, "the core-service failed"),
+        _ => once_a_second!(error, request_id, ?code, grpc_message, causes, "the core-service failed"),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What every athook process needs: settings, clock, logs, metrics, traces, shutdown, exit codes, the memory
-//! allocator and the limit of open files.
+//! allocator, the limit of open files, and what clients may hold.
 //!
 //! Owns no business rule and no protocol. The gateway, the core-service and `athook` use it.
 
@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+pub mod throttle;
 pub mod traces;

@@ -1,10 +1,18 @@
 //! Log set-up. Logs go to standard error; standard output is for a command's results.
+//!
+//! A level without a target is that of athook's own code. Libraries log errors only: some of them log what
+//! any stranger sends them, a line for each frame.
 
 use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::FmtSpan;
+
+/// The crates whose level is the one without a target.
+const OWN_CRATES: [&str; 7] =
+    ["athook", "core_service", "egress", "gateway", "migrations", "process", "proto"];
 
 /// `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +26,7 @@ pub enum Format {
 /// What is logged, and in which format.
 #[derive(Debug, Clone)]
 pub struct Logs {
-    /// `--log`: a level, or directives as in `info,gateway=debug`.
+    /// `--log`: a level of athook's own code, or directives as in `info,gateway=debug,h2=debug`.
     pub filter: String,
     /// `--log-format`.
     pub format: Format,
@@ -33,7 +41,7 @@ impl Logs {
 
     /// Installs the log subscriber of the whole process. A second call has no effect.
     pub fn install(&self) {
-        let filter = EnvFilter::new(&self.filter);
+        let filter = EnvFilter::new(for_own_crates(&self.filter));
         let builder = fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
         let installed = match self.format {
             Format::Human => builder.with_ansi(stderr().is_terminal()).try_init(),
@@ -43,6 +51,53 @@ impl Logs {
         };
         if let Err(error) = installed {
             tracing::debug!(%error, "a log subscriber is installed already");
+        }
+    }
+}
+
+/// The directives of `filter`, with one for each of the [`OWN_CRATES`] in place of a level without a target.
+/// They come first: a later directive for the same target replaces an earlier one.
+fn for_own_crates(filter: &str) -> String {
+    let (mut levels, mut others) = (Vec::new(), Vec::new());
+    for directive in filter.split(',').map(str::trim) {
+        let Ok(level) = directive.parse::<LevelFilter>() else {
+            others.push(directive.to_owned());
+            continue;
+        };
+        levels.push(level.min(LevelFilter::ERROR).to_string());
+        levels.extend(OWN_CRATES.map(|own| format!("{own}={level}")));
+    }
+    [levels, others].concat().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn level_without_a_target_is_that_of_own_crates() {
+        let own = |level: &str| OWN_CRATES.map(|own| format!(",{own}={level}")).concat();
+        for (filter, directives) in [
+            ("info", format!("error{}", own("info"))),
+            ("DEBUG", format!("error{}", own("debug"))),
+            ("off", format!("off{}", own("off"))),
+            ("error", format!("error{}", own("error"))),
+            ("warn, gateway=debug", format!("error{},gateway=debug", own("warn"))),
+            ("h2=trace,info", format!("error{},h2=trace", own("info"))),
+            ("gateway=debug", "gateway=debug".to_owned()),
+            ("gateway", "gateway".to_owned()),
+        ] {
+            assert_eq!(for_own_crates(filter), directives, "{filter}");
+            EnvFilter::try_new(directives).unwrap();
+        }
+    }
+
+    #[test]
+    fn more_specific_directive_wins() {
+        let filter = EnvFilter::new(for_own_crates("gateway=debug,h2=warn,info"));
+        let text = filter.to_string();
+        for directive in ["gateway=debug", "h2=warn", "core_service=info", "error"] {
+            assert!(text.split(',').any(|has| has == directive), "{directive} is not in {text}");
         }
     }
 }

@@ -184,7 +184,8 @@ pub struct RawShared {
     /// instead
     #[arg(long, env = "OTLP_SAMPLE", default_value = OTLP_SAMPLE, value_name = "RATIO")]
     pub otlp_sample: String,
-    /// What to log: a level, or directives such as info,gateway=debug
+    /// What to log: a level, or directives such as info,gateway=debug; libraries log errors unless named
+    /// (h2=debug)
     #[arg(long, env = "LOG", default_value = LOG, value_name = "FILTER")]
     pub log: String,
     /// human or json [default: human on a terminal, else json]

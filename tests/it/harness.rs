@@ -12,6 +12,7 @@ pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
 pub(crate) mod gateway;
+pub(crate) mod http2;
 pub(crate) mod identity;
 pub(crate) mod logs;
 pub(crate) mod postgres;

@@ -8,6 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::database::Kind;
+use crate::harness::http2::{
+    END_HEADERS, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, frames, post,
+};
 use crate::harness::stack::Stack;
 
 /// Requests of one flood, each with its reset.
@@ -19,31 +22,9 @@ const CALLS: usize = 10;
 /// How long one flood may take to be ended.
 const LIMIT: Duration = Duration::from_secs(30);
 
-// RFC 9113, sections 3.4, 6 and 7.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 0x1;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const GOAWAY: u8 = 0x7;
-const END_HEADERS: u8 = 0x4;
+// RFC 9113, section 7.
 const CANCEL: u32 = 0x8;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
-/// The length of a frame's head, in bytes.
-const HEAD_BYTES: usize = 9;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A POST to `path`, as HPACK writes it without tables of its own (RFC 7541, appendix A and section 6.2.2).
-fn head(path: &str) -> Vec<u8> {
-    let literal =
-        |name: u8, value: &str| [&[name, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-    let (method_post, scheme_http) = ([0x83], [0x86]);
-    let (path, authority) = (literal(0x04, path), literal(0x01, "x"));
-    [&method_post[..], &scheme_http, &path, &authority].concat()
-}
 
 /// Opens streams and resets each at once, on one connection, until the server ends it. Returns the reason of
 /// its GOAWAY.
@@ -51,7 +32,7 @@ async fn flood(server: SocketAddr, path: &str) -> Option<u32> {
     let stream = TcpStream::connect(server).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
-    let head = head(path);
+    let head = post(path);
     for number in 0..REQUESTS {
         let stream = 2 * number + 1;
         bytes.extend(frame(HEADERS, END_HEADERS, stream, &head));
@@ -73,17 +54,10 @@ async fn flood(server: SocketAddr, path: &str) -> Option<u32> {
 }
 
 /// The reason in the last GOAWAY among the frames in `bytes`.
-fn reason(mut bytes: &[u8]) -> Option<u32> {
-    let mut found = None;
-    while let Some((head, rest)) = bytes.split_at_checked(HEAD_BYTES) {
-        let length = usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap();
-        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
-        if head[3] == GOAWAY {
-            found = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
-        }
-        bytes = rest;
-    }
-    found
+fn reason(bytes: &[u8]) -> Option<u32> {
+    let frames = frames(bytes);
+    let (_, _, _, payload) = frames.iter().rfind(|(kind, _, _, _)| *kind == GOAWAY)?;
+    Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))
 }
 
 /// Floods `server` while secrets are created through the gateway.

@@ -16,6 +16,7 @@ mod faults;
 mod foreign_service;
 mod hostile_json;
 mod http2_flood;
+mod log_floods;
 mod malformed;
 mod observability;
 mod probe_limits;

@@ -67,7 +67,7 @@ impl Store {
         for row in rows {
             match row::open_webhook(row, &self.sealer.keys) {
                 Ok(webhook) => webhooks.push(webhook),
-                Err(unreadable) => tracing::error!(
+                Err(unreadable) => process::once_a_second!(error,
                     requests = ?[RequestId::current()],
                     causes = chain(&unreadable),
                     "a webhook is left out of a list"

@@ -285,7 +285,7 @@ impl Identities {
             }
             LookupError::HostUnavailable(_) | LookupError::DirectoryUnavailable(_) => {
                 if let Some(key) = self.keep_stale(did, now_ms) {
-                    tracing::warn!(%did, causes = chain(&error), "a key could not be refreshed; the old one serves on");
+                    process::once_a_second!(warn, %did, causes = chain(&error), "a key could not be refreshed; the old one serves on");
                     return Ok(key);
                 }
                 match lookup_error {

@@ -36,6 +36,7 @@ use crate::binding::fixture::methods;
 use crate::config::RawArgs;
 use crate::limits::RateLimit;
 use crate::telemetry::RequestLog;
+use crate::telemetry::lines::AnonymousLines;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
@@ -67,7 +68,11 @@ async fn gateway() -> (Router, TcpListener) {
         metrics: UpstreamMetrics::new(registry, std::iter::empty()),
     };
     let methods = methods(&[(NSID, document)], proto);
-    let log = RequestLog { requests: RequestMetrics::new(registry, &methods), tracer: Tracer::off() };
+    let log = RequestLog {
+        requests: RequestMetrics::new(registry, &methods),
+        lines: AnonymousLines::new(registry),
+        tracer: Tracer::off(),
+    };
     let xrpc = Xrpc {
         methods,
         authenticator: Authenticator::new(
@@ -146,7 +151,8 @@ async fn request_that_panics_is_answered() {
         panic!("this test panics on purpose")
     }
     let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
-    let log = RequestLog { requests, tracer: Tracer::off() };
+    let log =
+        RequestLog { requests, lines: AnonymousLines::new(&mut Registry::default()), tracer: Tracer::off() };
     let gateway = layered(Router::new().route("/livez", any(panics)), log);
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;

@@ -45,7 +45,8 @@ impl AddressSource {
             Source::Dns { resolver, host } => match resolver.lookup(host).await {
                 Ok(ips) => ips,
                 Err(error) => {
-                    tracing::warn!(
+                    process::once_a_second!(
+                        warn,
                         host,
                         causes = chain(&error),
                         "the core-service's name can't be looked up"

@@ -94,7 +94,7 @@ async fn stay_connected(
             Err(error) => {
                 metrics.dials_failed.inc();
                 if !failure_logged {
-                    tracing::warn!(%address, causes = chain(&error), "the core-service can't be connected to; trying on");
+                    process::once_a_second!(warn, %address, causes = chain(&error), "the core-service can't be connected to; trying on");
                     failure_logged = true;
                 }
             }

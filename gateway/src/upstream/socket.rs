@@ -29,7 +29,7 @@ impl Socket {
         match written {
             Ok(written) => Ok(written),
             Err(error) => {
-                tracing::debug!(%error, "the core-service takes no more");
+                process::once_a_second!(debug, %error, "the core-service takes no more");
                 self.write_failed = true;
                 Ok(length)
             }

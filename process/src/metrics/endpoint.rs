@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::metrics::Metrics;
+use crate::once_a_second;
 
 const PATH: &str = "/metrics";
 /// The OpenMetrics text format, which Prometheus reads since version 2.5.
@@ -59,7 +60,7 @@ async fn serve(listener: TcpListener, metrics: Metrics) {
                     connections.spawn(drive(stream, Arc::clone(&metrics)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection for metrics");
+                    once_a_second!(warn, %error, "can't accept a connection for metrics");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -81,8 +82,8 @@ async fn drive(stream: TcpStream, metrics: Arc<Metrics>) {
         .serve_connection(TokioIo::new(stream), service);
     match timeout(CONNECTION_TIME, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics ended early"),
-        Err(_elapsed) => tracing::debug!("a connection for metrics took too long"),
+        Ok(Err(error)) => once_a_second!(debug, %error, "a connection for metrics ended early"),
+        Err(_elapsed) => once_a_second!(debug, "a connection for metrics took too long"),
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn run(mut queue: mpsc::Receiver<Queued>, writer: Writer, closi
         // In a task of its own, so that a panic costs this batch and not the writer. The future is large and
         // would be copied into the task, unless it is boxed.
         if let Err(error) = tokio::spawn(Box::pin(writer.clone().write(jobs))).await {
-            tracing::error!(?requests, %error, "writing a batch panicked");
+            process::once_a_second!(error, ?requests, %error, "writing a batch panicked");
         }
     }
 }
@@ -92,7 +92,11 @@ impl Writer {
         match self.commit(&mut batch).await {
             Ok(()) => self.answer(batch),
             Err(failure) if failure.is_of_a_statement() && batch.jobs.len() > 1 => {
-                tracing::warn!(rows = batch.jobs.len(), "a batch failed; writing its rows one by one");
+                process::once_a_second!(
+                    warn,
+                    rows = batch.jobs.len(),
+                    "a batch failed; writing its rows one by one"
+                );
                 self.metrics.split.inc();
                 self.write_one_by_one(batch).await;
             }

@@ -270,7 +270,7 @@ impl Network {
             if let GetError::TooLarge(_) = error {
                 return LookupError::Refused(Refusal::NotADocument);
             }
-            tracing::debug!(%did, causes = chain(&error), "did:web look-up failed");
+            process::once_a_second!(debug, %did, causes = chain(&error), "did:web look-up failed");
             LookupError::HostUnavailable(Refusal::HostUnreachable)
         })?;
         match status {
