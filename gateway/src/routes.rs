@@ -1,5 +1,6 @@
 //! The router: which handler serves which path, and the layers around all of them.
 
+mod framing;
 mod internal;
 
 use std::any::Any;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::any;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Response};
@@ -40,14 +41,15 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, log: Reque
     layered(internal.router().merge(methods), log)
 }
 
-/// Adds the request log, CORS and the response to a panic, the outermost first. They share one
-/// `ServiceBuilder`, as the router boxes the future of each separate layer.
+/// Adds the request log, CORS, the response to a panic and the check of the framing, the outermost first.
+/// They share one `ServiceBuilder`, as the router boxes the future of each separate layer.
 fn layered(router: Router, log: RequestLog) -> Router {
     router.layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(Arc::new(log), log_requests))
             .layer(cors())
-            .layer(CatchPanicLayer::custom(panicked)),
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn(framing::check)),
     )
 }
 
@@ -64,7 +66,7 @@ fn cors() -> CorsLayer {
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
-    tracing::error!("a request panicked; its place is on standard error");
+    process::once_a_second!(error, "a request panicked; its place is on standard error");
     XrpcError::fixed(ErrorName::InternalServerError).into_response()
 }
 

@@ -14,6 +14,7 @@ mod docs;
 mod envelope;
 mod faults;
 mod foreign_service;
+mod framing;
 mod hostile_json;
 mod http2_flood;
 mod log_floods;

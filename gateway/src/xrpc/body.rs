@@ -21,6 +21,9 @@ use crate::xrpc::error::XrpcError;
 
 /// The largest body, in bytes (`docs/methods.md`).
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Header fields of a request, and fields of its trailers: hyper's limit of header fields in HTTP/1.1, for
+/// both versions.
+pub(crate) const MAX_HEADER_FIELDS: usize = 100;
 /// How much of an unread body is discarded before an early response, in bytes. Many clients report a broken
 /// pipe instead of a response that arrives while they still send.
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
@@ -101,6 +104,9 @@ impl RequestBody {
             }
         };
         match read {
+            Ok(whole) if whole.trailers().is_some_and(|trailers| trailers.len() > MAX_HEADER_FIELDS) => {
+                Err(XrpcError::new(ErrorName::InvalidRequest, "over 100 trailer fields").into())
+            }
             Ok(whole) => Ok(whole.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
             Err(_) => Err(XrpcError::new(ErrorName::InvalidRequest, "the body broke off").into()),
