@@ -2,10 +2,11 @@
 //!
 //! A call passes these layers, the outermost first:
 //!
-//! 1. [`Instrument`] counts the call and begins its span.
-//! 2. `CatchPanic`: a panic becomes INTERNAL, and costs one call.
-//! 3. [`Guard`] refuses a call without the shared token.
-//! 4. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
+//! 1. [`CountAnswers`] counts the answer until the client has taken it.
+//! 2. [`Instrument`] counts the call and begins its span.
+//! 3. `CatchPanic`: a panic becomes INTERNAL, and costs one call.
+//! 4. [`Guard`] refuses a call without the shared token.
+//! 5. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
 //!
 //! A call may take as long as its `grpc-timeout` says, at most [`CALL_LIMIT`]; tonic enforces both. The
 //! gateway sets it to what is left of the request's deadline. Within it each step has a limit of its own: the
@@ -13,6 +14,7 @@
 //!
 //! Owns no rpc ([`crate::rpc`]) and no address: the listeners are handed in.
 
+mod calls;
 mod connections;
 mod guard;
 mod health;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::files::connection_limit;
+use process::held::{HELD_LIMIT_BYTES, Ledger};
 use process::settings::CoreToken;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
@@ -32,6 +35,7 @@ use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tonic::Code;
 use tonic::transport::Server;
 use tonic_reflection::server::Builder as ReflectionBuilder;
@@ -39,6 +43,7 @@ use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
+use self::calls::{CountAnswers, LimitHealth};
 use self::connections::{MAX_CONNECTIONS, accept};
 use self::guard::Guard;
 use self::metrics::{Instrument, ServerMetrics};
@@ -73,6 +78,8 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// How long the calls of such a connection may take to finish; then it is closed.
 const MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+/// How often connections are looked for whose clients take nothing of their answers.
+const STALL_CHECK: Duration = Duration::from_secs(1);
 
 /// The server could not start, or failed while it ran.
 #[derive(Debug, thiserror::Error)]
@@ -122,14 +129,17 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
     };
     let reflection_v1 = reflection().build_v1().map_err(ServerError::Reflection)?;
     let reflection_v1alpha = reflection().build_v1alpha().map_err(ServerError::Reflection)?;
+    let ledger = Ledger::new(HELD_LIMIT_BYTES, metrics.held.clone());
     let (health, health_task) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
+    let health = LimitHealth(health);
     let mut server = server_with_limits();
     if let Some(tls) = tls {
         server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
     }
     let call_metrics = Arc::clone(&metrics);
     let main = server
+        .layer(layer_fn(CountAnswers))
         .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens)))
@@ -140,7 +150,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(
-            accept(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone()),
+            accept(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone(), ledger.clone()),
             shutdown.draining(),
         );
     let health_only = async {
@@ -148,16 +158,26 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
             None => Ok(()),
             Some(listener) => {
                 server_with_limits()
+                    .layer(layer_fn(CountAnswers))
                     .add_service(health)
                     .serve_with_incoming_shutdown(
-                        accept(listener, connection_limit(MAX_CONNECTIONS), Gauge::default()),
+                        accept(listener, connection_limit(MAX_CONNECTIONS), Gauge::default(), ledger.clone()),
                         shutdown.draining(),
                     )
                     .await
             }
         }
     };
-    let ended = tokio::try_join!(main, health_only);
+    let closing_stalled = async {
+        loop {
+            sleep(STALL_CHECK).await;
+            ledger.close_stalled();
+        }
+    };
+    let ended = tokio::select! {
+        ended = async { tokio::try_join!(main, health_only) } => ended,
+        () = closing_stalled => unreachable!("it goes on for ever"),
+    };
     health_task.abort();
     ended.map(drop).map_err(ServerError::Transport)
 }
@@ -180,6 +200,6 @@ fn server_with_limits() -> Server {
 
 /// The answer to a call that panicked. The panic hook has logged where.
 fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<tonic::body::Body> {
-    tracing::error!("a call panicked");
+    process::once_a_second!(error, "a call panicked");
     proto::error::status(Code::Internal, "", "internal error", None).into_http()
 }

@@ -23,6 +23,7 @@ def all_of(rendered, made_secrets):
     schemas(rendered)
     checkov(rendered)
     references(rendered, made_secrets)
+    connections(rendered)
     probes(rendered)
     grace(rendered)
     denied_ranges(rendered)
@@ -81,6 +82,13 @@ def references(rendered, made_secrets):
             for path in rule["http"]["paths"]:
                 backend = path["backend"]["service"]
                 rendered.service_target(backend["name"], backend["port"]["name"])
+
+
+def connections(rendered):
+    """Behind an Ingress, whose controller has one address for everybody, an address has no limit of connections."""
+    variables = rendered.environment(the_container(rendered.pod_spec("gateway")))
+    expected = "0" if rendered.of_kind("Ingress") else None
+    assert variables.get("CONNECTIONS_PER_ADDRESS") == expected, variables
 
 
 def probes(rendered):

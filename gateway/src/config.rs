@@ -95,6 +95,10 @@ pub struct RawGateway {
     /// x-forwarded-for [default: the peer is the client]
     #[arg(long, env = "CLIENT_ADDRESS_HEADER", value_name = "NAME")]
     pub client_address_header: Option<String>,
+    /// Connections that one client address may have open; 0: no limit, as behind a proxy [default: half of
+    /// all]
+    #[arg(long, env = "CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub connections_per_address: Option<String>,
     /// A folder of lexicon documents to serve [default: the built-in ones]
     #[arg(long, env = "LEXICONS", value_name = "DIR")]
     pub lexicons: Option<String>,
@@ -128,6 +132,8 @@ pub struct Config {
     pub deadline: Duration,
     /// `--trusted-proxies` and `--client-address-header`.
     pub client_addresses: ClientAddresses,
+    /// `--connections-per-address`; 0: no limit, `None`: half of all.
+    pub connections_per_address: Option<usize>,
     /// `--lexicons`.
     pub lexicons: Option<PathBuf>,
     /// `--descriptors`.
@@ -174,6 +180,7 @@ impl Config {
             deadline,
             trusted_proxies,
             client_address_header,
+            connections_per_address,
             lexicons,
             descriptors,
         } = raw;
@@ -190,6 +197,8 @@ impl Config {
             problems.note("--deadline", "more than 0s");
         }
         let client_addresses = ClientAddresses::check(&trusted_proxies, client_address_header, problems);
+        let connections_per_address =
+            given(connections_per_address).map(|number| problems.parse("--connections-per-address", &number));
         let (lexicons, descriptors) = (given(lexicons), given(descriptors));
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
@@ -219,6 +228,10 @@ impl Config {
             rate_limit: rate_limit?,
             deadline: deadline?,
             client_addresses: client_addresses?,
+            connections_per_address: match connections_per_address {
+                None => None,
+                Some(checked) => Some(checked?),
+            },
             lexicons: lexicons.map(PathBuf::from),
             descriptors: descriptors.map(PathBuf::from),
             shared,

@@ -3,7 +3,7 @@
 //! hyper limits the time for the head of an HTTP/1 request, but neither the time until a client shows which
 //! HTTP version it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its
 //! responses. One rule here covers all of them: a connection without a request in flight is closed after
-//! [`HEAD_TIME`].
+//! [`HEAD_TIME`]. What clients make the gateway hold in memory is limited by [`process::held`].
 //!
 //! Requests that HTTP's own parser refuses, such as one with too large a header section, are answered by
 //! hyper. The limits of one request are in [`xrpc`](crate::xrpc).
@@ -24,17 +24,25 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use process::exit::chain;
 use process::files::connection_limit;
+use process::held::socket::Socket;
+use process::held::{HELD_LIMIT_BYTES, Ledger};
+use process::once_a_second;
 use process::shutdown::{End, Shutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
 use self::metrics::ConnectionMetrics;
+use crate::client_address::ClientAddress;
+use crate::places::{Place, Places};
 
 /// Connections at once, if the process may open that many files. Further ones wait in the operating system's
 /// accept queue until another closes.
 const MAX_CONNECTIONS: usize = 8192;
+/// One address may have this fraction of the connections, unless `--connections-per-address` says otherwise:
+/// a half.
+const SHARE_OF_AN_ADDRESS: usize = 2;
 /// How long a client may take to send the head of a request, and how long a connection may be without a
 /// request. Idleness is sampled: a connection closes after one to two periods; if it ignores the graceful
 /// close, it is dropped one period later.
@@ -43,6 +51,10 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// HTTP/2 streams at once on one connection.
 const MAX_STREAMS: u32 = 100;
+/// HTTP/2 flow-control windows, in bytes: what a client may send of one body, and of all bodies of its
+/// connection, before they are read.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 /// HTTP/2 streams on one connection that the client reset before they were accepted; above it the connection
 /// ends ("rapid reset", CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
@@ -53,6 +65,8 @@ const MAX_ERROR_RESETS: usize = 1024;
 /// [`HTTP2_PING_TIMEOUT`].
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often connections are looked for whose clients take nothing of their answers.
+const STALL_CHECK: Duration = Duration::from_secs(1);
 /// The pause after a failed accept, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -66,20 +80,34 @@ pub(crate) struct PeerAddress(pub(crate) IpAddr);
 pub(crate) struct Limits {
     /// [`MAX_CONNECTIONS`].
     connections: usize,
+    /// How many of them one address may have.
+    for_each_address: usize,
     /// [`HEAD_TIME`].
     head_time: Duration,
+    /// [`HELD_LIMIT_BYTES`].
+    held_bytes: usize,
 }
 
 impl Limits {
-    /// The limits that this process's open files allow.
-    pub(crate) fn of_this_process() -> Self {
-        Self { connections: connection_limit(MAX_CONNECTIONS), ..Self::default() }
+    /// The limits that this process's open files allow, with `for_each_address` connections of one address
+    /// (0: all; `None`: a share of them).
+    pub(crate) fn of_this_process(for_each_address: Option<usize>) -> Self {
+        Self::new(connection_limit(MAX_CONNECTIONS), for_each_address)
+    }
+
+    fn new(connections: usize, for_each_address: Option<usize>) -> Self {
+        let for_each_address = match for_each_address {
+            Some(0) => usize::MAX,
+            Some(limit) => limit,
+            None => (connections / SHARE_OF_AN_ADDRESS).max(1),
+        };
+        Self { connections, for_each_address, head_time: HEAD_TIME, held_bytes: HELD_LIMIT_BYTES }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: MAX_CONNECTIONS, head_time: HEAD_TIME }
+        Self::new(MAX_CONNECTIONS, None)
     }
 }
 
@@ -92,30 +120,43 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
     metrics: ConnectionMetrics,
 ) {
-    let Limits { connections: max_connections, head_time } = limits;
+    let Limits { connections: max_connections, for_each_address, head_time, held_bytes } = limits;
+    let addresses = Places::new(usize::MAX, for_each_address);
+    let ledger = Ledger::new(held_bytes, metrics.held.clone());
     let builder = Arc::new(connection_builder(head_time));
     let mut connections = JoinSet::new();
+    let mut stall_check = interval(STALL_CHECK);
+    stall_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     metrics.limit.set(gauge_value(max_connections));
     loop {
         tokio::select! {
             (stream, peer) = accept(&listener, &metrics), if connections.len() < max_connections => {
+                let Some(place) = addresses.take(ClientAddress::new(peer.0)) else {
+                    metrics.refused.inc();
+                    once_a_second!(warn, "a client address has as many connections as it may; closing a further one");
+                    continue;
+                };
                 metrics.accepted.inc();
-                let (builder, router, shutdown) = (Arc::clone(&builder), router.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    serve_connection(stream, peer, &builder, router, head_time, &shutdown).await;
-                });
+                let connection = ClientConnection { stream, peer, _place: place, router: router.clone(), head_time };
+                let (builder, ledger, shutdown) = (Arc::clone(&builder), ledger.clone(), shutdown.clone());
+                connections.spawn(async move { connection.serve(&builder, &ledger, &shutdown).await });
                 if connections.len() == max_connections {
                     metrics.full.inc();
                 }
             }
             Some(_ended) = connections.join_next() => {}
+            _ = stall_check.tick() => ledger.close_stalled(),
             () = shutdown.draining() => break,
         }
         metrics.open.set(gauge_value(connections.len()));
     }
     drop(listener);
     let ending = async {
-        while connections.join_next().await.is_some() {
+        loop {
+            tokio::select! {
+                ended = connections.join_next() => if ended.is_none() { break },
+                _ = stall_check.tick() => ledger.close_stalled(),
+            }
             metrics.open.set(gauge_value(connections.len()));
         }
     };
@@ -139,6 +180,8 @@ fn connection_builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
@@ -152,59 +195,63 @@ async fn accept(listener: &TcpListener, metrics: &ConnectionMetrics) -> (TcpStre
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "a connection goes on with Nagle's algorithm");
+                    once_a_second!(debug, %error, "a connection goes on with Nagle's algorithm");
                 }
                 return (stream, PeerAddress(peer.ip().to_canonical()));
             }
             Err(error) => {
                 metrics.failures.inc();
-                tracing::warn!(%error, "can't accept a connection");
+                once_a_second!(warn, %error, "can't accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Serves one connection until it ends, is idle for too long, or has finished its requests while `shutdown`
-/// drains.
-async fn serve_connection(
+/// An accepted connection.
+struct ClientConnection {
     stream: TcpStream,
     peer: PeerAddress,
-    builder: &auto::Builder<TokioExecutor>,
+    _place: Place<ClientAddress>,
     router: Router,
     head_time: Duration,
-    shutdown: &Shutdown,
-) {
-    let requests = Arc::new(RequestCount::default());
-    let service = {
-        let requests = Arc::clone(&requests);
-        service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            let in_flight = InFlight::new(Arc::clone(&requests));
-            let answering = router.clone().oneshot(request);
-            async move {
-                let _in_flight = in_flight;
-                answering.await
+}
+
+impl ClientConnection {
+    /// Serves the connection until it ends, is idle for too long, holds too much, or has finished its
+    /// requests while `shutdown` drains.
+    async fn serve(self, builder: &auto::Builder<TokioExecutor>, ledger: &Ledger, shutdown: &Shutdown) {
+        let Self { stream, peer, _place, router, head_time } = self;
+        let socket = Socket::new(stream, ledger);
+        let requests = Arc::new(RequestCount::default());
+        let service = {
+            let (requests, account) = (Arc::clone(&requests), Arc::clone(socket.account()));
+            service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                let in_flight = InFlight::new(Arc::clone(&requests));
+                let answering = router.clone().oneshot(request);
+                Arc::clone(&account).serve(async move {
+                    let _in_flight = in_flight;
+                    answering.await
+                })
+            })
+        };
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.draining() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-        })
-    };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.draining() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = requests.idle_for(head_time) => {
-            connection.as_mut().graceful_shutdown();
-            match timeout(head_time, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return tracing::debug!("an idle connection was cut off"),
+            () = requests.idle_for(head_time) => {
+                connection.as_mut().graceful_shutdown();
+                let ended = timeout(head_time, connection).await;
+                ended.unwrap_or_else(|_| Err("it did not end when it was idle".into()))
             }
+        };
+        if let Err(error) = ended {
+            once_a_second!(debug, causes = chain(&*error), "a connection ended early");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(causes = chain(&*error), "a connection ended early");
     }
 }
 

@@ -7,6 +7,7 @@ mod allocator;
 pub mod clock;
 pub mod exit;
 pub mod files;
+pub mod held;
 pub mod logs;
 pub mod metrics;
 pub mod settings;

@@ -37,6 +37,7 @@ mod tidy;
 mod tls;
 mod traces;
 mod transfer;
+mod unread_answers;
 mod webhook_create;
 mod webhook_delete;
 mod webhook_get;

@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use process::held::Ledger;
+use process::held::socket::Socket;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use super::calls::CallsOfConnection;
 
 /// Connections at once, if the limit of open files allows it. One more waits in the listener's backlog until
 /// another closes. A gateway has one connection to each core-service.
@@ -28,29 +32,31 @@ const PREFACE_LIMIT: Duration = Duration::from_secs(10);
 /// The pause after `accept` failed, for example for want of a file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// The connections of `listener`, at most `limit` at once, counted in `open`. It goes on after a failed
+/// The connections of `listener`, at most `limit` at once, counted in `open` and with an account in
+/// `ledger`. It goes on after a failed
 /// `accept`: tonic's own stream would end the server when there are too many open files.
 pub(super) fn accept(
     listener: TcpListener,
     limit: usize,
     open: Gauge,
+    ledger: Ledger,
 ) -> impl Stream<Item = Result<Connection>> {
     let permits = Arc::new(Semaphore::new(limit));
-    unfold((listener, permits, open), async |(listener, permits, open)| {
+    unfold((listener, permits, open, ledger), async |(listener, permits, open, ledger)| {
         // The semaphore is never closed.
         let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "a connection was gone before it was served");
+                        process::once_a_second!(debug, %error, "a connection was gone before it was served");
                         continue;
                     }
-                    let connection = Connection::new(stream, permit, open.clone());
-                    return Some((Ok(connection), (listener, permits, open)));
+                    let connection = Connection::new(Socket::new(stream, &ledger), permit, open.clone());
+                    return Some((Ok(connection), (listener, permits, open, ledger)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    process::once_a_second!(warn, %error, "a connection could not be accepted");
                     sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -60,7 +66,8 @@ pub(super) fn accept(
 
 /// An accepted connection. Dropping it lets another be accepted.
 pub(super) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
+    calls: CallsOfConnection,
     /// Bytes read while `preface_limit` is set.
     bytes_read: usize,
     /// Set until the preface has arrived.
@@ -70,10 +77,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, open: Gauge) -> Self {
+    fn new(socket: Socket, permit: OwnedSemaphorePermit, open: Gauge) -> Self {
         open.inc();
         let preface_limit = Some(Box::pin(sleep(PREFACE_LIMIT)));
-        Self { stream, bytes_read: 0, preface_limit, open, _permit: permit }
+        let calls = CallsOfConnection::new(socket.account());
+        Self { socket, calls, bytes_read: 0, preface_limit, open, _permit: permit }
     }
 }
 
@@ -84,10 +92,10 @@ impl Drop for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = CallsOfConnection;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> CallsOfConnection {
+        self.calls.clone()
     }
 }
 
@@ -98,7 +106,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
         if let Some(limit) = &mut self.preface_limit {
             if read.is_pending() && limit.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not speak")));
@@ -114,15 +122,15 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -130,11 +138,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        Pin::new(&mut self.socket).poll_write_vectored(context, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 }
 
@@ -143,9 +151,16 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::{FutureExt as _, StreamExt as _};
+    use process::held::metrics::HeldMetrics;
+    use prometheus_client::registry::Registry;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger::new(usize::MAX, HeldMetrics::new(&mut Registry::default()))
+    }
 
     async fn listening() -> (TcpListener, std::net::SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -157,7 +172,7 @@ mod tests {
     async fn one_more_waits_until_another_closes() {
         let (listener, address) = listening().await;
         let open = Gauge::default();
-        let mut accepted = pin!(accept(listener, 2, open.clone()));
+        let mut accepted = pin!(accept(listener, 2, open.clone(), ledger()));
         let _clients = [
             TcpStream::connect(address).await.unwrap(),
             TcpStream::connect(address).await.unwrap(),
@@ -175,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn client_that_does_not_speak_is_cut_off() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accept(listener, 2, Gauge::default()));
+        let mut accepted = pin!(accept(listener, 2, Gauge::default(), ledger()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES - 1]).await.unwrap();
@@ -188,7 +203,7 @@ mod tests {
     #[tokio::test]
     async fn client_that_has_spoken_may_be_silent() {
         let (listener, address) = listening().await;
-        let mut accepted = pin!(accept(listener, 2, Gauge::default()));
+        let mut accepted = pin!(accept(listener, 2, Gauge::default(), ledger()));
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut connection = accepted.next().await.unwrap().unwrap();
         client.write_all(&[b'P'; PREFACE_BYTES]).await.unwrap();

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use process::held::metrics::HeldMetrics;
 use process::metrics::{Labels, counters_by, gauge, labels, seconds_by, series};
 use process::traces::{Span, Tracer};
 use prometheus_client::metrics::counter::Counter;
@@ -35,6 +36,7 @@ pub(crate) struct ServerMetrics {
     other: Arc<RpcSeries>,
     pub(super) connections: Gauge,
     pub(super) connections_limit: Gauge,
+    pub(super) held: HeldMetrics,
     /// Whether the database answers: 1 or 0.
     pub(super) database_up: Gauge,
 }
@@ -87,6 +89,7 @@ impl ServerMetrics {
             other: Arc::new(RpcSeries::new(&count, &seconds, OTHER, OTHER)),
             connections: gauge(registry, "connections", "Connections that are open"),
             connections_limit: gauge(registry, "connections_limit", "Connections that may be open at once"),
+            held: HeldMetrics::new(registry),
             database_up: gauge(registry, "database_up", "Whether the database answers: 1, or 0"),
         }
     }

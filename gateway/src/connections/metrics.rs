@@ -1,5 +1,6 @@
 //! Metrics of connections from clients.
 
+use process::held::metrics::HeldMetrics;
 use process::metrics::{counter, gauge};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,6 +13,9 @@ pub(crate) struct ConnectionMetrics {
     pub(super) accepted: Counter,
     /// How often the limit was reached.
     pub(super) full: Counter,
+    /// Connections of an address that had as many as it may.
+    pub(super) refused: Counter,
+    pub(super) held: HeldMetrics,
     /// Failed accepts.
     pub(super) failures: Counter,
 }
@@ -28,6 +32,12 @@ impl ConnectionMetrics {
                 "connections_full",
                 "How often the last free place was taken, so that the next connection had to wait",
             ),
+            refused: counter(
+                registry,
+                "connections_refused",
+                "Connections that were closed because their address had as many as it may",
+            ),
+            held: HeldMetrics::new(registry),
             failures: counter(
                 registry,
                 "connections_failed",

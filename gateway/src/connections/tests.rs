@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use process::held::STALL_LIMIT;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -145,7 +146,7 @@ async fn client_that_reads_no_response_is_closed() {
     let started = Instant::now();
     let waiting = server.client(GET).await;
     assert!(until_closed(waiting).await.ends_with("hello"));
-    assert!(started.elapsed() >= HEAD_TIME, "too early: {:?}", started.elapsed());
+    assert!(started.elapsed() >= STALL_LIMIT, "too early: {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,6 +160,38 @@ async fn connection_over_the_limit_waits() {
     assert!(heard.is_err(), "the limit is reached");
     drop(first);
     assert!(until_closed(second).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_over_the_limit_of_its_address_is_closed() {
+    let server = Server::start(Limits { for_each_address: 1, ..Limits::default() }).await;
+    let mut first = server.client(GET).await;
+    first.read_exact(&mut [0]).await.unwrap();
+    let started = Instant::now();
+    let over = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(until_closed(over).await, "");
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other_address = socket.connect(server.address).await.unwrap();
+    other_address.write_all(GET).await.unwrap();
+    other_address.read_exact(&mut [0]).await.unwrap();
+    drop(first);
+    let again = async {
+        while !until_closed(server.client(GET).await).await.starts_with("HTTP/1.1 200 ") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(2 * HEAD_TIME, again).await.expect("its place is free");
+}
+
+#[test]
+fn limit_of_an_address() {
+    for (connections, setting, limit) in
+        [(8192, None, 4096), (1, None, 1), (8192, Some(0), usize::MAX), (8192, Some(7), 7)]
+    {
+        assert_eq!(Limits::new(connections, setting).for_each_address, limit);
+    }
 }
 
 #[tokio::test(start_paused = true)]

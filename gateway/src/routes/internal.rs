@@ -2,6 +2,7 @@
 //! hold for them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use process::shutdown::Shutdown;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -25,16 +27,35 @@ use crate::xrpc::json;
 /// How long health and readiness wait for the core-service.
 const HEALTH_WAIT: Duration = Duration::from_secs(2);
 
+/// How long the result of a health check serves further requests, so that a flood of them is no flood of
+/// calls.
+const HEALTH_FRESH: Duration = Duration::from_millis(100);
+/// Requests that wait for a health check at once. Further ones get the last result.
+const MAX_HEALTH_WAITS: usize = 256;
+
 /// What the internal paths report on.
 pub(super) struct InternalPaths {
     upstream: Upstream,
     shutdown: Shutdown,
     did_document: Option<Bytes>,
+    /// When the last health check ended; locked during a check.
+    checked: Mutex<Option<Instant>>,
+    /// Its result.
+    healthy: AtomicBool,
+    /// One permit for each request that waits for a check, [`MAX_HEALTH_WAITS`].
+    waits: Semaphore,
 }
 
 impl InternalPaths {
     pub(super) fn new(upstream: Upstream, shutdown: Shutdown, config: &Config) -> Self {
-        Self { upstream, shutdown, did_document: did_document(config) }
+        Self {
+            upstream,
+            shutdown,
+            did_document: did_document(config),
+            checked: Mutex::default(),
+            healthy: AtomicBool::new(false),
+            waits: Semaphore::new(MAX_HEALTH_WAITS),
+        }
     }
 
     /// Serves the internal paths.
@@ -48,7 +69,16 @@ impl InternalPaths {
     }
 
     async fn core_is_healthy(&self) -> bool {
-        self.upstream.healthy(Instant::now() + HEALTH_WAIT).await
+        let Ok(_permit) = self.waits.try_acquire() else {
+            return self.healthy.load(Ordering::Relaxed);
+        };
+        let mut checked = self.checked.lock().await;
+        if checked.is_none_or(|checked| checked.elapsed() >= HEALTH_FRESH) {
+            let healthy = self.upstream.healthy(Instant::now() + HEALTH_WAIT).await;
+            self.healthy.store(healthy, Ordering::Relaxed);
+            *checked = Some(Instant::now());
+        }
+        self.healthy.load(Ordering::Relaxed)
     }
 }
 

@@ -13,6 +13,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use process::once_a_second;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::arriving::ArrivingBodies;
@@ -29,6 +31,12 @@ pub(crate) const MAX_HEADER_FIELDS: usize = 100;
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// How long an early response waits for the client to finish sending.
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// Unread bodies that are discarded at once. Further early responses do not wait for their clients.
+const MAX_DISCARDS: usize = 256;
+
+/// One permit for each body that is being discarded, in the whole process.
+static DISCARDS: Semaphore = Semaphore::const_new(MAX_DISCARDS);
 
 /// Checks that the body is `application/json` without a content encoding.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), XrpcError> {
@@ -114,9 +122,9 @@ impl RequestBody {
     }
 
     /// Reads and discards what the client still sends, up to [`MAX_DISCARDED_BYTES`], [`MAX_DISCARD_TIME`]
-    /// and the deadline.
+    /// and the deadline. While [`MAX_DISCARDS`] others do so, only what has arrived.
     pub(crate) async fn discard(&mut self, deadline: Instant) {
-        if self.awaits_continue {
+        if self.awaits_continue || self.body.is_end_stream() {
             return;
         }
         let until = (Instant::now() + MAX_DISCARD_TIME).min(deadline.max(Instant::now()));
@@ -129,8 +137,12 @@ impl RequestBody {
                 }
             }
         };
+        let Ok(_permit) = DISCARDS.try_acquire() else {
+            let _arrived = poll_immediate(pin!(discarding)).await;
+            return;
+        };
         if tokio::time::timeout_at(until, discarding).await.is_err() {
-            tracing::debug!("a client was still sending when it was answered");
+            once_a_second!(debug, "a client was still sending when it was answered");
         }
     }
 }
