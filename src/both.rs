@@ -83,9 +83,9 @@ fn check(raw: RawBoth) -> Result<Both, ExitCode> {
     let gateway = gateway::config::Config::check(gateway, shared.clone(), &mut problems);
     let checked = gateway_listen.zip(gateway).zip(core).zip(folder).map(
         |(((gateway_listen, gateway), core), developer_folder)| Both {
+            core: core.with_public_url(gateway.public_url.clone()),
             gateway_listen,
             gateway,
-            core,
             shared,
             developer_folder,
         },

@@ -113,6 +113,8 @@ impl WebhookService for AtOnce {
             secret_id,
             last_triggered: None,
             error_count: Some(0),
+            disabled_reason: None,
+            disabled_at: None,
         };
         Ok(Response::new(CreateWebhookResponse { webhook: Some(webhook) }))
     }

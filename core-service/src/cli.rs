@@ -14,9 +14,10 @@ use clap::{Args, Parser, Subcommand};
 use process::exit;
 use process::files::ExposedFile;
 use process::logs::Logs;
-use process::settings::{Problems, RawShared, Shared, or_default};
+use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
+use url::Url;
 
 use crate::config::{Config, RawCoreArgs, RawListen};
 
@@ -61,6 +62,9 @@ struct ServeArgs {
     /// The address to serve gRPC on
     #[arg(long, env = "CORE_LISTEN", default_value = LISTEN, value_name = "ADDRESS")]
     listen: String,
+    /// Where clients reach the gateway; receivers of deliveries see it in `User-Agent`
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
     #[command(flatten)]
     core: RawCoreArgs,
     #[command(flatten)]
@@ -85,14 +89,19 @@ pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_serve(args: ServeArgs) -> ExitCode {
-    let ServeArgs { listen, core, shared } = args;
+    let ServeArgs { listen, public_url, core, shared } = args;
     let mut problems = Problems::new();
     let listen = RawListen { flag: "--listen", text: or_default(&listen, LISTEN) };
     let shared = Shared::check(shared, &mut problems);
     let config = Config::check(core, listen, &shared, &mut problems);
+    let public_url: Option<Url> = given(public_url).and_then(|url| problems.parse("--public-url", &url));
     let config = match problems.finish(config) {
         Ok(config) => config,
         Err(error) => return exit::settings(&error),
+    };
+    let config = match public_url {
+        Some(url) => config.with_public_url(url),
+        None => config,
     };
     shared.logs.install();
     exit::run(async move {

@@ -4,6 +4,8 @@
 //! All settings are checked before any error is reported, so that an operator sees every problem at once
 //! ([`Problems`]). An empty text counts as not given. Nothing else in this crate reads the environment.
 
+pub(crate) mod delivery;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +17,9 @@ use process::files::ExposedFile;
 use process::settings::{CoreToken, Problems, Shared, given, or_default};
 use tonic::transport::server::ServerTlsConfig;
 use tonic::transport::{Certificate, Identity, Server};
+use url::Url;
 
+use self::delivery::{DeliveryConfig, RawDelivery};
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
@@ -90,6 +94,9 @@ pub struct RawCoreArgs {
     /// How long a secret's previous token goes on signing beside the new one after a rotation
     #[arg(long, env = "ROTATION_OVERLAP", default_value = ROTATION_OVERLAP, value_name = "TIME")]
     pub rotation_overlap: String,
+    /// Deliveries.
+    #[command(flatten)]
+    pub delivery: RawDelivery,
 }
 
 /// The address to listen on, as text, and the flag that it came from: `--listen`, or `--core-listen` where
@@ -114,6 +121,8 @@ pub struct Config {
     pub(crate) probe: ProbeMode,
     pub(crate) schemes: Schemes,
     pub(crate) rotation_overlap: Duration,
+    pub(crate) delivery: DeliveryConfig,
+    pub(crate) public_url: Option<Url>,
     pub(crate) allow_private_ranges: Vec<IpNet>,
     pub(crate) refuse_ranges: Vec<IpNet>,
     pub(crate) nat64: bool,
@@ -151,6 +160,7 @@ impl Config {
             probe,
             allow_http,
             rotation_overlap,
+            delivery,
         } = raw;
         let address: Option<SocketAddr> = problems.parse(listen.flag, listen.text);
         let health_listen = match given(health_listen) {
@@ -170,6 +180,7 @@ impl Config {
         if rotation_overlap.is_some_and(|overlap| overlap > longest) {
             problems.note("--rotation-overlap", format_args!("at most {MAX_ROTATION_OVERLAP_DAYS}days"));
         }
+        let delivery = DeliveryConfig::check(delivery, problems);
         if let (Some(address), Some(tls)) = (address, &tls)
             && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
         {
@@ -186,6 +197,8 @@ impl Config {
             probe: probe?,
             schemes: if allow_http? { Schemes::HttpsAndHttp } else { Schemes::Https },
             rotation_overlap: rotation_overlap?,
+            delivery: delivery?,
+            public_url: None,
             allow_private_ranges: shared.allow_private_ranges.clone(),
             refuse_ranges: shared.refuse_ranges.clone(),
             nat64: shared.nat64,
@@ -211,6 +224,13 @@ impl Config {
     /// Where the database is, without the password.
     pub fn database(&self) -> impl fmt::Display {
         self.database.clone()
+    }
+
+    /// The same settings with the address of the gateway for clients, which receivers of deliveries see in
+    /// `User-Agent`.
+    #[must_use]
+    pub fn with_public_url(self, public_url: Url) -> Self {
+        Self { public_url: Some(public_url), ..self }
     }
 
     /// The same settings with another clock, for tests.

@@ -16,9 +16,9 @@
 
 pub mod cli;
 pub mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is delivered yet"))]
 mod delivery;
 mod domain;
+mod engine;
 mod error;
 mod probe;
 mod randomness;
@@ -31,20 +31,29 @@ mod store;
 use std::sync::Arc;
 
 use egress::client::Egress;
+use egress::client::deliveries::{ConnectionLimits, Deliverer};
 use egress::error::BuildError;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::shutdown::{End, Shutdown};
 use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
 
+use crate::config::delivery::{DeliveryConfig, DeliveryMode};
 use crate::config::{Config, Unprotected, protected};
+use crate::delivery::lanes::Lanes;
+use crate::delivery::signature::user_agent;
+use crate::engine::Engine;
+use crate::engine::send::Sender;
+use crate::error::Error;
 use crate::probe::Prober;
 use crate::probe::metrics::ProbeMetrics;
 use crate::randomness::Randomness;
 use crate::rpc::{Context, Rpcs};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{ServerError, ServerParts};
+use crate::store::commit::event_batch::DeliveryParts;
 use crate::store::{OpenError, Store};
 
 /// The prefix of the names of this service's metrics.
@@ -63,6 +72,8 @@ enum Cause {
     Listener(#[source] std::io::Error),
     #[error("the store can't be opened")]
     Store(#[source] OpenError),
+    #[error("the leases of the last run can't be ended")]
+    Leases(#[source] Error),
     #[error("the egress client can't be made")]
     Egress(#[source] BuildError),
     #[error("serving failed")]
@@ -95,6 +106,8 @@ pub async fn serve(
         probe,
         schemes,
         rotation_overlap,
+        delivery,
+        public_url,
         allow_private_ranges,
         refuse_ranges,
         nat64,
@@ -112,31 +125,64 @@ pub async fn serve(
     let policy = Policy::new(allow_private_ranges).refuse(refuse_ranges).nat64(nat64);
     let egress = Egress::new(policy, resolver, extra_ca.as_deref()).map_err(Cause::Egress)?;
     let randomness = Randomness::of_the_system();
-    let store =
-        Store::open(&database, limits, seal_keys, randomness, &metrics).await.map_err(Cause::Store)?;
+    let DeliveryConfig { mode, concurrency, timeout, settings, retention, publishers } = delivery;
+    let lanes = Lanes::new(concurrency);
+    let (leases, leased) = mpsc::unbounded_channel();
+    let wake = Arc::new(Notify::new());
+    let deliveries = DeliveryParts {
+        settings,
+        clock: clock.clone(),
+        lanes: lanes.clone(),
+        leased: (mode != DeliveryMode::Off).then_some(leases),
+        wake: Arc::clone(&wake),
+    };
+    let store = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics)
+        .await
+        .map_err(Cause::Store)?;
     let store = Arc::new(store);
     let (probes, metrics) =
         metrics.register(METRICS, |registry| (ProbeMetrics::new(registry), ServerMetrics::new(registry)));
+    let sender = Sender {
+        deliverer: Deliverer::new(&egress, ConnectionLimits { handshakes: concurrency, kept: concurrency }),
+        timeout,
+        clock: clock.clone(),
+        user_agent: user_agent(env!("CARGO_PKG_VERSION"), public_url.as_ref()),
+    };
+    if database.sqlite_file().is_some() && mode != DeliveryMode::Off {
+        // No other process delivers from the file.
+        store.end_leases().await.map_err(Cause::Leases)?;
+    }
     let rpcs = Rpcs::new(Context {
         store: Arc::clone(&store),
         prober: Prober::new(probe, egress, probes),
         schemes,
         rotation_overlap,
-        clock,
+        clock: clock.clone(),
         randomness,
+        max_webhooks: limits.webhooks,
+        payloads: rpc::payload_permits(),
     });
     let parts = ServerParts {
         listener,
         health_listener,
         tls,
         tokens,
+        publishers,
         rpcs,
         store: Arc::clone(&store),
         metrics,
         tracer,
     };
     tracing::info!(%address, %database, "core-service serves");
-    let (end, result) = shutdown.limit(server::serve(parts, &shutdown)).await;
+    let engine =
+        Engine { store: Arc::clone(&store), sender: Arc::new(sender), lanes, leased, wake, retention };
+    let delivering = async {
+        if mode != DeliveryMode::Off {
+            engine.run(shutdown.clone()).await;
+        }
+    };
+    let serving = async { tokio::join!(server::serve(parts, &shutdown), delivering).0 };
+    let (end, result) = shutdown.limit(serving).await;
     if end == End::Cut {
         tracing::warn!("the drain limit passed; calls in flight were cut off");
     }

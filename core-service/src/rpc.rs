@@ -12,6 +12,7 @@ mod delete_webhook;
 mod get_webhook;
 mod list_secrets;
 mod list_webhooks;
+pub(crate) mod publish;
 mod purge_account;
 mod rotate_secret;
 mod timestamp;
@@ -25,15 +26,17 @@ use process::clock::Clock;
 use prost::Message;
 use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountService;
+use proto::athook::event_service_server::EventService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
 use proto::athook::{
     CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse,
     DeleteSecretRequest, DeleteSecretResponse, DeleteWebhookRequest, DeleteWebhookResponse,
     GetWebhookRequest, GetWebhookResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest,
-    ListWebhooksResponse, PurgeAccountRequest, PurgeAccountResponse, RotateSecretRequest,
-    RotateSecretResponse, UpdateWebhookRequest, UpdateWebhookResponse,
+    ListWebhooksResponse, PublishRequest, PublishResponse, PurgeAccountRequest, PurgeAccountResponse,
+    RotateSecretRequest, RotateSecretResponse, UpdateWebhookRequest, UpdateWebhookResponse,
 };
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use uuid::{Builder, Uuid};
 
@@ -62,6 +65,15 @@ pub(crate) struct Context {
     pub(crate) rotation_overlap: Duration,
     pub(crate) clock: Clock,
     pub(crate) randomness: Randomness,
+    /// `--max-webhooks`.
+    pub(crate) max_webhooks: u32,
+    /// A permit for each byte of payloads that may be under way.
+    pub(crate) payloads: Semaphore,
+}
+
+/// How many bytes of payloads may be under way.
+pub(crate) fn payload_permits() -> Semaphore {
+    Semaphore::new(publish::MAX_BYTES_UNDER_WAY)
 }
 
 impl Rpcs {
@@ -197,6 +209,14 @@ impl AccountService for Rpcs {
         request: Request<PurgeAccountRequest>,
     ) -> Result<Response<PurgeAccountResponse>, Status> {
         serve(request, |message| purge_account::purge_account(&self.0, message)).await
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for Rpcs {
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        let publisher = request.extensions().get().cloned();
+        serve(request, |message| publish::publish(&self.0, publisher, message)).await
     }
 }
 

@@ -16,7 +16,7 @@
 
 mod calls;
 mod connections;
-mod guard;
+pub(crate) mod guard;
 mod health;
 pub(crate) mod metrics;
 
@@ -32,6 +32,7 @@ use process::traces::Tracer;
 use prometheus_client::metrics::gauge::Gauge;
 use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountServiceServer;
+use proto::athook::event_service_server::EventServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
@@ -48,11 +49,14 @@ use self::connections::{MAX_CONNECTIONS, accept};
 use self::guard::Guard;
 use self::metrics::{Instrument, ServerMetrics};
 use crate::config::Tls;
+use crate::config::delivery::PublisherToken;
 use crate::rpc::Rpcs;
 use crate::store::Store;
 
 /// The largest request message, in bytes. The gateway takes at most 64 KiB of JSON.
 const MAX_MESSAGE_BYTES: usize = 128 * 1024;
+/// The largest message of a publication, in bytes (docs/delivery.md, "Publishing").
+const MAX_PUBLICATION_BYTES: usize = 4 * 1024 * 1024;
 /// How long a call may take, if its `grpc-timeout` is not shorter.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Calls in flight on one connection.
@@ -97,6 +101,7 @@ pub(crate) struct ServerParts {
     pub(crate) health_listener: Option<TcpListener>,
     pub(crate) tls: Option<Tls>,
     pub(crate) tokens: Vec<CoreToken>,
+    pub(crate) publishers: Vec<PublisherToken>,
     pub(crate) rpcs: Rpcs,
     /// Its database decides the health status.
     pub(crate) store: Arc<Store>,
@@ -110,7 +115,8 @@ pub(crate) struct ServerParts {
 ///
 /// Reflection or TLS can't be set up, or the server failed.
 pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let ServerParts { listener, health_listener, tls, tokens, rpcs, store, metrics, tracer } = parts;
+    let ServerParts { listener, health_listener, tls, tokens, publishers, rpcs, store, metrics, tracer } =
+        parts;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let secrets = SecretServiceServer::new(rpcs.clone())
@@ -118,6 +124,9 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let accounts = AccountServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let events = EventServiceServer::new(rpcs.clone())
+        .max_decoding_message_size(MAX_PUBLICATION_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let webhooks = WebhookServiceServer::new(rpcs)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -142,11 +151,12 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .layer(layer_fn(CountAnswers))
         .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens)))
+        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens, publishers)))
         .add_service(health.clone())
         .add_service(secrets)
         .add_service(webhooks)
         .add_service(accounts)
+        .add_service(events)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
         .serve_with_incoming_shutdown(

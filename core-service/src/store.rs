@@ -6,6 +6,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod database;
+mod deliveries;
 mod fault;
 mod files;
 mod index_key;
@@ -31,6 +32,7 @@ use sea_orm::{ColumnTrait as _, DatabaseConnection, DbErr, EntityTrait as _, Que
 use tokio::time::{Instant, sleep, timeout};
 
 use self::commit::Limits;
+use self::commit::event_batch::DeliveryParts;
 use self::commit::queue::CommitQueue;
 use self::database::{Database, DatabaseUrl};
 use self::fault::Fault;
@@ -138,6 +140,7 @@ impl Store {
         limits: Limits,
         keys: SealKeys,
         randomness: Randomness,
+        deliveries: DeliveryParts,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let database = connect_and_migrate(url).await?;
@@ -152,7 +155,7 @@ impl Store {
                 "Sealed values that did not open: the key is not in the file, or they were moved or changed",
                 sealer.keys.unopened(),
             );
-            let commits = CommitQueue::start(&database, limits, Arc::clone(&sealer), registry);
+            let commits = CommitQueue::start(&database, limits, Arc::clone(&sealer), deliveries, registry);
             (database, commits)
         });
         Ok(Self { database, commits, sealer })

@@ -5,9 +5,11 @@
 
 use sea_orm_migration::prelude::{
     ColumnDef, DbErr, DeriveIden, DeriveMigrationName, ForeignKey, ForeignKeyAction, Index, MigrationTrait,
-    SchemaManager, Table, async_trait, sea_query,
+    SchemaManager, Table, async_trait,
 };
-use sea_orm_migration::sea_orm::{self, DbBackend};
+use sea_orm_migration::sea_orm;
+
+use crate::text::Texts;
 
 #[derive(DeriveIden)]
 enum Account {
@@ -171,19 +173,5 @@ impl MigrationTrait for Initial {
             .primary_key(Index::create().name("index_key_pkey").col(IndexKey::Id))
             .take();
         manager.create_table(index_key).await
-    }
-}
-
-/// A text column that compares byte by byte on both databases.
-struct Texts(DbBackend);
-
-impl Texts {
-    fn bytewise(&self, column: impl sea_query::IntoIden) -> ColumnDef {
-        let mut definition = ColumnDef::new(column);
-        definition.text();
-        if self.0 == DbBackend::Postgres {
-            definition.extra(r#"COLLATE "C""#);
-        }
-        definition
     }
 }

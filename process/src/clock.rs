@@ -27,6 +27,12 @@ impl Clock {
         Self(Source::Manual(Arc::new(AtomicI64::new(unix_ms))))
     }
 
+    /// Whether this is the machine's clock.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        matches!(self.0, Source::System)
+    }
+
     /// Milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn unix_ms(&self) -> i64 {

@@ -12,11 +12,13 @@ pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
 pub(crate) mod gateway;
+pub(crate) mod hook;
 pub(crate) mod http2;
 pub(crate) mod identity;
 pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod processes;
+pub(crate) mod publisher;
 pub(crate) mod receiver;
 pub(crate) mod rpc_stub;
 pub(crate) mod sealed;

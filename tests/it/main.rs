@@ -10,6 +10,7 @@ mod conformance;
 mod contract;
 mod core_grpc;
 mod core_token;
+mod deliveries;
 mod docs;
 mod envelope;
 mod faults;

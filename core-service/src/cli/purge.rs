@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use process::clock::Clock;
 use process::exit;
 use process::settings::Problems;
 
@@ -32,7 +33,7 @@ pub(super) fn run(raw: RawPurge) -> ExitCode {
     };
     install_logs(&exposed);
     exit::run(async move {
-        let Purged { secrets, webhooks } = purge_at(&database, &did).await?;
+        let Purged { secrets, webhooks } = purge_at(&database, &did, Clock::system().unix_ms()).await?;
         println!("removed of {did}: {secrets} secrets, {webhooks} webhooks");
         Ok(())
     })

@@ -44,6 +44,12 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// What its deliveries say.
+    pub(crate) fn message(&self) -> Message<'_> {
+        let Self { publisher: _, idempotency_key: _, streamer, occurred_at, payload } = self;
+        Message { streamer, occurred_at_ms: occurred_at.unix_ms(), payload }
+    }
+
     /// SHA-256 over all fields but publisher and key. Equal for events that are the same, and stored for 7
     /// days: a change of it makes every repeated event a conflict.
     pub(crate) fn content_hash(&self) -> [u8; 32] {
@@ -71,6 +77,22 @@ pub(crate) struct Message<'a> {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) occurred_at_ms: i64,
     pub(crate) payload: &'a Payload,
+}
+
+/// An event as it is read back, for the first attempt of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredEvent {
+    pub(crate) streamer: Did,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) occurred_at_ms: i64,
+    pub(crate) payload: Payload,
+}
+
+impl StoredEvent {
+    pub(crate) fn message(&self) -> Message<'_> {
+        let Self { streamer, occurred_at_ms, payload } = self;
+        Message { streamer, occurred_at_ms: *occurred_at_ms, payload }
+    }
 }
 
 /// Who publishes: at most 64 bytes; the empty name is one like any other.

@@ -51,6 +51,19 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Http,
+        Self::Timeout,
+        Self::Connect,
+        Self::Tls,
+        Self::Dns,
+        Self::Refused,
+        Self::Lost,
+        Self::Secret,
+        Self::Cancelled,
+    ];
+
     /// The outcome of a complete answer.
     pub(crate) fn of(status: StatusCode) -> Self {
         if status.is_success() { Self::Ok } else { Self::Http }

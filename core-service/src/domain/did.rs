@@ -21,7 +21,6 @@ impl Did {
     /// # Errors
     ///
     /// It is no did:plc or did:web.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is published yet"))]
     pub(crate) fn of_event(path: &str, text: &str) -> Result<Self, BrokenField> {
         let did = text.parse().ok().filter(|_| text.starts_with("did:plc:") || text.starts_with("did:web:"));
         did.ok_or_else(|| Rule::PlcOrWeb { max: MAX_BYTES }.at(path))

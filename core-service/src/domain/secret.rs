@@ -62,7 +62,6 @@ impl SigningToken {
     }
 
     /// A token that is stored. It may be older than the rule for `whsec_`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is delivered yet"))]
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }

@@ -24,6 +24,16 @@ pub(crate) struct Webhook {
     pub(crate) last_triggered_at_ms: Option<i64>,
     /// Consecutive failed deliveries.
     pub(crate) error_count: u32,
+    /// Set when athook has turned it off, until its owner turns it on again.
+    pub(crate) disabled: Option<Disabled>,
+}
+
+/// Why and when a webhook was turned off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Disabled {
+    /// `gone` or `failing`.
+    pub(crate) reason: String,
+    pub(crate) at_ms: i64,
 }
 
 /// The fields of a webhook that its owner sets.
@@ -54,6 +64,7 @@ impl Webhook {
             updated_at_ms: None,
             last_triggered_at_ms: None,
             error_count: 0,
+            disabled: None,
         }
     }
 }

@@ -4,13 +4,23 @@ use proto::athook;
 use uuid::Uuid;
 
 use super::timestamp::timestamp;
-use crate::domain::webhook::{Webhook, WebhookConfig};
+use crate::domain::webhook::{Disabled, Webhook, WebhookConfig};
 use crate::error::Error;
 
 /// `webhook` as its owner sees it. An empty list is absent in the lexicon's JSON.
 pub(super) fn message(webhook: Webhook) -> athook::Webhook {
-    let Webhook { id, owner: _, config, created_at_ms, updated_at_ms, last_triggered_at_ms, error_count } =
-        webhook;
+    let Webhook {
+        id,
+        owner: _,
+        config,
+        created_at_ms,
+        updated_at_ms,
+        last_triggered_at_ms,
+        error_count,
+        disabled,
+    } = webhook;
+    let (disabled_reason, disabled_at) =
+        disabled.map(|Disabled { reason, at_ms }| (reason, timestamp(at_ms))).unzip();
     let WebhookConfig {
         url,
         events,
@@ -32,7 +42,7 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
         id: id.to_string(),
         url: url.into_exposed(),
         events: events.iter().map(|event| event.as_str().to_owned()).collect(),
-        active,
+        active: active && disabled_reason.is_none(),
         created_at: Some(timestamp(created_at_ms)),
         updated_at: updated_at_ms.map(timestamp),
         name: name.map(String::from),
@@ -45,6 +55,8 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
         secret_id: secret.map(|name| name.to_string()),
         last_triggered: last_triggered_at_ms.map(timestamp),
         error_count: Some(error_count.cast_signed()),
+        disabled_reason,
+        disabled_at,
     }
 }
 

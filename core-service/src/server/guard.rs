@@ -1,45 +1,78 @@
-//! The shared token: it keeps strangers out.
+//! The shared token and publishers' own tokens: they keep strangers out.
 //!
 //! Owns which calls need a token, and the comparison. Every call does but those of the health service, and a
-//! call of an unknown service is refused for its missing token before anybody looks for the service.
+//! call of an unknown service is refused for its missing token before anybody looks for the service. The
+//! token of a publisher is good for publishing alone, and says who publishes ([`Publisher`]).
 
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use process::settings::CoreToken;
+use proto::athook::event_service_server::SERVICE_NAME as EVENT_SERVICE;
 use subtle::{Choice, ConstantTimeEq as _};
 use tonic::Status;
 use tonic::body::Body;
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 use tower_http::validate_request::ValidateRequest;
 
-/// Lets a call through if it carries one of the tokens, and every call if there is no token.
+use crate::config::delivery::PublisherToken;
+use crate::rpc::publish::Publisher;
+
+/// Lets a call through if it carries one of the tokens, and every call if there is no shared token.
 #[derive(Clone)]
-pub(super) struct Guard(Arc<[CoreToken]>);
+pub(super) struct Guard {
+    tokens: Arc<[CoreToken]>,
+    publishers: Arc<[PublisherToken]>,
+}
+
+/// What a call may do.
+enum Admission {
+    Everything,
+    Publish(Publisher),
+    Nothing,
+}
 
 impl Guard {
-    pub(super) fn new(tokens: Vec<CoreToken>) -> Self {
-        Self(tokens.into())
+    pub(super) fn new(tokens: Vec<CoreToken>, publishers: Vec<PublisherToken>) -> Self {
+        Self { tokens: tokens.into(), publishers: publishers.into() }
     }
 
-    fn admits<Any>(&self, request: &Request<Any>) -> bool {
+    fn admission<Any>(&self, request: &Request<Any>) -> Admission {
         let service = request.uri().path().split('/').nth(1);
-        if self.0.is_empty() || service == Some(HEALTH) {
-            return true;
+        if service == Some(HEALTH) {
+            return Admission::Everything;
         }
         let authorization = request.headers().get(AUTHORIZATION);
         let token = authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        token.is_some_and(|token| self.knows(token))
+        if let Some(publisher) = token.and_then(|token| self.publisher(token)) {
+            let publishes = service == Some(EVENT_SERVICE);
+            return if publishes { Admission::Publish(publisher) } else { Admission::Nothing };
+        }
+        if self.tokens.is_empty() || token.is_some_and(|token| self.knows(token)) {
+            return Admission::Everything;
+        }
+        Admission::Nothing
     }
 
-    /// Compares with all tokens, each in constant time.
+    /// Compares with all shared tokens, each in constant time.
     fn knows(&self, sent: &[u8]) -> bool {
         let mut known = Choice::from(0);
-        for token in self.0.iter() {
+        for token in self.tokens.iter() {
             known |= token.expose().as_bytes().ct_eq(sent);
         }
         known.into()
+    }
+
+    /// The publisher with this token, compared in the same way.
+    fn publisher(&self, sent: &[u8]) -> Option<Publisher> {
+        let mut found = None;
+        for PublisherToken { name, token } in self.publishers.iter() {
+            if token.expose().as_bytes().ct_eq(sent).into() {
+                found = Some(Publisher(name.as_str().into()));
+            }
+        }
+        found
     }
 }
 
@@ -49,10 +82,16 @@ impl<Any> ValidateRequest<Any> for Guard {
     /// Refuses with UNAUTHENTICATED and without `ErrorInfo`: it is the gateway that is refused, not its
     /// caller.
     fn validate(&mut self, request: &mut Request<Any>) -> Result<(), Response<Body>> {
-        if self.admits(request) {
-            return Ok(());
+        match self.admission(request) {
+            Admission::Everything => Ok(()),
+            Admission::Publish(publisher) => {
+                request.extensions_mut().insert(publisher);
+                Ok(())
+            }
+            Admission::Nothing => {
+                Err(Status::unauthenticated("the shared token is missing or wrong").into_http())
+            }
         }
-        Err(Status::unauthenticated("the shared token is missing or wrong").into_http())
     }
 }
 
@@ -60,6 +99,8 @@ impl<Any> ValidateRequest<Any> for Guard {
 mod tests {
     use super::*;
 
+    const PUBLISHER: &str = "publisher-0123456789";
+    const PUBLISH: &str = "/athook.v1.EventService/Publish";
     const CREATE_SECRET: &str = "/athook.v1.SecretService/CreateSecret";
 
     fn call(tokens: &[&str], path: &str, authorization: Option<&str>) -> Result<(), Status> {
@@ -68,7 +109,8 @@ mod tests {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        let validated = Guard::new(tokens).validate(&mut request.body(()).unwrap());
+        let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
+        let validated = Guard::new(tokens, publishers).validate(&mut request.body(()).unwrap());
         validated.map_err(|refused| Status::from_header_map(refused.headers()).unwrap())
     }
 
@@ -98,6 +140,22 @@ mod tests {
             assert_eq!(refused.message(), "the shared token is missing or wrong");
             assert_eq!(proto::error::reason(&refused), None);
         }
+    }
+
+    #[test]
+    fn token_of_a_publisher_is_good_for_publishing_alone() {
+        let authorization = format!("Bearer {PUBLISHER}");
+        for tokens in [&["0123456789abcdef"][..], &[]] {
+            assert!(call(tokens, PUBLISH, Some(&authorization)).is_ok());
+            for path in [CREATE_SECRET, "/athook.v1.EventServiceX/Publish", "/unknown.Service/Method"] {
+                assert!(call(tokens, path, Some(&authorization)).is_err(), "{path}");
+            }
+        }
+        let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
+        let mut request =
+            Request::builder().uri(PUBLISH).header(AUTHORIZATION, authorization).body(()).unwrap();
+        Guard::new(Vec::new(), publishers).validate(&mut request).unwrap();
+        assert_eq!(request.extensions().get(), Some(&Publisher("chat".into())));
     }
 
     #[test]

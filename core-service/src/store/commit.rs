@@ -53,25 +53,41 @@
 mod accounts;
 mod admission;
 mod batch;
+mod cancelled;
+mod claim;
 mod creations;
 mod delete_secret;
 mod delete_webhook;
+mod end_leases;
+pub(crate) mod event_batch;
+pub(crate) mod expire;
+mod fan_out;
+mod finish;
+mod holds;
+pub(super) mod publish;
 pub(crate) mod purge;
 pub(super) mod queue;
 mod reply;
 pub(super) mod rotate_secret;
 mod savepoint;
+pub(super) mod states;
+mod targets;
 pub(super) mod update_webhook;
 mod writer;
 
 use process::traces::TraceContext;
 use uuid::Uuid;
 
+use self::expire::{Expired, Progress, Retention};
+use self::publish::Publication;
 use self::purge::Purged;
 use self::reply::{AnyReply, Reply};
 use self::rotate_secret::SecretRotation;
 use self::update_webhook::WebhookUpdate;
 use super::table::{secret, webhook};
+use crate::delivery::finished::Finished;
+use crate::delivery::lease::ClaimReport;
+use crate::delivery::publication::Published;
 use crate::domain::did::Did;
 use crate::domain::rule::Rule;
 use crate::domain::secret::SecretName;
@@ -95,20 +111,75 @@ pub(crate) struct Limits {
 /// What one call writes, and where its answer goes.
 #[derive(Debug)]
 pub(super) enum Job {
-    CreateSecret { row: secret::Model, reply: Reply<()> },
-    CreateWebhook { row: Box<webhook::Model>, reply: Reply<()> },
-    UpdateWebhook { update: Box<WebhookUpdate>, reply: Reply<Webhook> },
-    DeleteWebhook { id: Uuid, reply: Reply<()> },
-    RotateSecret { rotation: SecretRotation, reply: Reply<()> },
-    DeleteSecret { name: SecretName, reply: Reply<()> },
-    Purge { reply: Reply<Purged> },
+    CreateSecret {
+        row: secret::Model,
+        reply: Reply<()>,
+    },
+    CreateWebhook {
+        row: Box<webhook::Model>,
+        reply: Reply<()>,
+    },
+    UpdateWebhook {
+        update: Box<WebhookUpdate>,
+        reply: Reply<Box<Webhook>>,
+    },
+    DeleteWebhook {
+        id: Uuid,
+        reply: Reply<()>,
+    },
+    RotateSecret {
+        rotation: SecretRotation,
+        reply: Reply<()>,
+    },
+    DeleteSecret {
+        name: SecretName,
+        reply: Reply<()>,
+    },
+    Purge {
+        reply: Reply<Purged>,
+    },
+    Publish {
+        publication: Publication,
+        reply: Reply<Vec<Published>>,
+    },
+    Claim {
+        reply: Reply<ClaimReport>,
+    },
+    Finish {
+        finished: Box<Finished>,
+        reply: Reply<()>,
+    },
+    EndLeases {
+        reply: Reply<()>,
+    },
+    /// Answered with whether there may be more to do.
+    WriteCancelled {
+        reply: Reply<bool>,
+    },
+    Expire {
+        retention: Retention,
+        progress: Progress,
+        reply: Reply<Expired>,
+    },
+}
+
+/// Jobs of one kind share a transaction; each kind has an order of locks of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Changes of what an owner has.
+    Account,
+    Finish,
+    Claim,
+    Publish,
+    /// What can wait.
+    Upkeep,
 }
 
 /// A job on its way through a queue and a batch.
 #[derive(Debug)]
 struct Queued {
-    /// Whose rows the job touches.
-    owner: Did,
+    /// Whose rows a job of the kind [`Kind::Account`] touches.
+    owner: Option<Did>,
     job: Job,
     /// The request of the call, for the log.
     request: RequestId,
@@ -125,7 +196,13 @@ impl Job {
             | Self::DeleteWebhook { .. }
             | Self::RotateSecret { .. }
             | Self::DeleteSecret { .. }
-            | Self::Purge { .. } => None,
+            | Self::Purge { .. }
+            | Self::Publish { .. }
+            | Self::Claim { .. }
+            | Self::Finish { .. }
+            | Self::EndLeases { .. }
+            | Self::Expire { .. }
+            | Self::WriteCancelled { .. } => None,
         }
     }
 
@@ -135,9 +212,44 @@ impl Job {
             | Self::CreateWebhook { reply, .. }
             | Self::DeleteWebhook { reply, .. }
             | Self::RotateSecret { reply, .. }
-            | Self::DeleteSecret { reply, .. } => reply,
+            | Self::DeleteSecret { reply, .. }
+            | Self::Finish { reply, .. }
+            | Self::EndLeases { reply } => reply,
             Self::UpdateWebhook { reply, .. } => reply,
             Self::Purge { reply } => reply,
+            Self::Publish { reply, .. } => reply,
+            Self::Claim { reply } => reply,
+            Self::WriteCancelled { reply } => reply,
+            Self::Expire { reply, .. } => reply,
+        }
+    }
+
+    /// Whether the job changes rows of an account that exist.
+    fn is_change(&self) -> bool {
+        self.kind() == Kind::Account && self.creation().is_none()
+    }
+
+    /// How many events the job stores.
+    fn events(&self) -> usize {
+        match self {
+            Self::Publish { publication, .. } => publication.events.len(),
+            _ => 0,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::CreateSecret { .. }
+            | Self::CreateWebhook { .. }
+            | Self::UpdateWebhook { .. }
+            | Self::DeleteWebhook { .. }
+            | Self::RotateSecret { .. }
+            | Self::DeleteSecret { .. }
+            | Self::Purge { .. } => Kind::Account,
+            Self::Publish { .. } => Kind::Publish,
+            Self::Claim { .. } => Kind::Claim,
+            Self::Finish { .. } => Kind::Finish,
+            Self::EndLeases { .. } | Self::WriteCancelled { .. } | Self::Expire { .. } => Kind::Upkeep,
         }
     }
 }

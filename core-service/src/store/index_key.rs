@@ -3,6 +3,8 @@
 //!
 //! It is made once for each database and kept there, sealed.
 
+use std::sync::Arc;
+
 use ring::hmac;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _};
@@ -16,6 +18,8 @@ use crate::seal::{OpenError, Purpose, SealKeys};
 pub(super) const ID: i32 = 1;
 /// Bytes of the key: those of a SHA-256.
 const KEY_BYTES: usize = 32;
+/// Bytes of the hash of an origin: two origins have the same by chance never.
+const ORIGIN_BYTES: usize = 16;
 
 /// The key of this database. Never printed.
 pub(super) struct IndexKey(hmac::Key);
@@ -58,6 +62,12 @@ impl IndexKey {
     /// The hash of `url`: the same for the same URL.
     pub(super) fn hash(&self, url: &WebhookUrl) -> Vec<u8> {
         hmac::sign(&self.0, url.expose().as_str().as_bytes()).as_ref().to_vec()
+    }
+
+    /// A hash of the origin of `url`: scheme, host and port.
+    pub(super) fn origin(&self, url: &WebhookUrl) -> Arc<[u8]> {
+        let origin = url.expose().origin().ascii_serialization();
+        Arc::from(&hmac::sign(&self.0, origin.as_bytes()).as_ref()[..ORIGIN_BYTES])
     }
 }
 

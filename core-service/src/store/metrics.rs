@@ -19,6 +19,8 @@ pub(super) struct DatabaseMetrics {
     pub(super) batches: Histogram,
     /// Tries of transactions that only change or delete rows.
     pub(super) changes: Histogram,
+    /// Transactions of publications, claims, outcomes and upkeep.
+    pub(super) deliveries: Histogram,
     /// Tries of reads.
     pub(super) reads: Histogram,
     statements: Statements,
@@ -52,9 +54,9 @@ impl DatabaseMetrics {
             "transaction",
             "Tries of transactions: that create rows (batch), that only change or delete some (change), and reads",
         );
-        let transactions =
-            ["batch", "change", "read"].map(|kind| family.get_or_create_owned(&labels(&[("kind", kind)])));
-        let [batches, changes, reads] = transactions;
+        let transactions = ["batch", "change", "delivery", "read"]
+            .map(|kind| family.get_or_create_owned(&labels(&[("kind", kind)])));
+        let [batches, changes, deliveries, reads] = transactions;
         let family = seconds_by(registry, "statement", "SQL statements by their first word");
         let verbs = ["select", "insert", "update", "delete", "other"];
         let [select, insert, update, delete, other] =
@@ -76,6 +78,7 @@ impl DatabaseMetrics {
         Self {
             batches,
             changes,
+            deliveries,
             reads,
             statements: Statements { select, insert, update, delete, other },
             errors: Errors { conflict, lost, unavailable, unusable, statement },

@@ -35,9 +35,10 @@ impl Store {
 /// # Errors
 ///
 /// The database is not there, is not of this release, or fails: then nothing is removed, or all is.
-pub(crate) async fn purge_at(url: &DatabaseUrl, owner: &Did) -> Result<Purged, PurgeError> {
+pub(crate) async fn purge_at(url: &DatabaseUrl, owner: &Did, now_ms: i64) -> Result<Purged, PurgeError> {
     let database = existing::open(url).await?;
-    let purged = database.transaction(async |transaction| purge_account(transaction, owner).await).await;
+    let purged =
+        database.transaction(async |transaction| purge_account(transaction, owner, now_ms).await).await;
     database.close().await;
     purged.map_err(|failure| PurgeError::Database(failure.error))
 }

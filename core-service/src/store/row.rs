@@ -5,14 +5,15 @@
 use sea_orm::{DbErr, DerivePartialModel};
 use uuid::Uuid;
 
-use super::table::{secret, webhook};
+use super::table::{event, secret, webhook, webhook_state};
+use crate::delivery::event::{Payload, StoredEvent};
 use crate::domain::did::Did;
 use crate::domain::event_type::{EventType, EventTypes};
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
 use crate::domain::rule::{BrokenField, field, optional_field};
 use crate::domain::secret::{NewSecret, Secret};
-use crate::domain::webhook::{Webhook, WebhookConfig};
+use crate::domain::webhook::{Disabled, Webhook, WebhookConfig};
 use crate::domain::webhook_url::{Schemes, UrlRule, WebhookUrl};
 use crate::seal::{OpenError, Purpose, SealKeys};
 
@@ -55,8 +56,16 @@ pub(super) fn shown_secret(row: ShownSecret) -> Result<Secret, DbErr> {
 
 /// The row of `webhook`, with its URL sealed and hashed.
 pub(super) fn webhook(webhook: &Webhook, sealed_url: Vec<u8>, url_hash: Vec<u8>) -> webhook::Model {
-    let Webhook { id, owner, config, created_at_ms, updated_at_ms, last_triggered_at_ms, error_count } =
-        webhook;
+    let Webhook {
+        id,
+        owner,
+        config,
+        created_at_ms,
+        updated_at_ms,
+        last_triggered_at_ms,
+        error_count,
+        disabled: _in_its_state,
+    } = webhook;
     let WebhookConfig {
         url: _sealed,
         events,
@@ -107,6 +116,14 @@ fn json(texts: &impl serde::Serialize) -> String {
 pub(super) fn open_webhook(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
     let id = row.id;
     opened(row, keys).map_err(|cause| UnreadableWebhook { id, cause })
+}
+
+/// The event of a row; `None` if its payload has expired or can't be read.
+pub(super) fn event(row: event::Model) -> Option<StoredEvent> {
+    let event_type = row.r#type.parse().ok()?;
+    let payload = Payload::from_json(event_type, &row.payload?).ok()?;
+    let streamer = row.streamer_did.parse().ok()?;
+    Some(StoredEvent { streamer, occurred_at_ms: row.occurred_at_ms, payload })
 }
 
 /// A row that can't be read as a webhook. `Display` names the webhook.
@@ -182,5 +199,17 @@ fn opened(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
         updated_at_ms,
         last_triggered_at_ms,
         error_count: error_count.cast_unsigned(),
+        disabled: None,
     })
+}
+
+/// `webhook` with what deliveries know of it.
+pub(super) fn with_state(webhook: Webhook, state: &webhook_state::Model) -> Webhook {
+    let reason = state.disabled_reason.clone();
+    Webhook {
+        last_triggered_at_ms: state.last_triggered_at_ms.or(webhook.last_triggered_at_ms),
+        error_count: state.error_count.cast_unsigned(),
+        disabled: reason.zip(state.disabled_at_ms).map(|(reason, at_ms)| Disabled { reason, at_ms }),
+        ..webhook
+    }
 }

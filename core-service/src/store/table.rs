@@ -4,7 +4,12 @@
 //! ([`line`](super::operator::transfer::line)): to add, rename or remove a column changes that format.
 
 pub(super) mod account;
+pub(super) mod attempt;
 mod base64_text;
+pub(super) mod delivery;
+pub(super) mod event;
+pub(super) mod host_hold;
 pub(super) mod index_key;
 pub(super) mod secret;
 pub(super) mod webhook;
+pub(super) mod webhook_state;

@@ -6,10 +6,15 @@ use futures_util::future::join_all;
 use process::clock::Clock;
 use sea_orm::{ConnectionTrait as _, DbBackend, PaginatorTrait as _, Statement};
 use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
+use super::commit::event_batch::{DeliveryParts, DeliverySettings};
 use super::table::{account, secret, webhook};
 use super::*;
+use crate::delivery::lanes::Lanes;
+use crate::delivery::lease::Leased;
+use crate::delivery::schedule::Schedule;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
@@ -22,6 +27,7 @@ use crate::error::Error;
 use crate::seal::Purpose;
 
 mod commits;
+mod deliveries;
 mod paging;
 mod secrets;
 mod together;
@@ -32,9 +38,41 @@ pub(super) const TOKEN: &str = "a-token-that-nobody-else-may-see-0123456789";
 pub(super) const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 pub(super) async fn open(folder: &Path, limits: Limits) -> Store {
+    let (store, _leased) = open_delivering(folder, limits, Clock::manual(0)).await;
+    store
+}
+
+/// A store whose leases arrive in the channel.
+pub(super) async fn open_delivering(
+    folder: &Path,
+    limits: Limits,
+    clock: Clock,
+) -> (Store, UnboundedReceiver<Leased>) {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
     let keys = KEY.parse().unwrap();
-    Store::open(&url.parse().unwrap(), limits, keys, Randomness::of_the_system(), &metrics()).await.unwrap()
+    let (deliveries, leased) = delivery_parts(clock);
+    let randomness = Randomness::of_the_system();
+    let url = url.parse().unwrap();
+    let store = Store::open(&url, limits, keys, randomness, deliveries, &metrics()).await.unwrap();
+    (store, leased)
+}
+
+pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<Leased>) {
+    let (leases, leased) = unbounded_channel();
+    let parts = DeliveryParts {
+        settings: DeliverySettings {
+            max_pending: 100,
+            lease_ms: 25_000,
+            disable_after: 3,
+            disable_after_ms: 24 * 60 * 60 * 1000,
+            schedule: Schedule::default(),
+        },
+        clock,
+        lanes: Lanes::new(64),
+        leased: Some(leases),
+        wake: Arc::default(),
+    };
+    (parts, leased)
 }
 
 pub(super) fn metrics() -> Metrics {
@@ -255,8 +293,15 @@ async fn other_seal_keys_are_refused() {
     store.close().await;
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let keys = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=".parse().unwrap();
-    let refused =
-        Store::open(&url.parse().unwrap(), LIMITS, keys, Randomness::of_the_system(), &metrics()).await;
+    let refused = Store::open(
+        &url.parse().unwrap(),
+        LIMITS,
+        keys,
+        Randomness::of_the_system(),
+        delivery_parts(Clock::manual(0)).0,
+        &metrics(),
+    )
+    .await;
     let message = chain(&refused.unwrap_err());
     assert!(message.contains("the seal keys do not open it"), "{message}");
 }

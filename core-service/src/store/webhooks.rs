@@ -4,16 +4,19 @@
 //! exist: no other row is read for it, and the answer is the same. A row that can't be opened fails by
 //! itself.
 
+use std::collections::HashMap;
+
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    ColumnTrait as _, EntityTrait as _, Order, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _, Select,
 };
 use uuid::Uuid;
 
 use super::commit::Job;
 use super::commit::update_webhook::WebhookUpdate;
 use super::row::EVENT_SEPARATOR;
-use super::table::webhook;
+use super::table::{webhook, webhook_state};
 use super::{Store, row};
 use crate::domain::cursor::Cursor;
 use crate::domain::did::Did;
@@ -48,7 +51,27 @@ impl Store {
             row.one(&self.database.reading)
         };
         let row = self.database.read(of_owner).await?;
-        self.sealer.open_webhook(row.ok_or(Error::WebhookNotFound)?)
+        let webhook = self.sealer.open_webhook(row.ok_or(Error::WebhookNotFound)?)?;
+        let states = self.states([id]).await?;
+        Ok(match states.get(&id) {
+            Some(state) => row::with_state(webhook, state),
+            None => webhook,
+        })
+    }
+
+    /// The delivery states of these webhooks. Those to which nothing was delivered have none.
+    async fn states(
+        &self,
+        webhooks: impl IntoIterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, webhook_state::Model>, Error> {
+        let ids: Vec<Uuid> = webhooks.into_iter().collect();
+        let states = || {
+            let query = webhook_state::Entity::find()
+                .filter(webhook_state::Column::WebhookId.is_in(ids.iter().copied()));
+            query.all(&self.database.reading)
+        };
+        let states = self.database.read(states).await?;
+        Ok(states.into_iter().map(|state| (state.webhook_id, state)).collect())
     }
 
     /// The webhooks of `owner` that `request` asks for, newest first. One that can't be opened is left out;
@@ -63,10 +86,14 @@ impl Store {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().map(|row| Cursor::behind(row.created_at_ms, row.id));
+        let states = self.states(rows.iter().map(|row| row.id)).await?;
         let mut webhooks = Vec::with_capacity(rows.len());
         for row in rows {
             match row::open_webhook(row, &self.sealer.keys) {
-                Ok(webhook) => webhooks.push(webhook),
+                Ok(webhook) => webhooks.push(match states.get(&webhook.id) {
+                    Some(state) => row::with_state(webhook, state),
+                    None => webhook,
+                }),
                 Err(unreadable) => process::once_a_second!(error,
                     requests = ?[RequestId::current()],
                     causes = chain(&unreadable),
@@ -92,7 +119,7 @@ impl Store {
         at_ms: i64,
     ) -> Result<Webhook, Error> {
         let update = Box::new(WebhookUpdate { id, change: change.clone(), at_ms });
-        self.commits.submit(owner, |reply| Job::UpdateWebhook { update, reply }).await
+        Ok(*self.commits.submit(owner, |reply| Job::UpdateWebhook { update, reply }).await?)
     }
 
     /// Deletes the webhook `id` of `owner`.
@@ -121,7 +148,17 @@ pub(super) fn page_query(owner: &Did, request: &PageRequest) -> Select<webhook::
         query = query.filter(Expr::tuple(columns).lt(Expr::tuple(cursor)));
     }
     if let Some(active) = active {
-        query = query.filter(webhook::Column::Active.eq(active));
+        let turned_off = webhook_state::Entity::find()
+            .select_only()
+            .column(webhook_state::Column::WebhookId)
+            .filter(webhook_state::Column::DisabledAtMs.is_not_null())
+            .filter(
+                Expr::col((webhook_state::Entity, webhook_state::Column::WebhookId))
+                    .equals((webhook::Entity, webhook::Column::Id)),
+            )
+            .into_query();
+        let is_active = webhook::Column::Active.eq(true).and(Expr::exists(turned_off).not());
+        query = query.filter(if active { is_active } else { is_active.not() });
     }
     if let Some(event) = event {
         query = query.filter(asks_for(event));

@@ -9,13 +9,19 @@ use std::sync::Arc;
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::accounts::{Accounts, Counts};
+use super::cancelled::write_cancelled;
 use super::delete_secret::delete_secret;
 use super::delete_webhook::delete_webhook;
+use super::end_leases::end_leases;
+use super::expire::expire;
+use super::publish::FannedOut;
 use super::purge::purge;
 use super::rotate_secret::rotate_secret;
 use super::savepoint::in_savepoint;
 use super::update_webhook::update_webhook;
-use super::{Job, Limits, Queued, creations};
+use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, publish};
+use crate::delivery::lease::Leased;
+use crate::domain::did::Did;
 use crate::store::metrics::DatabaseMetrics;
 use crate::store::sealer::Sealer;
 
@@ -25,13 +31,19 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     pub(super) sealer: Arc<Sealer>,
     pub(super) metrics: Arc<DatabaseMetrics>,
+    pub(super) deliveries: event_batch::Context,
 }
 
-/// Jobs that share a transaction.
+/// Jobs of one kind, which share a transaction.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) context: Arc<Context>,
+    pub(super) kind: Kind,
     pub(super) jobs: Vec<Queued>,
+    /// The leases that the transaction takes. They hold once it is committed.
+    pub(super) leased: Vec<Leased>,
+    /// Whether it leaves something due.
+    pub(super) wake: bool,
 }
 
 impl Batch {
@@ -41,22 +53,123 @@ impl Batch {
     ///
     /// A statement failed outside of the savepoints, or the database can't go on: nothing may be committed.
     pub(super) async fn write(&mut self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let Self { context, jobs } = self;
-        let mut accounts = Accounts::lock(transaction, &to_create(jobs)).await?;
-        creations::insert(transaction, context.limits, &mut accounts, jobs).await?;
-        for queued in jobs {
-            let request = queued.request.clone();
-            request.scope(change(transaction, context, &mut accounts, queued)).await?;
+        let Self { context, kind, jobs, leased, wake } = self;
+        // Places of a try that failed are free again.
+        leased.clear();
+        match kind {
+            Kind::Account => {
+                // The new token of a secret may let deliveries go on.
+                *wake = jobs.iter().any(|queued| matches!(queued.job, Job::RotateSecret { .. }));
+                change_accounts(transaction, context, jobs).await?;
+            }
+            Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
+            Kind::Claim => *leased = claim_all(transaction, &context.deliveries, jobs).await?,
+            Kind::Upkeep => keep_up(transaction, &context.deliveries, jobs).await?,
+            Kind::Publish => {
+                let fanned_out = publish_all(transaction, &context.deliveries, jobs).await?;
+                *wake = fanned_out.leaves_due;
+                *leased = fanned_out.leased;
+            }
         }
-        accounts.store(transaction).await
+        Ok(())
     }
+}
+
+async fn change_accounts(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    jobs: &mut [Queued],
+) -> Result<(), DbErr> {
+    let mut accounts = Accounts::lock(transaction, &to_create(jobs)).await?;
+    creations::insert(transaction, context.limits, &mut accounts, jobs).await?;
+    for queued in jobs {
+        let request = queued.request.clone();
+        request.scope(change(transaction, context, &mut accounts, queued)).await?;
+    }
+    accounts.store(transaction).await
+}
+
+async fn finish_all(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<(), DbErr> {
+    let now = context.now(transaction).await?;
+    let mut ended = Vec::new();
+    for queued in &*jobs {
+        if let Job::Finish { finished, .. } = &queued.job {
+            ended.push(&**finished);
+        }
+    }
+    finish::finish(transaction, context, now, &ended).await?;
+    for queued in jobs {
+        if let Job::Finish { reply, .. } = &mut queued.job {
+            reply.decide(Ok(()));
+        }
+    }
+    Ok(())
+}
+
+/// One claim serves all that wait for one.
+async fn claim_all(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<Vec<Leased>, DbErr> {
+    let now = context.now(transaction).await?;
+    let (leased, report) = claim::claim(transaction, context, now).await?;
+    for queued in jobs {
+        if let Job::Claim { reply } = &mut queued.job {
+            reply.decide(Ok(report));
+        }
+    }
+    Ok(leased)
+}
+
+async fn publish_all(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<FannedOut, DbErr> {
+    let now = context.now(transaction).await?;
+    let mut publications = Vec::new();
+    for queued in jobs {
+        if let Job::Publish { publication, reply } = &mut queued.job {
+            publications.push((&*publication, reply));
+        }
+    }
+    publish::publish(transaction, context, now, &mut publications).await
+}
+
+async fn keep_up(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<(), DbErr> {
+    let now = context.now(transaction).await?;
+    for queued in jobs {
+        match &mut queued.job {
+            Job::EndLeases { reply } => reply.decide(Ok(end_leases(transaction, now).await?)),
+            Job::WriteCancelled { reply } => reply.decide(Ok(write_cancelled(transaction, now).await?)),
+            Job::Expire { retention, progress, reply } => {
+                reply.decide(Ok(expire(transaction, now, *retention, *progress).await?));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whose rows a job of the kind [`Kind::Account`] touches.
+fn owner_of(owner: &Option<Did>) -> &Did {
+    owner.as_ref().expect("a job that changes an account has an owner")
 }
 
 /// The owners of `jobs`, and how many rows each wants to create.
 fn to_create(jobs: &[Queued]) -> BTreeMap<&str, Counts> {
     let mut owners = BTreeMap::<&str, Counts>::new();
     for Queued { owner, job, .. } in jobs {
-        let counts = owners.entry(owner.as_str()).or_default();
+        let counts = owners.entry(owner_of(owner).as_str()).or_default();
         counts.secrets += u32::from(matches!(job, Job::CreateSecret { .. }));
         counts.webhooks += u32::from(matches!(job, Job::CreateWebhook { .. }));
     }
@@ -70,18 +183,26 @@ async fn change(
     accounts: &mut Accounts,
     queued: &mut Queued,
 ) -> Result<(), DbErr> {
-    let Context { limits: _, sealer, metrics } = context;
+    let Context { limits: _, sealer, metrics, deliveries } = context;
     let Queued { owner, job, .. } = queued;
+    let owner = owner_of(owner);
+    let now_ms = deliveries.clock.unix_ms();
     let counts = accounts.of_mut(owner.as_str());
     match job {
         // Already inserted by `creations::insert`.
         Job::CreateSecret { .. } | Job::CreateWebhook { .. } => {}
+        Job::Publish { .. }
+        | Job::Claim { .. }
+        | Job::Finish { .. }
+        | Job::EndLeases { .. }
+        | Job::Expire { .. }
+        | Job::WriteCancelled { .. } => {}
         Job::UpdateWebhook { update, reply } => {
             let work = async |savepoint: &_| update_webhook(savepoint, sealer, owner, update).await;
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }
         Job::DeleteWebhook { id, reply } => {
-            let work = async |savepoint: &_| delete_webhook(savepoint, owner, *id).await;
+            let work = async |savepoint: &_| delete_webhook(savepoint, owner, *id, now_ms).await;
             let deleted = in_savepoint(transaction, metrics, work).await?;
             if deleted.is_ok() {
                 counts.webhooks = counts.webhooks.saturating_sub(1);
@@ -89,7 +210,7 @@ async fn change(
             reply.decide(deleted);
         }
         Job::RotateSecret { rotation, reply } => {
-            let work = async |savepoint: &_| rotate_secret(savepoint, owner, rotation).await;
+            let work = async |savepoint: &_| rotate_secret(savepoint, owner, rotation, now_ms).await;
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }
         Job::DeleteSecret { name, reply } => {
@@ -101,7 +222,7 @@ async fn change(
             reply.decide(deleted);
         }
         Job::Purge { reply } => {
-            let work = async |savepoint: &_| Ok(purge(savepoint, owner).await?);
+            let work = async |savepoint: &_| Ok(purge(savepoint, owner, now_ms).await?);
             let purged = in_savepoint(transaction, metrics, work).await?;
             if purged.is_ok() {
                 *counts = Counts::default();

@@ -2,7 +2,7 @@
 //!
 //! Owns how many jobs may wait, which writer a job goes to, and the end of the writers at shutdown.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
 use process::traces::TraceContext;
@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::batch::Context;
+use super::event_batch::{self, DeliveryParts};
 use super::reply::Reply;
 use super::writer::{self, Writer};
 use super::{Job, Limits, Queued};
+use crate::delivery::metrics::DeliveryMetrics;
 use crate::domain::did::Did;
 use crate::error::Error;
 use crate::request_id::RequestId;
@@ -40,12 +42,24 @@ impl CommitQueue {
         database: &Database,
         limits: Limits,
         sealer: Arc<Sealer>,
+        deliveries: DeliveryParts,
         registry: &mut Registry,
     ) -> Self {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
-        let context = Context { limits, sealer, metrics: Arc::clone(&database.metrics) };
+        let DeliveryParts { settings, clock, lanes, leased, wake } = deliveries;
+        let deliveries = event_batch::Context {
+            settings,
+            randomness: sealer.randomness,
+            sealer: Arc::clone(&sealer),
+            clock,
+            lanes,
+            leased,
+            wake,
+            metrics: Arc::new(DeliveryMetrics::new(registry)),
+        };
+        let context = Context { limits, sealer, metrics: Arc::clone(&database.metrics), deliveries };
         let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));
         let mut senders = Vec::new();
         for _ in 0..database.writers {
@@ -72,15 +86,32 @@ impl CommitQueue {
         owner: &Did,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
+        self.submit_to(self.writer_of(owner), Some(owner.clone()), job).await
+    }
+
+    /// Runs `job` of a delivery, at the same writer as all jobs with this `key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub(in crate::store) async fn submit_delivery<T>(
+        &self,
+        key: &impl Hash,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, Error> {
+        self.submit_to(self.writer_of(key), None, job).await
+    }
+
+    async fn submit_to<T>(
+        &self,
+        writer: usize,
+        owner: Option<Did>,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, Error> {
         let (reply, result) = Reply::channel();
         let mut span = TraceContext::current().step("write row");
-        let queued = Queued {
-            owner: owner.clone(),
-            job: job(reply),
-            request: RequestId::current(),
-            trace: span.context(),
-        };
-        let result = match self.senders[self.writer_of(owner)].try_send(queued) {
+        let queued = Queued { owner, job: job(reply), request: RequestId::current(), trace: span.context() };
+        let result = match self.senders[writer].try_send(queued) {
             // No reply means that the batch panicked; its writer has logged that.
             Ok(()) => result.await.unwrap_or(Err(Error::Internal)),
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -95,10 +126,10 @@ impl CommitQueue {
         result
     }
 
-    /// The same writer for the same owner, always.
-    fn writer_of(&self, owner: &Did) -> usize {
+    /// The same writer for the same key, always.
+    fn writer_of(&self, key: &impl Hash) -> usize {
         let mut hasher = DefaultHasher::new();
-        owner.as_str().hash(&mut hasher);
+        key.hash(&mut hasher);
         let writer = hasher.finish() % self.senders.len() as u64;
         usize::try_from(writer).unwrap_or(0)
     }

@@ -1,13 +1,16 @@
 //! The job that gives a secret a new token.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    QueryTrait as _,
+};
 
 use super::savepoint::ChangeError;
 use crate::domain::did::Did;
 use crate::domain::secret::SecretName;
 use crate::error::Error;
-use crate::store::table::secret;
+use crate::store::table::{secret, webhook, webhook_state};
 
 /// A new token for the secret `name`. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub(super) async fn rotate_secret(
     transaction: &DatabaseTransaction,
     owner: &Did,
     rotation: &SecretRotation,
+    now_ms: i64,
 ) -> Result<(), ChangeError> {
     let SecretRotation { name, sealed_token, rotated_at_ms, previous_until_ms } = rotation;
     // On the right of an assignment stand the columns as they were.
@@ -43,6 +47,30 @@ pub(super) async fn rotate_secret(
         .await?;
     match rotated.rows_affected {
         0 => Err(Error::SecretNotFound.into()),
-        _ => Ok(()),
+        _ => Ok(release(transaction, owner, name, now_ms).await?),
     }
+}
+
+/// Lets the deliveries go on that waited for a token that can be opened.
+async fn release(
+    transaction: &DatabaseTransaction,
+    owner: &Did,
+    name: &SecretName,
+    now_ms: i64,
+) -> Result<(), DbErr> {
+    let signed_with_it = webhook::Entity::find()
+        .select_only()
+        .column(webhook::Column::Id)
+        .filter(webhook::Column::OwnerDid.eq(owner.as_str()))
+        .filter(webhook::Column::SecretName.eq(name.as_str()))
+        .into_query();
+    webhook_state::Entity::update_many()
+        .col_expr(webhook_state::Column::HeldUntilMs, Expr::val(None::<i64>))
+        .col_expr(webhook_state::Column::HeldForSecret, Expr::val(false))
+        .col_expr(webhook_state::Column::DueAtMs, Expr::val(now_ms))
+        .filter(webhook_state::Column::WebhookId.in_subquery(signed_with_it))
+        .filter(webhook_state::Column::HeldForSecret.eq(true))
+        .exec(transaction)
+        .await
+        .map(drop)
 }

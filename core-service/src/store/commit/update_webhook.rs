@@ -7,7 +7,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::savepoint::ChangeError;
+use super::states::States;
 use super::unknown_secret;
+use crate::delivery::format::Format;
 use crate::domain::did::Did;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_change::WebhookChange;
@@ -31,15 +33,30 @@ pub(super) async fn update_webhook(
     sealer: &Sealer,
     owner: &Did,
     update: &WebhookUpdate,
-) -> Result<Webhook, ChangeError> {
+) -> Result<Box<Webhook>, ChangeError> {
     let WebhookUpdate { id, change, at_ms } = update;
     let of_owner = webhook::Entity::find_by_id(*id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
     let before = of_owner.one(transaction).await?.ok_or(Error::WebhookNotFound)?;
-    let (after, webhook) = changed(sealer, before.clone(), change.clone(), *at_ms)?;
-    match differences(before, &after).update(transaction).await {
-        Ok(_) => Ok(webhook),
-        Err(error) => Err(refusal(error)),
+    let (after, mut webhook) = changed(sealer, before.clone(), change.clone(), *at_ms)?;
+    let url_changed = before.url_hash != after.url_hash;
+    let switched_off = before.active && !after.active;
+    differences(before, &after).update(transaction).await.map_err(refusal)?;
+    let mut states = States::lock(transaction, [*id]).await?;
+    if let Some(state) = states.of_mut(*id) {
+        if url_changed {
+            state.row.origin = sealer.index_key.origin(&webhook.config.url).to_vec();
+            state.row.discord = Format::of(webhook.config.url.expose()) == Format::Discord;
+        }
+        if switched_off {
+            state.cancel(*at_ms);
+        }
+        if change.active == Some(true) {
+            state.enable();
+        }
+        webhook = row::with_state(webhook, &state.row);
     }
+    states.store(transaction).await?;
+    Ok(Box::new(webhook))
 }
 
 /// The row after `change`, and the webhook in it. A URL that stays is not sealed again.

@@ -3,14 +3,15 @@
 //! Owns the size of a batch, what happens when one fails, and the log of that. What a batch does in its
 //! transaction is [`batch`](super::batch)'s.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use process::traces::TraceContext;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Queued;
 use super::batch::{Batch, Context};
+use super::{Kind, Queued};
 use crate::error::log_fault_of;
 use crate::request_id::RequestId;
 use crate::store::database::Database;
@@ -24,6 +25,8 @@ const BATCH_JOBS: usize = 256;
 /// six round trips. With a distant database, [`BATCH_JOBS`] of them would exceed the time limit of the
 /// transaction.
 const BATCH_CHANGES: usize = 32;
+/// Events of one transaction. Each may have as many deliveries as its streamer has webhooks.
+const BATCH_EVENTS: usize = 128;
 
 /// Writes batches. Clones write to the same database.
 #[derive(Debug, Clone)]
@@ -45,15 +48,13 @@ pub(super) async fn run(mut queue: mpsc::Receiver<Queued>, writer: Writer, closi
             first = queue.recv() => first,
         };
         let Some(first) = first else { return };
-        let jobs = writer.collect(first, &mut queue);
-        if jobs.is_empty() {
-            continue;
-        }
-        let requests = requests(&jobs);
-        // In a task of its own, so that a panic costs this batch and not the writer. The future is large and
-        // would be copied into the task, unless it is boxed.
-        if let Err(error) = tokio::spawn(Box::pin(writer.clone().write(jobs))).await {
-            process::once_a_second!(error, ?requests, %error, "writing a batch panicked");
+        for (kind, jobs) in writer.collect(first, &mut queue) {
+            let requests = requests(&jobs);
+            // In a task of its own, so that a panic costs this batch and not the writer. The future is large
+            // and would be copied into the task, unless it is boxed.
+            if let Err(error) = tokio::spawn(Box::pin(writer.clone().write(kind, jobs))).await {
+                process::once_a_second!(error, ?requests, %error, "writing a batch panicked");
+            }
         }
     }
 }
@@ -67,19 +68,23 @@ impl Writer {
         Self { database, context: Arc::new(context), metrics }
     }
 
-    /// The jobs of a batch: `first` and what waits behind it, without those whose callers have gone.
-    fn collect(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
-        let mut jobs = Vec::new();
-        let mut changes = 0;
+    /// The jobs of the next batches, by kind: `first` and what waits behind it, without those whose callers
+    /// have gone.
+    fn collect(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) -> BTreeMap<Kind, Vec<Queued>> {
+        let mut jobs: BTreeMap<Kind, Vec<Queued>> = BTreeMap::new();
+        let (mut all, mut changes, mut events) = (0, 0, 0);
         let mut next = Some(first);
         while let Some(mut queued) = next {
-            if queued.job.reply().is_abandoned() {
+            // An outcome is written whether somebody waits for it or not.
+            if queued.job.kind() != Kind::Finish && queued.job.reply().is_abandoned() {
                 self.metrics.abandoned();
             } else {
-                changes += usize::from(queued.job.creation().is_none());
-                jobs.push(queued);
+                all += 1;
+                changes += usize::from(queued.job.is_change());
+                events += queued.job.events();
+                jobs.entry(queued.job.kind()).or_default().push(queued);
             }
-            let full = jobs.len() == BATCH_JOBS || changes == BATCH_CHANGES;
+            let full = all == BATCH_JOBS || changes == BATCH_CHANGES || events >= BATCH_EVENTS;
             next = if full { None } else { queue.try_recv().ok() };
         }
         jobs
@@ -87,8 +92,9 @@ impl Writer {
 
     /// Writes a batch and answers its calls. When a statement fails, the jobs are written one by one, so that
     /// a bad one can't fail its neighbours.
-    async fn write(self, jobs: Vec<Queued>) {
-        let mut batch = Batch { context: Arc::clone(&self.context), jobs };
+    async fn write(self, kind: Kind, jobs: Vec<Queued>) {
+        let mut batch =
+            Batch { context: Arc::clone(&self.context), kind, jobs, leased: Vec::new(), wake: false };
         match self.commit(&mut batch).await {
             Ok(()) => self.answer(batch),
             Err(failure) if failure.is_of_a_statement() && batch.jobs.len() > 1 => {
@@ -105,10 +111,11 @@ impl Writer {
     }
 
     async fn write_one_by_one(&self, batch: Batch) {
-        let Batch { context, jobs } = batch;
+        let Batch { context, kind, jobs, leased: _, wake: _ } = batch;
         let mut rest = jobs.into_iter();
         while let Some(queued) = rest.next() {
-            let mut alone = Batch { context: Arc::clone(&context), jobs: vec![queued] };
+            let context = Arc::clone(&context);
+            let mut alone = Batch { context, kind, jobs: vec![queued], leased: Vec::new(), wake: false };
             match self.commit(&mut alone).await {
                 Ok(()) => self.answer(alone),
                 Err(failure) if failure.kind() == Fault::Statement => self.fail(alone, &failure),
@@ -125,17 +132,30 @@ impl Writer {
     async fn commit(&self, batch: &mut Batch) -> Result<(), Failure> {
         let created = batch.jobs.iter().filter(|queued| queued.job.creation().is_some()).count();
         let metrics = &self.database.metrics;
-        let (name, seconds) = if created == 0 {
-            ("database change", &metrics.changes)
-        } else {
-            self.metrics.batch_rows.observe(f64::from(u32::try_from(created).unwrap_or(u32::MAX)));
-            ("database batch", &metrics.batches)
+        let (name, seconds) = match batch.kind {
+            Kind::Account if created == 0 => ("database change", &metrics.changes),
+            Kind::Account => {
+                self.metrics.batch_rows.observe(f64::from(u32::try_from(created).unwrap_or(u32::MAX)));
+                ("database batch", &metrics.batches)
+            }
+            Kind::Finish | Kind::Claim | Kind::Publish | Kind::Upkeep => {
+                ("database delivery", &metrics.deliveries)
+            }
         };
         let span = TraceContext::shared_call(name, batch.jobs.iter().map(|queued| &queued.trace));
         self.database.shared_transaction(span, seconds, batch, Batch::write).await
     }
 
     fn answer(&self, batch: Batch) {
+        if let Some(leased) = &self.context.deliveries.leased {
+            for one in batch.leased {
+                // The engine is gone at shutdown; another process finds the lease when it has ended.
+                let _ = leased.send(one);
+            }
+        }
+        if batch.wake {
+            self.context.deliveries.wake.notify_one();
+        }
         for mut queued in batch.jobs {
             if let Some(result) = queued.job.creation().and_then(|reply| reply.decided()) {
                 self.metrics.created(result);

@@ -16,7 +16,13 @@ use crate::store::commit::purge::Purged;
 const PLENTY: Limits = Limits { secrets: 10_000, webhooks: 10_000 };
 
 fn queue(store: &Store) -> CommitQueue {
-    CommitQueue::start(&store.database, PLENTY, Arc::clone(&store.sealer), &mut Registry::default())
+    CommitQueue::start(
+        &store.database,
+        PLENTY,
+        Arc::clone(&store.sealer),
+        delivery_parts(Clock::manual(0)).0,
+        &mut Registry::default(),
+    )
 }
 
 async fn create(queue: &CommitQueue, id: Uuid, name: &str) -> Result<(), Error> {

@@ -10,8 +10,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::secret::Rotation;
 use crate::store::commit::Limits;
-use crate::store::tests::{KEY, LIMITS, TOKEN, did, metrics, new_secret, new_webhook, open, opened};
+use crate::store::tests::{
+    KEY, LIMITS, TOKEN, delivery_parts, did, metrics, new_secret, new_webhook, open, opened,
+};
 use crate::store::{OpenError as StoreError, Store};
+use process::clock::Clock;
 
 /// Another key than [`KEY`].
 const NEW_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
@@ -27,7 +30,15 @@ async fn reseal(folder: &TempDir, keys: &[&str]) -> Reseal {
 
 async fn open_with(folder: &TempDir, keys: &str) -> Result<Store, StoreError> {
     let (url, keys) = (url(folder.path()), keys.parse().unwrap());
-    Store::open(&url, LIMITS, keys, Randomness::of_the_system(), &metrics()).await
+    Store::open(
+        &url,
+        LIMITS,
+        keys,
+        Randomness::of_the_system(),
+        delivery_parts(Clock::manual(0)).0,
+        &metrics(),
+    )
+    .await
 }
 
 /// All batches, and the index key.

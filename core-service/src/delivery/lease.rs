@@ -1,0 +1,56 @@
+//! A delivery that this process may attempt, because it holds its lease.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::lanes::Place;
+use super::signature::Tokens;
+use crate::domain::webhook_url::WebhookUrl;
+
+/// What one attempt needs. It is made by the transaction that takes the lease, from the webhook as it stands
+/// then.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    pub(crate) delivery: Uuid,
+    pub(crate) event: Uuid,
+    pub(crate) webhook: Uuid,
+    /// An outcome is written only while this is the lease in the database.
+    pub(crate) lease: Uuid,
+    /// The number of the attempt, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) url: WebhookUrl,
+    pub(crate) signing: Signing,
+    /// The same in all attempts. Empty: there is nothing to send.
+    pub(crate) body: Bytes,
+    pub(crate) place: Place,
+    /// When the lease was taken: the attempt starts soon after, or not at all.
+    pub(crate) taken: Instant,
+}
+
+/// Whether and how a request is signed.
+#[derive(Debug, Clone)]
+pub(crate) enum Signing {
+    /// The webhook names no secret.
+    None,
+    With(Tokens),
+    /// The secret that the webhook names is missing or does not open: nothing may be sent.
+    Unavailable,
+}
+
+/// What a claim found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClaimReport {
+    /// How many leases it took.
+    pub(crate) leased: usize,
+    /// Whether something is due that it left, since there was no place for it.
+    pub(crate) backlog: bool,
+    /// When the next delivery is due, of those that are not yet.
+    pub(crate) next_due_in: Option<Duration>,
+}
+
+/// How long an attempt may wait for its start, from the lease on. Who switched a webhook off or deleted it
+/// sees no request start later than this.
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(1);

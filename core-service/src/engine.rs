@@ -1,0 +1,153 @@
+//! The engine: takes leases of what is due, attempts it, and writes what came of it.
+//!
+//! Owns the loops and their end. What is due is decided by the database ([`Store::claim`]), how many
+//! attempts run at once by [`lanes`](crate::delivery::lanes); one attempt is [`send`]'s. A lease arrives
+//! through a channel, whether it was claimed or taken by the transaction that stored the event ("born
+//! leased").
+
+pub(crate) mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use process::shutdown::Shutdown;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::send::Sender;
+use crate::delivery::finished::{Ending, Finished};
+use crate::delivery::lanes::Lanes;
+use crate::delivery::lease::{ClaimReport, Leased};
+use crate::store::Store;
+use crate::store::commit::expire::{Progress, Retention};
+
+/// The longest pause between two claims. Another replica may have stored something that is due.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after a claim that failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause between two looks for what can wait.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the engine works with.
+pub(crate) struct Engine {
+    pub(crate) store: Arc<Store>,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) lanes: Lanes,
+    /// Leases that this process has taken.
+    pub(crate) leased: mpsc::UnboundedReceiver<Leased>,
+    /// Notified when something may be due: an event was stored, a secret was made.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) retention: Retention,
+}
+
+impl Engine {
+    /// Delivers until `shutdown` drains. Then it takes no more leases, gives those back that are not begun,
+    /// and returns when the attempts in flight have ended.
+    pub(crate) async fn run(self, shutdown: Shutdown) {
+        let Self { store, sender, lanes, mut leased, wake, retention } = self;
+        let freed = Arc::new(Notify::new());
+        let claims = claim_until_drained(&store, &wake, &freed, &shutdown);
+        let upkeep = keep_up_until_drained(&store, retention, &shutdown);
+        let attempts = async {
+            let mut attempts = JoinSet::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.draining() => break,
+                    Some(leased) = leased.recv() => {
+                        attempts.spawn(attempt(
+                            Arc::clone(&store),
+                            Arc::clone(&sender),
+                            Arc::clone(&freed),
+                            leased,
+                        ));
+                    }
+                    Some(_ended) = attempts.join_next() => {}
+                }
+            }
+            attempts
+        };
+        let (mut attempts, (), ()) = tokio::join!(attempts, claims, upkeep);
+        // Who publishes from now on takes no leases.
+        lanes.close();
+        leased.close();
+        while let Some(leased) = leased.recv().await {
+            give_back(&store, leased).await;
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+}
+
+/// Claims whenever something is due and there is a place for it.
+async fn claim_until_drained(store: &Store, wake: &Notify, freed: &Notify, shutdown: &Shutdown) {
+    let mut backlog = false;
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            () = shutdown.draining() => return,
+            () = wake.notified() => {}
+            () = freed.notified(), if backlog => {}
+            () = sleep_until(next) => {}
+        }
+        let pause = match store.claim().await {
+            Ok(report) => {
+                backlog = report.backlog;
+                pause_after(report)
+            }
+            Err(_logged) => RETRY_INTERVAL,
+        };
+        next = Instant::now() + pause;
+    }
+}
+
+/// Does what can wait: writes `cancelled` to deliveries of webhooks that are off, and removes what is no
+/// longer kept.
+async fn keep_up_until_drained(store: &Store, retention: Retention, shutdown: &Shutdown) {
+    let mut progress = Progress::default();
+    let keep_up = async {
+        loop {
+            sleep(UPKEEP_INTERVAL).await;
+            while store.write_cancelled().await == Ok(true) {}
+            while let Ok(expired) = store.expire(retention, progress).await {
+                progress = expired.progress;
+                if !expired.more {
+                    break;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.draining() => {}
+        () = keep_up => {}
+    }
+}
+
+/// How long to wait for the next claim, if nothing happens before.
+fn pause_after(report: ClaimReport) -> Duration {
+    let ClaimReport { leased, backlog, next_due_in } = report;
+    if backlog && leased > 0 {
+        return Duration::ZERO;
+    }
+    next_due_in.map_or(CLAIM_INTERVAL, |due_in| due_in.min(CLAIM_INTERVAL))
+}
+
+/// Makes one attempt and writes what came of it.
+async fn attempt(store: Arc<Store>, sender: Arc<Sender>, freed: Arc<Notify>, leased: Leased) {
+    let finished = sender.attempt(leased).await;
+    // The place is free before the outcome is written, as the receiver is.
+    freed.notify_one();
+    write(&store, finished).await;
+}
+
+async fn give_back(store: &Store, leased: Leased) {
+    let Leased { delivery, webhook, lease, .. } = leased;
+    write(store, Finished { delivery, webhook, lease, ending: Ending::GivenBack }).await;
+}
+
+/// Writes the end of an attempt. If that fails, the lease ends by itself, and the attempt counts as lost.
+async fn write(store: &Store, finished: Finished) {
+    if let Err(error) = store.finish(finished).await {
+        tracing::debug!(%error, "the outcome of an attempt is not written");
+    }
+}

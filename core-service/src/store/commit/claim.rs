@@ -1,0 +1,271 @@
+//! The job that takes leases of deliveries that are due.
+//!
+//! Claims go by webhook: the state row of a webhook says when its next delivery is due. So a webhook with a
+//! hundred thousand deliveries that can't be made costs a claim no more than one with a single delivery. What
+//! has no place in this process is left out ([`lanes`](crate::delivery::lanes)).
+//!
+//! A lease that has ended is found here too: its attempt is written as `lost`, and is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sea_orm::sea_query::{Condition, Expr, LockBehavior, LockType};
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::event_batch::{Context, Now, new_lease};
+use super::finish::{LOOK_AGAIN_MS, due_of, end, insert_attempts};
+use super::holds::discord_is_held;
+use super::states::{State, States, is_postgres};
+use super::targets::{self, Target};
+use crate::delivery::event::StoredEvent;
+use crate::delivery::format::Format;
+use crate::delivery::lanes::{Lane, Place};
+use crate::delivery::lease::{ClaimReport, Leased};
+use crate::delivery::outcome::{Outcome, verdict};
+use crate::delivery::schedule::Step;
+use crate::store::row;
+use crate::store::table::{attempt, delivery, event, webhook, webhook_state};
+
+/// Webhooks whose deliveries one claim takes.
+const CLAIMED_WEBHOOKS: usize = 64;
+
+/// Takes leases of deliveries that are due, as many as there are places for.
+pub(super) async fn claim(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+) -> Result<(Vec<Leased>, ClaimReport), DbErr> {
+    let leased = claim_due(transaction, context, now).await?;
+    let earliest = async |of: Expr| -> Result<Option<i64>, DbErr> {
+        let earliest: Option<Option<i64>> = webhook_state::Entity::find()
+            .select_only()
+            .column_as(webhook_state::Column::DueAtMs.min(), "earliest")
+            .filter(of)
+            .into_tuple()
+            .one(transaction)
+            .await?;
+        Ok(earliest.flatten())
+    };
+    let overdue = earliest(webhook_state::Column::DueAtMs.lte(now.ms)).await?;
+    let next = earliest(webhook_state::Column::DueAtMs.gt(now.ms)).await?;
+    let report = ClaimReport {
+        leased: leased.len(),
+        backlog: overdue.is_some(),
+        next_due_in: next.map(|at| Duration::from_millis(at.abs_diff(now.ms))),
+    };
+    Ok((leased, report))
+}
+
+async fn claim_due(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+) -> Result<Vec<Leased>, DbErr> {
+    let due = due_webhooks(transaction, context, now).await?;
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut states = States::lock(transaction, due.iter().copied()).await?;
+    let rows = webhook::Entity::find()
+        .filter(webhook::Column::Id.is_in(due.iter().copied()))
+        .all(transaction)
+        .await?;
+    let targets = targets::open(transaction, &context.sealer, rows, now.ms).await?;
+    let targets: HashMap<Uuid, Target> =
+        targets.into_iter().map(|target| (target.webhook.id, target)).collect();
+    let mut leased = Vec::new();
+    let mut lost = Vec::new();
+    for id in due {
+        let Some(state) = states.of_mut(id) else { continue };
+        let Some(target) = targets.get(&id) else {
+            // It can't be read: an operator must act, and the next look is in ten minutes.
+            state.hold(now.ms + LOOK_AGAIN_MS);
+            continue;
+        };
+        let places = places(context, state, target);
+        if places.is_empty() {
+            continue;
+        }
+        leased.extend(claim_of(transaction, context, now, state, target, places, &mut lost).await?);
+        state.find_due(transaction).await?;
+    }
+    insert_attempts(transaction, lost).await?;
+    states.store(transaction).await?;
+    Ok(leased)
+}
+
+/// Webhooks that have something due and a place, those that wait longest first.
+async fn due_webhooks(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+) -> Result<Vec<Uuid>, DbErr> {
+    let full = context.lanes.full();
+    if full.free == 0 {
+        return Ok(Vec::new());
+    }
+    let origins = |origins: &[std::sync::Arc<[u8]>]| -> Vec<Vec<u8>> {
+        origins.iter().map(|origin| origin.to_vec()).collect()
+    };
+    let healthy = Condition::all()
+        .add(webhook_state::Column::LastTriggeredAtMs.is_not_null())
+        .add(webhook_state::Column::LastFailed.eq(false));
+    let mut query = webhook_state::Entity::find()
+        .select_only()
+        .column(webhook_state::Column::WebhookId)
+        .filter(webhook_state::Column::DueAtMs.lte(now.ms))
+        .order_by_asc(webhook_state::Column::DueAtMs)
+        .limit(CLAIMED_WEBHOOKS.min(full.free) as u64);
+    if !full.webhooks.is_empty() {
+        query = query.filter(webhook_state::Column::WebhookId.is_not_in(full.webhooks));
+    }
+    if !full.origins.is_empty() {
+        query = query.filter(webhook_state::Column::Origin.is_not_in(origins(&full.origins)));
+    }
+    if full.unhealthy {
+        query = query.filter(healthy);
+    } else if !full.unhealthy_origins.is_empty() {
+        let elsewhere = webhook_state::Column::Origin.is_not_in(origins(&full.unhealthy_origins));
+        query = query.filter(Condition::any().add(healthy).add(elsewhere));
+    }
+    if discord_is_held(transaction, now).await? {
+        query = query.filter(webhook_state::Column::Discord.eq(false));
+    }
+    if is_postgres(transaction) {
+        query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    query.into_tuple().all(transaction).await
+}
+
+/// As many places as the webhook has free.
+fn places(context: &Context, state: &State, target: &Target) -> Vec<Place> {
+    let lane =
+        Lane { webhook: target.webhook.id, origin: target.origin.clone(), healthy: state.is_healthy() };
+    std::iter::from_fn(|| context.lanes.reserve(&lane)).collect()
+}
+
+async fn claim_of(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    state: &mut State,
+    target: &Target,
+    places: Vec<Place>,
+    lost: &mut Vec<attempt::Model>,
+) -> Result<Vec<Leased>, DbErr> {
+    let due = due_deliveries(transaction, now, state, places.len()).await?;
+    let events = events_of(transaction, &due).await?;
+    let mut places = places.into_iter();
+    let mut leased = Vec::new();
+    for row in due {
+        if row.lease.is_some() {
+            lose(transaction, context, now, state, &row, lost).await?;
+            continue;
+        }
+        let body = match (&row.body, events.get(&row.event_id)) {
+            (Some(body), _) => Bytes::copy_from_slice(body),
+            (None, Some(event)) => Bytes::from(target.body(event.message())),
+            // Its payload has expired.
+            (None, None) => {
+                let step = Step::Failed { counts_as_error: false, is_gone: false };
+                end(transaction, now, state, &row, step, Outcome::Cancelled, None).await?;
+                continue;
+            }
+        };
+        let Some(place) = places.next() else { break };
+        let lease = new_lease(context);
+        let mut update = delivery::Entity::update_many()
+            .col_expr(delivery::Column::Lease, Expr::val(lease))
+            .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms + context.settings.lease_ms));
+        if row.body.is_none() {
+            update = update.col_expr(delivery::Column::Body, Expr::val(body.to_vec()));
+        }
+        update.filter(delivery::Column::Id.eq(row.id)).exec(transaction).await?;
+        leased.push(Leased {
+            delivery: row.id,
+            event: row.event_id,
+            webhook: row.webhook_id,
+            lease,
+            attempt: row.attempts.cast_unsigned() + 1,
+            url: target.webhook.config.url.clone(),
+            signing: target.signing.clone(),
+            body,
+            place,
+            taken: Instant::now(),
+        });
+    }
+    Ok(leased)
+}
+
+/// Deliveries of a webhook that are due, first attempts before others.
+async fn due_deliveries(
+    transaction: &DatabaseTransaction,
+    now: Now,
+    state: &State,
+    limit: usize,
+) -> Result<Vec<delivery::Model>, DbErr> {
+    let mut due = Vec::new();
+    for retried in [false, true] {
+        let rest = limit - due.len();
+        if rest == 0 {
+            break;
+        }
+        let more = delivery::Entity::find()
+            .filter(delivery::Column::WebhookId.eq(state.row.webhook_id))
+            .filter(delivery::Column::Generation.eq(state.row.generation))
+            .filter(delivery::Column::Retried.eq(retried))
+            .filter(delivery::Column::NextAtMs.lte(now.ms))
+            .order_by_asc(delivery::Column::NextAtMs)
+            .limit(rest as u64)
+            .all(transaction)
+            .await?;
+        due.extend(more);
+    }
+    Ok(due)
+}
+
+/// The events of those deliveries that have no body yet.
+async fn events_of(
+    transaction: &DatabaseTransaction,
+    deliveries: &[delivery::Model],
+) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
+    let ids: Vec<Uuid> = deliveries.iter().filter(|row| row.body.is_none()).map(|row| row.event_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = event::Entity::find().filter(event::Column::Id.is_in(ids)).all(transaction).await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))).collect())
+}
+
+/// Writes that the attempt of a lease that ended has no known outcome.
+async fn lose(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    state: &mut State,
+    row: &delivery::Model,
+    lost: &mut Vec<attempt::Model>,
+) -> Result<(), DbErr> {
+    let verdict = verdict(Outcome::Lost, None, Format::Json, now.ms);
+    let step = context.plan(row, &verdict, now).step;
+    lost.push(attempt::Model {
+        delivery_id: row.id,
+        number: row.attempts + 1,
+        at_ms: row.next_at_ms.unwrap_or(now.ms) - context.settings.lease_ms,
+        duration_ms: i32::try_from(context.settings.lease_ms).unwrap_or(i32::MAX),
+        outcome: Outcome::Lost.to_string(),
+        status: None,
+        response: None,
+        next_at_ms: due_of(step),
+    });
+    context.metrics.attempt(Outcome::Lost);
+    end(transaction, now, state, row, step, Outcome::Lost, None).await?;
+    context.disable(state, step, now);
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What the transactions of deliveries share: settings, time, ids, and what turns a webhook off.
+//!
+//! Their jobs share transactions by kind ([`Kind`](super::Kind)): publications one, claims one, outcomes one.
+
+use std::sync::Arc;
+
+use process::clock::Clock;
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Statement};
+use tokio::sync::{Notify, mpsc};
+use uuid::{Builder, Uuid};
+
+use super::states::State;
+use crate::delivery::lanes::Lanes;
+use crate::delivery::lease::Leased;
+use crate::delivery::metrics::DeliveryMetrics;
+use crate::delivery::outcome::Verdict;
+use crate::delivery::schedule::{Plan, Schedule, Step, Tried};
+use crate::randomness::Randomness;
+use crate::store::sealer::Sealer;
+use crate::store::table::delivery;
+
+/// What a webhook is turned off for, as its owner sees it.
+const GONE: &str = "gone";
+const FAILING: &str = "failing";
+
+/// Settings of deliveries that their transactions need.
+#[derive(Debug, Clone)]
+pub(crate) struct DeliverySettings {
+    /// `--max-pending`.
+    pub(crate) max_pending: u32,
+    /// How long a lease lasts, in milliseconds: `--delivery-timeout` and some time to write the outcome.
+    pub(crate) lease_ms: i64,
+    /// `--disable-after`.
+    pub(crate) disable_after: u32,
+    /// `--disable-after-time`, in milliseconds.
+    pub(crate) disable_after_ms: i64,
+    /// `--retry-schedule`.
+    pub(crate) schedule: Schedule,
+}
+
+/// What a store needs for deliveries.
+#[derive(Debug)]
+pub(crate) struct DeliveryParts {
+    pub(crate) settings: DeliverySettings,
+    /// Goes before the clock of the database if it is a test's.
+    pub(crate) clock: Clock,
+    pub(crate) lanes: Lanes,
+    /// Where leases go; `None` in a process that delivers nothing.
+    pub(crate) leased: Option<mpsc::UnboundedSender<Leased>>,
+    /// Notified after a commit that leaves something due.
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// What the jobs of deliveries need beside the database.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) settings: DeliverySettings,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) randomness: Randomness,
+    pub(super) clock: Clock,
+    pub(super) lanes: Lanes,
+    /// Where leases go that a committed transaction took; `None` in a process that delivers nothing. The
+    /// number of places bounds it.
+    pub(super) leased: Option<mpsc::UnboundedSender<Leased>>,
+    /// Notified after a commit that leaves something due.
+    pub(super) wake: Arc<Notify>,
+    pub(super) metrics: Arc<DeliveryMetrics>,
+}
+
+/// The time of a transaction, in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) ms: i64,
+}
+
+impl Context {
+    /// The time of `transaction`. Replicas share the clock of Postgres; a test's clock goes before it.
+    pub(super) async fn now(&self, transaction: &DatabaseTransaction) -> Result<Now, DbErr> {
+        if !self.clock.is_system() || transaction.get_database_backend() != DbBackend::Postgres {
+            return Ok(Now { ms: self.clock.unix_ms() });
+        }
+        let query = Statement::from_string(
+            DbBackend::Postgres,
+            "SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms",
+        );
+        let row = transaction.query_one_raw(query).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("now".to_owned()))?;
+        Ok(Now { ms: row.try_get("", "ms")? })
+    }
+
+    /// What follows from `verdict` for the delivery of `row`.
+    pub(super) fn plan(&self, row: &delivery::Model, verdict: &Verdict, now: Now) -> Plan {
+        let random: [u8; 4] = self.randomness.bytes().unwrap_or_default();
+        let tried = Tried {
+            attempts: row.attempts.cast_unsigned() + 1,
+            created_at_ms: row.created_at_ms,
+            now_ms: now.ms,
+            random: u32::from_le_bytes(random),
+        };
+        self.settings.schedule.plan(tried, verdict)
+    }
+
+    /// Turns the webhook of `state` off, if its receiver is gone or has failed for too long.
+    pub(super) fn disable(&self, state: &mut State, step: Step, now: Now) {
+        let DeliverySettings { disable_after, disable_after_ms, .. } = self.settings;
+        let reason = match step {
+            Step::Failed { is_gone: true, counts_as_error: _ } => GONE,
+            Step::Failed { is_gone: false, counts_as_error: _ } => {
+                let failing_ms = state.row.failing_since_ms.map_or(0, |since| now.ms - since);
+                let failing = state.row.error_count.cast_unsigned() >= disable_after;
+                if !failing || failing_ms <= disable_after_ms {
+                    return;
+                }
+                FAILING
+            }
+            Step::Delivered | Step::Retry { .. } => return,
+        };
+        if state.row.disabled_at_ms.is_none() {
+            state.row.disabled_reason = Some(reason.to_owned());
+            state.row.disabled_at_ms = Some(now.ms);
+            state.cancel(now.ms);
+            self.metrics.disabled.inc();
+        }
+    }
+
+    /// A UUIDv7 of the time `ms`. It need not be secret: without random bytes it is made of the time alone.
+    pub(super) fn new_id(&self, ms: i64) -> Uuid {
+        let random: [u8; 10] = self.randomness.bytes().unwrap_or_default();
+        Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap_or(0), &random).into_uuid()
+    }
+}
+
+/// A lease that no other process has.
+pub(super) fn new_lease(context: &Context) -> Uuid {
+    let random: [u8; 16] = context.randomness.bytes().unwrap_or_default();
+    Builder::from_random_bytes(random).into_uuid()
+}

@@ -1,0 +1,183 @@
+//! The delivery state of webhooks, locked in a transaction: `Accounts` for deliveries.
+//!
+//! Owns the row of `webhook_state` as long as the transaction lasts, and when a webhook is next due.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, Iterable as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+use uuid::Uuid;
+
+use super::STATEMENT_ROWS;
+use crate::store::table::{delivery, webhook_state};
+
+/// `delivery.state`.
+pub(in crate::store) const PENDING: i16 = 0;
+pub(in crate::store) const DELIVERED: i16 = 1;
+pub(in crate::store) const FAILED: i16 = 2;
+
+/// The states of some webhooks, locked until the transaction ends.
+#[derive(Debug, Default)]
+pub(super) struct States(BTreeMap<Uuid, State>);
+
+#[derive(Debug)]
+pub(super) struct State {
+    stored: webhook_state::Model,
+    pub(super) row: webhook_state::Model,
+}
+
+impl States {
+    /// Locks the states of `webhooks` in the order of their ids. Those without a state are left out.
+    pub(super) async fn lock(
+        transaction: &DatabaseTransaction,
+        webhooks: impl IntoIterator<Item = Uuid>,
+    ) -> Result<Self, DbErr> {
+        let mut states = BTreeMap::new();
+        let mut ids: Vec<Uuid> = webhooks.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for some in ids.chunks(STATEMENT_ROWS) {
+            let mut query = webhook_state::Entity::find()
+                .filter(webhook_state::Column::WebhookId.is_in(some.iter().copied()))
+                .order_by_asc(webhook_state::Column::WebhookId);
+            if is_postgres(transaction) {
+                query = query.lock_exclusive();
+            }
+            for row in query.all(transaction).await? {
+                states.insert(row.webhook_id, State::new(row));
+            }
+        }
+        Ok(Self(states))
+    }
+
+    /// The same, and makes the states that are missing from `new`.
+    pub(super) async fn lock_or_make(
+        transaction: &DatabaseTransaction,
+        new: BTreeMap<Uuid, webhook_state::Model>,
+    ) -> Result<Self, DbErr> {
+        let mut states = Self::lock(transaction, new.keys().copied()).await?;
+        let missing: Vec<_> = new.into_iter().filter(|(id, _)| !states.0.contains_key(id)).collect();
+        if missing.is_empty() {
+            return Ok(states);
+        }
+        let unless_there = OnConflict::column(webhook_state::Column::WebhookId).do_nothing().to_owned();
+        for some in missing.chunks(STATEMENT_ROWS) {
+            let rows = some.iter().map(|(_, row)| webhook_state::ActiveModel::from(row.clone()));
+            let insert = webhook_state::Entity::insert_many(rows).on_conflict(unless_there.clone());
+            insert.exec_without_returning(transaction).await?;
+        }
+        // Another replica may have made some of them meanwhile.
+        let made = Self::lock(transaction, missing.into_iter().map(|(id, _)| id)).await?;
+        states.0.extend(made.0);
+        Ok(states)
+    }
+
+    pub(super) fn of_mut(&mut self, webhook: Uuid) -> Option<&mut State> {
+        self.0.get_mut(&webhook)
+    }
+
+    /// Stores the states that differ.
+    pub(super) async fn store(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        let differing: Vec<_> =
+            self.0.into_values().filter(|state| state.row != state.stored).map(|state| state.row).collect();
+        let all = webhook_state::Column::iter()
+            .filter(|column| !matches!(column, webhook_state::Column::WebhookId));
+        let replace = OnConflict::column(webhook_state::Column::WebhookId).update_columns(all).to_owned();
+        for some in differing.chunks(STATEMENT_ROWS) {
+            let rows = some.iter().cloned().map(webhook_state::ActiveModel::from);
+            let insert = webhook_state::Entity::insert_many(rows).on_conflict(replace.clone());
+            insert.exec_without_returning(transaction).await?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn new(row: webhook_state::Model) -> Self {
+        Self { stored: row.clone(), row }
+    }
+
+    /// Notes that a pending delivery is due, or its lease ends, at `at_ms`.
+    pub(super) fn due(&mut self, at_ms: i64) {
+        let at_ms = self.row.held_until_ms.map_or(at_ms, |held| at_ms.max(held));
+        self.row.due_at_ms = Some(self.row.due_at_ms.map_or(at_ms, |due| due.min(at_ms)));
+    }
+
+    /// Keeps all deliveries of the webhook back until `until_ms`.
+    pub(super) fn hold(&mut self, until_ms: i64) {
+        let held = self.row.held_until_ms.map_or(until_ms, |held| held.max(until_ms));
+        self.row.held_until_ms = Some(held);
+        self.row.due_at_ms = self.row.due_at_ms.map(|due| due.max(held));
+    }
+
+    /// Cancels all deliveries that are not in flight: the next generation begins.
+    pub(super) fn cancel(&mut self, now_ms: i64) {
+        let row = &mut self.row;
+        row.generation += 1;
+        if row.pending > 0 {
+            row.cancelling_since_ms = Some(now_ms);
+        }
+        row.pending = 0;
+        row.due_at_ms = None;
+        row.held_until_ms = None;
+        row.held_for_secret = false;
+    }
+
+    /// The owner has turned the webhook on: it begins without errors.
+    pub(super) fn enable(&mut self) {
+        self.row.error_count = 0;
+        self.row.failing_since_ms = None;
+        self.row.disabled_reason = None;
+        self.row.disabled_at_ms = None;
+    }
+
+    /// Looks up when the next pending delivery is due. Call it after the deliveries have changed.
+    pub(super) async fn find_due(&mut self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.row.due_at_ms = None;
+        if self.row.pending > 0 {
+            for retried in [false, true] {
+                let earliest: Option<Option<i64>> = delivery::Entity::find()
+                    .select_only()
+                    .column_as(delivery::Column::NextAtMs.min(), "earliest")
+                    .filter(delivery::Column::WebhookId.eq(self.row.webhook_id))
+                    .filter(delivery::Column::Generation.eq(self.row.generation))
+                    .filter(delivery::Column::Retried.eq(retried))
+                    .filter(delivery::Column::NextAtMs.is_not_null())
+                    .into_tuple()
+                    .one(transaction)
+                    .await?;
+                if let Some(earliest) = earliest.flatten() {
+                    self.due(earliest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the webhook's last attempt was a success.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.row.last_triggered_at_ms.is_some() && !self.row.last_failed
+    }
+}
+
+/// Cancels the deliveries of `webhooks`.
+pub(super) async fn cancel_deliveries(
+    transaction: &DatabaseTransaction,
+    webhooks: impl IntoIterator<Item = Uuid>,
+    now_ms: i64,
+) -> Result<(), DbErr> {
+    let mut states = States::lock(transaction, webhooks).await?;
+    for state in states.0.values_mut() {
+        state.cancel(now_ms);
+    }
+    states.store(transaction).await
+}
+
+/// Whether rows are to be locked: SQLite has one writer at a time.
+pub(super) fn is_postgres(transaction: &DatabaseTransaction) -> bool {
+    use sea_orm::ConnectionTrait as _;
+    transaction.get_database_backend() == DbBackend::Postgres
+}

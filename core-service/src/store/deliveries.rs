@@ -1,0 +1,75 @@
+//! Events and their deliveries: published, claimed, finished, cancelled.
+//!
+//! The statements of a transaction are in [`commit`](super::commit), and what is done with a lease is the
+//! engine's ([`delivery`](crate::delivery)).
+
+use super::Store;
+use super::commit::Job;
+use super::commit::expire::{Expired, Progress, Retention};
+use super::commit::publish::Publication;
+use crate::delivery::finished::Finished;
+use crate::delivery::lease::ClaimReport;
+use crate::delivery::publication::{NewEvent, Published};
+use crate::error::Error;
+
+impl Store {
+    /// Stores events, each with a delivery for every webhook that asks for it, in one transaction. The
+    /// results are in the order of the events.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails: then nothing is stored, or it is unknown.
+    pub(crate) async fn publish(&self, events: Vec<NewEvent>) -> Result<Vec<Published>, Error> {
+        let streamer = events.first().map(|new| new.event.streamer.as_str().to_owned());
+        let publication = Publication { events };
+        self.commits.submit_delivery(&streamer, |reply| Job::Publish { publication, reply }).await
+    }
+
+    /// Takes leases of what is due, as far as there are places, and hands them to the engine.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails.
+    pub(crate) async fn claim(&self) -> Result<ClaimReport, Error> {
+        self.commits.submit_delivery(&"claim", |reply| Job::Claim { reply }).await
+    }
+
+    /// Writes what an attempt came to, unless its lease is lost.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails: then the lease ends by itself.
+    pub(crate) async fn finish(&self, finished: Finished) -> Result<(), Error> {
+        let webhook = finished.webhook;
+        let finished = Box::new(finished);
+        self.commits.submit_delivery(&webhook, |reply| Job::Finish { finished, reply }).await
+    }
+
+    /// Ends all leases, for a database that only this process delivers from: their holders are gone.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub(crate) async fn end_leases(&self) -> Result<(), Error> {
+        self.commits.submit_delivery(&"upkeep", |reply| Job::EndLeases { reply }).await
+    }
+
+    /// Writes `cancelled` to some deliveries of webhooks that were turned off or deleted. Returns whether
+    /// there may be more.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails.
+    pub(crate) async fn write_cancelled(&self) -> Result<bool, Error> {
+        self.commits.submit_delivery(&"upkeep", |reply| Job::WriteCancelled { reply }).await
+    }
+
+    /// Removes some of what is no longer kept, going on from `progress`.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails.
+    pub(crate) async fn expire(&self, retention: Retention, progress: Progress) -> Result<Expired, Error> {
+        self.commits.submit_delivery(&"upkeep", |reply| Job::Expire { retention, progress, reply }).await
+    }
+}

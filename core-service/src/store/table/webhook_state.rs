@@ -1,0 +1,33 @@
+//! What deliveries know of a webhook; no row before its first delivery.
+
+use sea_orm::entity::prelude::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait, EnumIter,
+    PrimaryKeyTrait, Uuid,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "webhook_state")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub webhook_id: Uuid,
+    pub generation: i32,
+    pub origin: Vec<u8>,
+    pub discord: bool,
+    pub due_at_ms: Option<i64>,
+    pub held_until_ms: Option<i64>,
+    pub held_for_secret: bool,
+    pub pending: i32,
+    pub dropped: i64,
+    pub last_failed: bool,
+    pub error_count: i32,
+    pub failing_since_ms: Option<i64>,
+    pub last_triggered_at_ms: Option<i64>,
+    pub disabled_reason: Option<String>,
+    pub disabled_at_ms: Option<i64>,
+    pub cancelling_since_ms: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
