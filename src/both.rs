@@ -1,4 +1,7 @@
-//! Both services in one process: their combined settings, the order of start and shutdown, the banner.
+//! Both services in one process: their combined settings, the order of start and shutdown.
+//!
+//! Owns what `athook dev` has beside `athook`: the development identity, webhooks to loopback and by http.
+//! What is printed at start is in `banner`.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -12,13 +15,16 @@ use core_service::config::{RawCoreArgs, RawDatabase, RawListen};
 use gateway::config::RawGateway;
 use process::clock::Clock;
 use process::exit::Failure;
-use process::settings::{Problems, RawShared, Shared, or_default};
+use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::{Telemetry, Watch};
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::banner::{self, Values};
+use crate::command_line::Started;
 use crate::developer::{self, Developer, file_or_new};
+use crate::running::Running;
 
 const GATEWAY_LISTEN: &str = "127.0.0.1:8080";
 const CORE_LISTEN: &str = "127.0.0.1:50051";
@@ -27,7 +33,12 @@ const EXAMPLE: &str = "place.wisp.v2.secret.create";
 /// The default of `--seal-keys-file`.
 const SEAL_KEYS_FILE: &str = "athook.keys";
 
-/// The flags of `athook`: those of both services, with their `--listen` flags renamed.
+/// The default of `--allow-http`.
+const ALLOW_HTTP: &str = "false";
+/// What the receivers of a developer may listen on.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+/// The flags of `athook` and `athook dev`: those of both services, with their `--listen` flags renamed.
 #[derive(clap::Args)]
 pub(crate) struct RawBoth {
     /// Where to listen for XRPC
@@ -49,12 +60,35 @@ struct Both {
     gateway: gateway::config::Config,
     core: core_service::config::Config,
     shared: Shared,
-    developer_folder: PathBuf,
+    development: Option<Development>,
 }
 
-/// Runs both services until SIGTERM or SIGINT.
+/// What `athook dev` has besides.
+struct Development {
+    /// Where the development identity is.
+    folder: PathBuf,
+    started: Started,
+    database: RawDatabase,
+    core_token_file: Option<String>,
+}
+
+/// `athook`, the small installation: runs both services until SIGTERM or SIGINT.
 pub(crate) fn run(raw: RawBoth) -> ExitCode {
-    let checked = match check(raw) {
+    run_checked(check(raw, None))
+}
+
+/// `athook dev`: the same on loopback only, with the development identity, and with webhooks to loopback and
+/// by http.
+pub(crate) fn run_dev(mut raw: RawBoth) -> ExitCode {
+    if or_default(&raw.core.allow_http, ALLOW_HTTP) == ALLOW_HTTP {
+        raw.core.allow_http = "true".to_owned();
+    }
+    raw.shared.allow_private_ranges.extend(LOOPBACK.map(str::to_owned));
+    run_checked(check(raw, Some(Started::this_process())))
+}
+
+fn run_checked(checked: Result<Both, ExitCode>) -> ExitCode {
+    let checked = match checked {
         Ok(checked) => checked,
         Err(exit) => return exit,
     };
@@ -62,7 +96,7 @@ pub(crate) fn run(raw: RawBoth) -> ExitCode {
     process::exit::run(serve(checked))
 }
 
-fn check(raw: RawBoth) -> Result<Both, ExitCode> {
+fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
     let RawBoth { gateway_listen, core_listen, gateway, mut core, shared } = raw;
     let mut problems = Problems::new();
     let keys_file = core.seal_keys_file.take().filter(|file| !file.is_empty());
@@ -76,25 +110,45 @@ fn check(raw: RawBoth) -> Result<Both, ExitCode> {
     core.seal_keys_file = Some(keys_file.unwrap_or_else(|| SEAL_KEYS_FILE.to_owned()));
 
     let gateway_listen = problems.parse("--gateway-listen", or_default(&gateway_listen, GATEWAY_LISTEN));
+    let core_token_file = given(shared.core_token_file.clone());
     let shared = Shared::check(shared, &mut problems);
-    let folder = developer_folder(&core.database, &mut problems);
+    let database = core.database.clone();
+    let folder = developer::folder(&database, &mut problems);
     let listen = RawListen { flag: "--core-listen", text: or_default(&core_listen, CORE_LISTEN) };
     let core = core_service::config::Config::check(core, listen, &shared, &mut problems);
+    if dev.is_some() {
+        let of_core = |address: fn(&core_service::config::Config) -> Option<SocketAddr>| {
+            core.as_ref().and_then(address)
+        };
+        for (flag, address) in [
+            ("--gateway-listen", gateway_listen),
+            ("--core-listen", of_core(|core| Some(core.listen()))),
+            ("--health-listen", of_core(core_service::config::Config::health_listen)),
+            ("--metrics-listen", shared.metrics_listen),
+        ] {
+            if address.is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
+                problems.note(
+                    flag,
+                    "`athook dev` listens on loopback only; run `athook` to be reached from outside",
+                );
+            }
+        }
+    }
     let gateway = gateway::config::Config::check(gateway, shared.clone(), &mut problems);
     let checked = gateway_listen.zip(gateway).zip(core).zip(folder).map(
-        |(((gateway_listen, gateway), core), developer_folder)| Both {
+        |(((gateway_listen, gateway), core), folder)| Both {
             core: core.with_public_url(gateway.public_url.clone()),
             gateway_listen,
             gateway,
             shared,
-            developer_folder,
+            development: dev.map(|started| Development { folder, started, database, core_token_file }),
         },
     );
     problems.finish(checked).map_err(|error| process::exit::settings(&error))
 }
 
 async fn serve(both: Both) -> Result<(), Failure> {
-    let Both { gateway_listen, mut gateway, core, shared, developer_folder } = both;
+    let Both { gateway_listen, mut gateway, core, shared, development } = both;
     let gateway_listener = process::exit::listen("--gateway-listen", gateway_listen).await?;
     let core_listener = process::exit::listen("--core-listen", core.listen()).await?;
     let health_listener = match core.health_listen() {
@@ -104,20 +158,27 @@ async fn serve(both: Both) -> Result<(), Failure> {
     let mut watch = Watch::start(&shared, &gateway.clock).await?;
     let gateway_telemetry = watch.telemetry("athook-gateway")?;
     let core_telemetry = watch.telemetry("athook-core-service")?;
-    let developer = Developer::open(&developer_folder)?;
-    gateway.did_documents.push(developer_folder.clone());
     if gateway.core_tls.is_none() {
         // Call the core-service in this process, on whatever port it got.
         gateway.core_url = reachable(core_listener.local_addr()?)?;
     }
-    let banner = banner(&BannerValues {
-        xrpc: reachable(gateway_listener.local_addr()?)?,
+    let xrpc = reachable(gateway_listener.local_addr()?)?;
+    let values = Values {
+        xrpc: &xrpc,
         grpc: core_listener.local_addr()?,
         service_did: &gateway.service_did,
         database: core.database().to_string(),
-        developer: &developer,
-        folder: &developer_folder,
-    })?;
+    };
+    let (banner, running) = match &development {
+        None => (banner::small(&values), None),
+        Some(development) => {
+            let banner = development.banner(&values)?;
+            gateway.did_documents.push(development.folder.clone());
+            let origin = xrpc.as_str().trim_end_matches('/').to_owned();
+            let running = Running { xrpc: origin, service_did: gateway.service_did.clone() };
+            (banner, Some(running.publish(&development.folder)?))
+        }
+    };
 
     // The gateway drains first. The core-service begins to drain when the gateway has ended, since nobody
     // calls it then.
@@ -139,6 +200,7 @@ async fn serve(both: Both) -> Result<(), Failure> {
         result
     };
     let (gateway_result, core_result) = tokio::join!(serving_gateway, serving_core);
+    drop(running);
     watch.end().await;
     core_result?;
     gateway_result
@@ -158,39 +220,41 @@ async fn serve_gateway(
     Ok(())
 }
 
-struct BannerValues<'a> {
-    xrpc: Url,
-    grpc: SocketAddr,
-    service_did: &'a str,
-    database: String,
-    developer: &'a Developer,
-    folder: &'a Path,
-}
-
-/// The text printed at start: addresses, files, and a command that creates a first secret.
-fn banner(values: &BannerValues<'_>) -> Result<String, Failure> {
-    let BannerValues { xrpc, grpc, service_did, database, developer, folder } = values;
-    let clock = Clock::system();
-    let token = developer.token(developer::DID, service_did, EXAMPLE, &clock)?;
-    let xrpc = xrpc.as_str().trim_end_matches('/');
-    // A new name at each start, so that the command always works.
-    let name = format!("first-{}", clock.unix_ms());
-    Ok(format!(
-        "athook {version}
-  XRPC   {xrpc} as {service_did}
-  gRPC   {grpc}
-  data   {database}
-  keys   {folder} has the development identity
-
-Create a secret (the token in this line is good for an hour):
-
-curl -X POST {xrpc}/xrpc/{EXAMPLE} -H 'Content-Type: application/json' -H 'Authorization: Bearer {token}' -d '{{\"name\":\"{name}\"}}'
-
-More tokens: athook token --method <NSID>
-",
-        version = env!("CARGO_PKG_VERSION"),
-        folder = folder.display(),
-    ))
+impl Development {
+    fn banner(&self, values: &Values<'_>) -> Result<String, Failure> {
+        let Self { folder, started, database, core_token_file } = self;
+        let developer = Developer::open(folder)?;
+        let clock = Clock::system();
+        let token = developer.token(developer::DID, values.service_did, EXAMPLE, &clock)?;
+        let RawDatabase { database_url, database_url_file } = database.clone();
+        let listen_flags = match (given(database_url), given(database_url_file)) {
+            // Nothing is looked for beside Postgres, whose URL may have a password.
+            _ if folder == Path::new(developer::FOLDER) => Vec::new(),
+            (Some(url), _) => vec!["--database-url".to_owned(), url],
+            (None, Some(file)) => vec!["--database-url-file".to_owned(), file],
+            (None, None) => Vec::new(),
+        };
+        let mut publish_flags = Vec::new();
+        if values.grpc.to_string() != CORE_LISTEN {
+            publish_flags.extend(["--core-url".to_owned(), format!("http://{}", values.grpc)]);
+        }
+        if let Some(file) = core_token_file {
+            publish_flags.extend(["--core-token-file".to_owned(), file.clone()]);
+        }
+        Ok(banner::development(
+            values,
+            &banner::Development {
+                folder: folder.display().to_string(),
+                started,
+                listen_flags,
+                publish_flags,
+                example: EXAMPLE,
+                token,
+                // A new name at each start, so that the command always works.
+                secret: format!("first-{}", clock.unix_ms()),
+            },
+        ))
+    }
 }
 
 /// The URL of a listener for clients on this machine: a listener on all addresses is reached on loopback.
@@ -203,11 +267,4 @@ fn reachable(mut address: SocketAddr) -> Result<Url, Failure> {
         });
     }
     Ok(format!("http://{address}").parse()?)
-}
-
-/// The folder of the development identity: beside an SQLite file, with the extension `.dev`; else
-/// `athook.dev` in the working directory.
-pub(crate) fn developer_folder(database: &RawDatabase, problems: &mut Problems) -> Option<PathBuf> {
-    let file = core_service::config::sqlite_file(database.clone(), problems)?;
-    Some(file.map_or_else(|| PathBuf::from("athook.dev"), |file| file.with_extension("dev")))
 }

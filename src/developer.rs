@@ -1,5 +1,5 @@
-//! The development identity: a key and a DID document in a folder beside the database, with which `athook`
-//! signs tokens for a first try.
+//! The development identity of `athook dev`: a key and a DID document in a folder beside the database, with
+//! which it signs tokens for a first try.
 //!
 //! Its tokens are verified like all others; the gateway finds the DID document in the folder before it asks
 //! the network.
@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use core_service::config::RawDatabase;
 use process::clock::Clock;
 use process::exit::Failure;
 use process::files::ExposedFile;
+use process::settings::Problems;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use secp256k1::{Message, PublicKey, SecretKey};
@@ -29,6 +31,16 @@ pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 const KEY_FILE: &str = "signing.key";
 /// The multicodec prefix of a compressed secp256k1 public key.
 const SECP256K1_PUB: [u8; 2] = [0xe7, 0x01];
+
+/// The folder of a database that is no SQLite file, or the default one.
+pub(crate) const FOLDER: &str = "athook.dev";
+
+/// The folder of the development identity: beside an SQLite file, with the extension `.dev`; else [`FOLDER`]
+/// in the working directory. `None`: a setting is wrong, and the problem is recorded.
+pub(crate) fn folder(database: &RawDatabase, problems: &mut Problems) -> Option<PathBuf> {
+    let file = core_service::config::sqlite_file(database.clone(), problems)?;
+    Some(file.map_or_else(|| PathBuf::from(FOLDER), |file| file.with_extension("dev")))
+}
 
 /// The development identity in one folder.
 pub(crate) struct Developer {
@@ -101,7 +113,7 @@ impl Developer {
         let now = clock.unix_seconds();
         let expires = now.saturating_add_unsigned(TOKEN_LIFETIME.as_secs());
         let header = json!({ "typ": "JWT", "alg": "ES256K" });
-        let id: String = random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_id()?;
         let claims =
             json!({ "iat": now, "iss": did, "aud": audience, "exp": expires, "lxm": nsid, "jti": id });
         let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
@@ -139,6 +151,11 @@ pub(crate) fn file_or_new(
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(with_path(error).into()),
         _ => Ok(fs::read_to_string(file).map_err(with_path)?),
     }
+}
+
+/// 128 random bits in hex: an id that nothing else has.
+pub(crate) fn random_id() -> Result<String, Failure> {
+    Ok(random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Random bytes from the operating system.

@@ -1,18 +1,25 @@
-//! `athook`: both services in one process, for a first try and for small installations; and each of them
-//! alone, as `athook gateway …` and `athook core-service …`.
+//! `athook`: both services in one process, for small installations and, as `athook dev`, for a first try;
+//! each of them alone, as `athook gateway …` and `athook core-service …`; and the tools, one file a command.
 //!
 //! Owns how the two services are combined, and the development identity.
 
+mod banner;
 mod both;
+mod command_line;
 mod developer;
+mod listen;
+mod publish;
+mod running;
 mod token;
+mod verdict;
+mod xrpc;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Webhooks for AT Protocol services: gateway and core-service in one process.
+/// Webhooks for AT Protocol services: gateway and core-service in one process. For a first try: athook dev
 #[derive(Parser)]
 #[command(name = "athook", version, args_conflicts_with_subcommands = true)]
 struct Args {
@@ -24,14 +31,21 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Both services for a first try: on loopback only, with a development identity, and with webhooks to
+    /// loopback and by http
+    Dev(Box<both::RawBoth>),
     /// The gateway alone; see `athook gateway --help`
     #[command(disable_help_flag = true)]
     Gateway(Rest),
     /// The core-service alone and its commands; see `athook core-service --help`
     #[command(disable_help_flag = true)]
     CoreService(Rest),
-    /// Print a service-auth token of the development identity
+    /// Print a service-auth token of the development identity, which a running `athook dev` takes
     Token(token::RawToken),
+    /// Publish an event to a core-service
+    Publish(publish::RawPublish),
+    /// Receive deliveries on this machine, print them and verify their signatures
+    Listen(listen::RawListen),
 }
 
 #[derive(clap::Args)]
@@ -53,6 +67,9 @@ fn main() -> ExitCode {
         None => both::run(both),
         Some(Command::Gateway(rest)) => gateway::command(rest.named("gateway")),
         Some(Command::CoreService(rest)) => core_service::cli::command_main(rest.named("core-service")),
+        Some(Command::Dev(raw)) => both::run_dev(*raw),
         Some(Command::Token(raw)) => token::run(raw),
+        Some(Command::Publish(raw)) => publish::run(raw),
+        Some(Command::Listen(raw)) => listen::run(raw),
     }
 }

@@ -1,4 +1,4 @@
-//! `athook token`: a service-auth token of the development identity.
+//! `athook token`: a service-auth token of the development identity. A running `athook dev` takes it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +8,6 @@ use process::exit::Failure;
 use process::settings::Problems;
 use shrike::syntax::Nsid;
 
-use crate::both;
 use crate::developer::{self, Developer};
 
 /// The flags of `athook token`.
@@ -30,7 +29,7 @@ pub(crate) struct RawToken {
     database: core_service::config::RawDatabase,
 }
 
-/// Prints a token on standard output. It is valid for an hour.
+/// Prints a token on standard output, and on standard error who takes it. It is valid for an hour.
 pub(crate) fn run(raw: RawToken) -> ExitCode {
     let RawToken { method, did, service_did, public_url, database } = raw;
     let mut problems = Problems::new();
@@ -42,7 +41,7 @@ pub(crate) fn run(raw: RawToken) -> ExitCode {
         problems.note("--did", format_args!("{did:?}: a did:plc or did:web"));
     }
     let audience = gateway::config::service_did(service_did, &public_url, &mut problems);
-    let folder = both::developer_folder(&database, &mut problems);
+    let folder = developer::folder(&database, &mut problems);
     match problems.finish(audience.zip(folder)) {
         Err(error) => process::exit::settings(&error),
         Ok((audience, folder)) => process::exit::run(async move { print(&folder, &did, &audience, &method) }),
@@ -53,5 +52,6 @@ fn print(folder: &Path, did: &str, audience: &str, nsid: &str) -> Result<(), Fai
     let developer = Developer::open(folder)?;
     developer.publish(did)?;
     println!("{}", developer.token(did, audience, nsid, &Clock::system())?);
+    eprintln!("good for an hour at a running `athook dev` whose keys are in {}", folder.display());
     Ok(())
 }

@@ -369,7 +369,9 @@ pub fn optional_secret_file(
     }
 }
 
-fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<CoreToken>> {
+/// Reads `--core-token-file`, a token on each line. An empty list: not set. `None`: the file can't be used,
+/// and the problem is recorded.
+pub fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<CoreToken>> {
     const FLAG: &str = "--core-token-file";
     let Some(text) = optional_secret_file(problems, FLAG, path)? else { return Some(Vec::new()) };
     let mut tokens = Vec::new();

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::harness::database::{Database, Kind};
 use crate::harness::on_both;
+use crate::harness::program::Program;
 use crate::harness::stack::read;
 
 /// The `athook` binary, without this process's environment: a variable could be a setting.
@@ -47,10 +48,11 @@ impl Running {
     }
 }
 
-/// Starts `athook` on free ports and reads its banner.
+/// Starts `athook dev` on free ports and reads its banner.
 fn start(folder: &Path, database: &str) -> (Running, String) {
     let mut child = athook(folder)
-        .args(["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0", "--database-url", database])
+        .args(["dev", "--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
+        .args(["--database-url", database])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -109,7 +111,7 @@ async fn banner_has_a_line_that_works(kind: Kind) {
 fn defaults_leave_everything_in_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = athook(folder.path())
-        .args(["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
+        .args(["dev", "--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -139,6 +141,39 @@ async fn token_of_anybody_works_at_once() {
         let answer = read(request.json(&json!({ "url": "https://10.0.0.1/", "events": ["chat"] }))).await;
         answer.error(400, "InvalidUrl");
     }
+}
+
+#[tokio::test]
+async fn small_installation_has_no_development_identity() {
+    const NSID: &str = "place.stream.server.createWebhook";
+    let folder = tempfile::tempdir().unwrap();
+    let token = athook(folder.path()).args(["token", "--method", NSID]).output().unwrap();
+    assert!(String::from_utf8(token.stderr).unwrap().contains("at a running `athook dev`"));
+    let token = String::from_utf8(token.stdout).unwrap();
+    let start = |flags: &[&str]| {
+        let listen = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+        Program::start(athook(folder.path()).args(listen).args(flags))
+    };
+    let create = async |program: &mut Program, url: &str| {
+        let banner = program.printed("The development identity has moved to `athook dev`").await;
+        let origin = banner.split(' ').find(|word| word.starts_with("http://127.0.0.1:")).unwrap();
+        let request = reqwest::Client::new().post(format!("{origin}/xrpc/{NSID}")).bearer_auth(token.trim());
+        read(request.json(&json!({ "url": url, "events": ["chat"] }))).await
+    };
+    let mut running = start(&["--dns-servers", "127.0.0.1:9"]);
+    create(&mut running, "https://a.example/").await.error(401, "AuthenticationRequired");
+    assert!(running.end("TERM").success());
+    // The operator can make any identity known; that opens no way to anything private.
+    let mut running = start(&["--did-documents", "athook.dev"]);
+    for (url, message) in [
+        ("http://127.0.0.1:9100/", "input.url: must be https"),
+        ("https://127.0.0.1:9100/", "input.url: the address can't be reached"),
+        ("https://[::1]:9100/", "input.url: the address can't be reached"),
+    ] {
+        let answer = create(&mut running, url).await.error(400, "InvalidUrl");
+        assert_eq!(answer, message, "{url}");
+    }
+    assert!(running.end("TERM").success());
 }
 
 #[test]
@@ -230,7 +265,7 @@ fn files_are_private_whatever_the_umask() {
             command.args(arguments);
             command
         };
-        let listen = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+        let listen = ["dev", "--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
         let mut child = under(&listen).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
         let running = Running(child);
@@ -269,7 +304,7 @@ fn keys_that_others_can_read_are_warned_of() {
     let files = ["athook.keys", "token", "url", "athook.dev/signing.key"];
     let warnings = || {
         let mut child = athook(folder.path())
-            .args(["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
+            .args(["dev", "--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
             .args(["--core-token-file", "token", "--database-url-file", "url"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -12,7 +12,7 @@ const DOCUMENT: &str = "docs/settings.md";
 const BEGIN: &str = "<!-- Generated: UPDATE_DOCS=1 cargo test --workspace --test it docs:: -->\n";
 const END: &str = "<!-- End of the generated part. -->\n";
 /// Commands that run a service: the tables before are theirs.
-const SERVICES: [&str; 4] = ["gateway", "core-service", "serve", "help"];
+const SERVICES: [&str; 5] = ["dev", "gateway", "core-service", "serve", "help"];
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "asked by whoever runs the tests, not by the product")]
@@ -72,7 +72,12 @@ fn generated() -> String {
     for (program, arguments) in [("athook", [].as_slice()), ("core-service", &["core-service"])] {
         for name in commands(arguments) {
             let arguments = [arguments, &[&name]].concat();
-            table(&mut text, &format!("\n### {program} {name}"), &settings(&arguments));
+            let types = commands(&arguments);
+            if types.is_empty() {
+                table(&mut text, &format!("\n### {program} {name}"), &settings(&arguments));
+            } else {
+                tables_of_types(&mut text, &format!("{program} {name}"), &arguments, &types);
+            }
         }
     }
     text.trim_end().to_owned() + "\n"
@@ -85,9 +90,24 @@ fn table(text: &mut String, title: &str, settings: &[Setting]) {
         let list = if lists.contains(flag) { " (list)" } else { "" };
         let variable = variable.as_ref().map_or("–".to_owned(), |name| format!("`{name}`{list}"));
         let default = default.as_deref().unwrap_or("none");
-        let _ = writeln!(text, "| `{flag} {value}` | {variable} | {default} | {meaning} |");
+        let flag = [flag, value].map(String::as_str).join(" ");
+        let _ = writeln!(text, "| `{}` | {variable} | {default} | {meaning} |", flag.trim_end());
     }
     text.push('\n');
+}
+
+/// The tables of a command that has commands itself: of what all of these have, and of what each has besides.
+fn tables_of_types(text: &mut String, command: &str, arguments: &[&str], types: &[String]) {
+    let of_each = types.iter().map(|name| settings(&[arguments, &[name]].concat())).collect::<Vec<_>>();
+    let is_shared = |setting: &Setting| of_each.iter().all(|settings| settings.contains(setting));
+    let shared: Vec<_> = of_each[0].iter().filter(|one| is_shared(one)).cloned().collect();
+    table(text, &format!("\n### {command}"), &shared);
+    for (name, settings) in types.iter().zip(&of_each) {
+        let own: Vec<_> = settings.iter().filter(|one| !is_shared(one)).cloned().collect();
+        if !own.is_empty() {
+            table(text, &format!("\n#### {command} {name}"), &own);
+        }
+    }
 }
 
 /// The flags that take several values, which `-h` does not tell.
@@ -141,7 +161,8 @@ fn parsed(help: &str) -> Vec<Setting> {
 /// stands before the variable.
 fn setting(line: &str) -> Option<Setting> {
     let (flag, rest) = line.split_once(' ')?;
-    let (value, rest) = rest.trim_start().split_once("  ")?;
+    let rest = rest.trim_start();
+    let (value, rest) = if rest.starts_with(['<', '[']) { rest.split_once("  ")? } else { ("", rest) };
     let (meaning, rest) = rest.trim_start().split_once(" [").unwrap_or((rest.trim_start(), ""));
     let (mut variable, mut default) = (None, None);
     for part in rest.split(" [").filter_map(|part| part.strip_suffix(']')) {
@@ -162,7 +183,8 @@ fn help_is_read() {
         --core-url <URL>     The core-service [env: CORE_URL=] [default: http://a]\n      \
         --did <DID>          Who [default: the service's] [env: DID]\n      \
         --to <FILE>          Into\n      \
-        --http [<BOOL>]      May be http\n  \
+        --http [<BOOL>]      May be http\n      \
+        --json               Print JSON\n  \
         -h, --help           Print help\n";
     let setting =
         |flag: &str, value: &str, variable: Option<&str>, default: Option<&str>, meaning: &str| Setting {
@@ -177,6 +199,7 @@ fn help_is_read() {
         setting("--did", "<DID>", Some("DID"), Some("the service's"), "Who"),
         setting("--to", "<FILE>", None, Some("required"), "Into"),
         setting("--http", "<BOOL>", None, None, "May be http"),
+        setting("--json", "", None, None, "Print JSON"),
     ];
     assert_eq!(parsed(help), expected);
 }

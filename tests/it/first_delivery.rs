@@ -1,0 +1,71 @@
+//! A first-time user gets to a verified delivery with the lines that the banner prints, and with those of the
+//! README.
+
+use std::path::Path;
+
+use crate::harness::machine::Machine;
+use crate::harness::program::Program;
+
+const VERIFIED: &str = "verified: webhook-signature and X-Webhook-Signature\n";
+
+/// Runs a line that ends by itself, and returns what it prints.
+fn run(machine: &Machine, folder: &Path, lines: &str) -> String {
+    let output = machine.shell(folder, lines).output().unwrap();
+    assert!(output.status.success(), "{lines}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What listens has printed of the one delivery: its body, and that it is verified.
+fn assert_verified(printed: &str, text: &str) {
+    assert!(printed.contains("\nPOST /\n") && printed.contains(&format!("\"text\":\"{text}\"")), "{printed}");
+    assert!(!printed.contains("not verified"), "{printed}");
+}
+
+#[tokio::test]
+async fn lines_of_the_banner() {
+    let machine = Machine::new();
+    let elsewhere = machine.folder("elsewhere");
+    let first = format!("{} dev", env!("CARGO_BIN_EXE_athook"));
+    let mut dev = Program::start(&mut machine.shell(&elsewhere, &first));
+    dev.printed("athook token").await;
+    let [dev_line, listen_line, publish_line] = ["dev", "listen", "publish"].map(|name| dev.line(name));
+    assert!(publish_line.ends_with("athook publish chat --text hi"), "{publish_line}");
+    assert!(dev.end("TERM").success());
+
+    let folder = machine.folder("here");
+    let mut dev = Program::start(&mut machine.shell(&folder, &dev_line));
+    dev.printed("athook token").await;
+    let mut listen = Program::start(&mut machine.shell(&folder, &listen_line));
+    listen.printed("athook listens on http://127.0.0.1:9100/").await;
+    let published = run(&machine, &folder, &publish_line);
+    assert!(published.starts_with("stored: msg_") && published.ends_with(", 1 delivery\n"), "{published}");
+    assert_verified(&listen.printed(VERIFIED).await, "hi");
+    assert!(listen.end("INT").success());
+    let published = run(&machine, &folder, &publish_line);
+    assert!(published.contains("no webhook of did:web:developer.athook.invalid"), "{published}");
+    assert!(dev.end("INT").success());
+}
+
+#[tokio::test]
+async fn lines_of_the_readme() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    // The first block has the two commands.
+    let [_, dev, listen, publish, create_secret, create_webhook] = blocks[..] else {
+        panic!("other blocks than this test runs: {blocks:#?}");
+    };
+    let machine = Machine::new();
+    let folder = machine.folder("clone");
+    let mut running = Program::start(&mut machine.shell(&folder, dev));
+    running.printed("athook token").await;
+    let mut listening = Program::start(&mut machine.shell(&folder, listen));
+    listening.printed("athook listens on").await;
+    run(&machine, &folder, publish);
+    assert_verified(&listening.printed(VERIFIED).await, "hi");
+    let secret: serde_json::Value = serde_json::from_str(&run(&machine, &folder, create_secret)).unwrap();
+    assert_eq!(secret["name"], "deploys");
+    let webhook: serde_json::Value = serde_json::from_str(&run(&machine, &folder, create_webhook)).unwrap();
+    assert_eq!(webhook["webhook"]["secretId"], "deploys", "{webhook}");
+    assert!(listening.end("INT").success() && running.end("INT").success());
+}
