@@ -13,6 +13,7 @@ mod core_token;
 mod deliveries;
 mod docs;
 mod envelope;
+mod examples;
 mod faults;
 mod first_delivery;
 mod foreign_service;

@@ -76,9 +76,18 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in
-        ["src", "tests", "benches", "proto", "process", "egress", "migrations", "gateway", "core-service"]
-    {
+    for folder in [
+        "src",
+        "tests",
+        "benches",
+        "examples",
+        "proto",
+        "process",
+        "egress",
+        "migrations",
+        "gateway",
+        "core-service",
+    ] {
         collect(&root().join(folder), &mut found);
     }
     assert!(found.len() > 20, "the sources are elsewhere");
