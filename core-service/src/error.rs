@@ -127,7 +127,13 @@ pub(crate) fn log_fault(answer: Error, fault: &(dyn StdError + 'static)) -> Erro
 
 /// The same for a fault that several requests share.
 pub(crate) fn log_fault_of(requests: &[RequestId], answer: Error, fault: &(dyn StdError + 'static)) -> Error {
-    process::once_a_second!(error, ?requests, causes = process::exit::chain(fault), "{answer}");
+    let causes = process::exit::chain(fault);
+    // A database that is away must not hide a fault of another kind.
+    if answer == Error::Unavailable {
+        process::once_a_second!(error, ?requests, causes, "{answer}");
+    } else {
+        process::once_a_second!(error, ?requests, causes, "{answer}");
+    }
     answer
 }
 

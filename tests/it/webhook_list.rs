@@ -209,10 +209,13 @@ async fn url_sealed_with_an_unknown_key_is_left_out() {
         let pages = pages(&stack, &[("limit", limit)]).await;
         assert_eq!(pages.concat(), webhooks, "pages of {limit}");
     }
-    for broken in broken {
-        let lines = logs::lines(|line| line.contains(id(&broken)) && line.contains("\"ERROR\""));
-        assert_eq!(lines.len(), 4, "once for each walk: {lines:?}");
-        assert!(lines[0]["causes"].as_str().unwrap().contains("not in the file of seal keys"), "{lines:?}");
+    // The log has at most one such line a second.
+    let told =
+        |line: &str| broken.iter().any(|broken| line.contains(id(broken))) && line.contains("\"ERROR\"");
+    let lines = logs::lines(told);
+    assert!(!lines.is_empty());
+    for line in lines {
+        assert!(line["causes"].as_str().unwrap().contains("not in the file of seal keys"), "{line}");
     }
 }
 

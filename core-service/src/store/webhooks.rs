@@ -94,7 +94,8 @@ impl Store {
                     Some(state) => row::with_state(webhook, state),
                     None => webhook,
                 }),
-                Err(unreadable) => process::once_a_second!(error,
+                Err(unreadable) => process::once_a_second!(
+                    error,
                     requests = ?[RequestId::current()],
                     causes = chain(&unreadable),
                     "a webhook is left out of a list"
