@@ -125,8 +125,8 @@ async fn keep_up_until_drained(store: &Store, retention: Retention, shutdown: &S
 
 /// How long to wait for the next claim, if nothing happens before.
 fn pause_after(report: ClaimReport) -> Duration {
-    let ClaimReport { leased, backlog, next_due_in } = report;
-    if backlog && leased > 0 {
+    let ClaimReport { leased, lost, backlog, next_due_in } = report;
+    if backlog && leased + lost > 0 {
         return Duration::ZERO;
     }
     next_due_in.map_or(CLAIM_INTERVAL, |due_in| due_in.min(CLAIM_INTERVAL))

@@ -6,6 +6,7 @@
 
 mod clients;
 mod database;
+mod deliveries;
 mod disk;
 mod files;
 mod hangs;

@@ -45,6 +45,8 @@ pub(crate) enum Signing {
 pub(crate) struct ClaimReport {
     /// How many leases it took.
     pub(crate) leased: usize,
+    /// How many leases it found that had ended.
+    pub(crate) lost: usize,
     /// Whether something is due that it left, since there was no place for it.
     pub(crate) backlog: bool,
     /// When the next delivery is due, of those that are not yet.

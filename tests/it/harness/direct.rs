@@ -44,6 +44,19 @@ impl Direct {
         answer.map(|_| ()).map_err(|status| status.code())
     }
 
+    /// Creates an active webhook for chat messages.
+    pub(crate) async fn create_active_webhook(&self, did: &str, url: &str) -> Result<(), Code> {
+        let request = CreateWebhookRequest {
+            caller_did: did.to_owned(),
+            url: url.to_owned(),
+            events: vec!["chat".to_owned()],
+            active: Some(true),
+            ..Default::default()
+        };
+        let answer = WebhookServiceClient::new(self.0.clone()).create_webhook(request).await;
+        answer.map(|_| ()).map_err(|status| status.code())
+    }
+
     /// Removes all that `did` has.
     pub(crate) async fn purge(&self, did: &str) -> Result<PurgeAccountResponse, Status> {
         let request = PurgeAccountRequest { did: did.to_owned() };

@@ -35,13 +35,16 @@ use crate::store::table::{attempt, delivery, event, webhook, webhook_state};
 /// Webhooks whose deliveries one claim takes.
 const CLAIMED_WEBHOOKS: usize = 64;
 
+/// Ended leases of one webhook that one claim writes as lost.
+const ENDED_LEASES: usize = 32;
+
 /// Takes leases of deliveries that are due, as many as there are places for.
 pub(super) async fn claim(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
 ) -> Result<(Vec<Leased>, ClaimReport), DbErr> {
-    let leased = claim_due(transaction, context, now).await?;
+    let (leased, lost) = claim_due(transaction, context, now).await?;
     let earliest = async |of: Expr| -> Result<Option<i64>, DbErr> {
         let earliest: Option<Option<i64>> = webhook_state::Entity::find()
             .select_only()
@@ -56,6 +59,7 @@ pub(super) async fn claim(
     let next = earliest(webhook_state::Column::DueAtMs.gt(now.ms)).await?;
     let report = ClaimReport {
         leased: leased.len(),
+        lost,
         backlog: overdue.is_some(),
         next_due_in: next.map(|at| Duration::from_millis(at.abs_diff(now.ms))),
     };
@@ -66,10 +70,10 @@ async fn claim_due(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
-) -> Result<Vec<Leased>, DbErr> {
+) -> Result<(Vec<Leased>, usize), DbErr> {
     let due = due_webhooks(transaction, context, now).await?;
     if due.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let mut states = States::lock(transaction, due.iter().copied()).await?;
     let rows = webhook::Entity::find()
@@ -95,9 +99,10 @@ async fn claim_due(
         leased.extend(claim_of(transaction, context, now, state, target, places, &mut lost).await?);
         state.find_due(transaction).await?;
     }
+    let count = lost.len();
     insert_attempts(transaction, lost).await?;
     states.store(transaction).await?;
-    Ok(leased)
+    Ok((leased, count))
 }
 
 /// Webhooks that have something due and a place, those that wait longest first.
@@ -159,7 +164,8 @@ async fn claim_of(
     places: Vec<Place>,
     lost: &mut Vec<attempt::Model>,
 ) -> Result<Vec<Leased>, DbErr> {
-    let due = due_deliveries(transaction, now, state, places.len()).await?;
+    // Ended leases need no place.
+    let due = due_deliveries(transaction, now, state, places.len() + ENDED_LEASES).await?;
     let events = events_of(transaction, &due).await?;
     let mut places = places.into_iter();
     let mut leased = Vec::new();
@@ -168,6 +174,7 @@ async fn claim_of(
             lose(transaction, context, now, state, &row, lost).await?;
             continue;
         }
+        let Some(place) = places.next() else { continue };
         let body = match (&row.body, events.get(&row.event_id)) {
             (Some(body), _) => Bytes::copy_from_slice(body),
             (None, Some(event)) => Bytes::from(target.body(event.message())),
@@ -178,7 +185,6 @@ async fn claim_of(
                 continue;
             }
         };
-        let Some(place) = places.next() else { break };
         let lease = new_lease(context);
         let mut update = delivery::Entity::update_many()
             .col_expr(delivery::Column::Lease, Expr::val(lease))
