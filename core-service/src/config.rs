@@ -19,7 +19,7 @@ use tonic::transport::server::ServerTlsConfig;
 use tonic::transport::{Certificate, Identity, Server};
 use url::Url;
 
-use self::delivery::{DeliveryConfig, RawDelivery};
+use self::delivery::{DeliveryConfig, DeliveryMode, RawDelivery};
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
@@ -181,6 +181,10 @@ impl Config {
             problems.note("--rotation-overlap", format_args!("at most {MAX_ROTATION_OVERLAP_DAYS}days"));
         }
         let delivery = DeliveryConfig::check(delivery, problems);
+        let only = delivery.as_ref().is_some_and(|delivery| delivery.mode == DeliveryMode::Only);
+        if only && database.as_ref().is_some_and(|database| database.sqlite_file().is_some()) {
+            problems.note("--delivery", "only: not on SQLite, which one process serves and delivers from");
+        }
         if let (Some(address), Some(tls)) = (address, &tls)
             && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
         {

@@ -168,6 +168,7 @@ pub async fn serve(
         tls,
         tokens,
         publishers,
+        only_delivers: mode == DeliveryMode::Only,
         rpcs,
         store: Arc::clone(&store),
         metrics,

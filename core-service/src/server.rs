@@ -102,6 +102,8 @@ pub(crate) struct ServerParts {
     pub(crate) tls: Option<Tls>,
     pub(crate) tokens: Vec<CoreToken>,
     pub(crate) publishers: Vec<PublisherToken>,
+    /// `--delivery only`.
+    pub(crate) only_delivers: bool,
     pub(crate) rpcs: Rpcs,
     /// Its database decides the health status.
     pub(crate) store: Arc<Store>,
@@ -115,8 +117,18 @@ pub(crate) struct ServerParts {
 ///
 /// Reflection or TLS can't be set up, or the server failed.
 pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let ServerParts { listener, health_listener, tls, tokens, publishers, rpcs, store, metrics, tracer } =
-        parts;
+    let ServerParts {
+        listener,
+        health_listener,
+        tls,
+        tokens,
+        publishers,
+        only_delivers,
+        rpcs,
+        store,
+        metrics,
+        tracer,
+    } = parts;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let secrets = SecretServiceServer::new(rpcs.clone())
@@ -151,7 +163,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .layer(layer_fn(CountAnswers))
         .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
-        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens, publishers)))
+        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens, publishers, only_delivers)))
         .add_service(health.clone())
         .add_service(secrets)
         .add_service(webhooks)

@@ -24,6 +24,8 @@ use crate::rpc::publish::Publisher;
 pub(super) struct Guard {
     tokens: Arc<[CoreToken]>,
     publishers: Arc<[PublisherToken]>,
+    /// `--delivery only`: nothing is served but health.
+    only_delivers: bool,
 }
 
 /// What a call may do.
@@ -34,15 +36,15 @@ enum Admission {
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Vec<CoreToken>, publishers: Vec<PublisherToken>) -> Self {
-        Self { tokens: tokens.into(), publishers: publishers.into() }
+    pub(super) fn new(tokens: Vec<CoreToken>, publishers: Vec<PublisherToken>, only_delivers: bool) -> Self {
+        Self { tokens: tokens.into(), publishers: publishers.into(), only_delivers }
     }
 
     fn admission<Any>(&self, request: &Request<Any>) -> Admission {
-        let service = request.uri().path().split('/').nth(1);
-        if service == Some(HEALTH) {
+        if is_health(request) {
             return Admission::Everything;
         }
+        let service = service_of(request);
         let authorization = request.headers().get(AUTHORIZATION);
         let token = authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         if let Some(publisher) = token.and_then(|token| self.publisher(token)) {
@@ -76,6 +78,14 @@ impl Guard {
     }
 }
 
+fn service_of<Any>(request: &Request<Any>) -> Option<&str> {
+    request.uri().path().split('/').nth(1)
+}
+
+fn is_health<Any>(request: &Request<Any>) -> bool {
+    service_of(request) == Some(HEALTH)
+}
+
 impl<Any> ValidateRequest<Any> for Guard {
     type ResponseBody = Body;
 
@@ -83,6 +93,9 @@ impl<Any> ValidateRequest<Any> for Guard {
     /// caller.
     fn validate(&mut self, request: &mut Request<Any>) -> Result<(), Response<Body>> {
         match self.admission(request) {
+            Admission::Everything | Admission::Publish(_) if self.only_delivers && !is_health(request) => {
+                Err(Status::unimplemented("this process only delivers (--delivery only)").into_http())
+            }
             Admission::Everything => Ok(()),
             Admission::Publish(publisher) => {
                 request.extensions_mut().insert(publisher);
@@ -110,7 +123,7 @@ mod tests {
             request = request.header(AUTHORIZATION, value);
         }
         let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
-        let validated = Guard::new(tokens, publishers).validate(&mut request.body(()).unwrap());
+        let validated = Guard::new(tokens, publishers, false).validate(&mut request.body(()).unwrap());
         validated.map_err(|refused| Status::from_header_map(refused.headers()).unwrap())
     }
 
@@ -154,8 +167,22 @@ mod tests {
         let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
         let mut request =
             Request::builder().uri(PUBLISH).header(AUTHORIZATION, authorization).body(()).unwrap();
-        Guard::new(Vec::new(), publishers).validate(&mut request).unwrap();
+        Guard::new(Vec::new(), publishers, false).validate(&mut request).unwrap();
         assert_eq!(request.extensions().get(), Some(&Publisher("chat".into())));
+    }
+
+    #[test]
+    fn process_that_only_delivers_serves_health_alone() {
+        for (path, code) in [
+            ("/grpc.health.v1.Health/Check", None),
+            (CREATE_SECRET, Some(tonic::Code::Unimplemented)),
+            (PUBLISH, Some(tonic::Code::Unimplemented)),
+        ] {
+            let mut request = Request::builder().uri(path).body(()).unwrap();
+            let validated = Guard::new(Vec::new(), Vec::new(), true).validate(&mut request);
+            let refused = validated.err().map(|refused| Status::from_header_map(refused.headers()).unwrap());
+            assert_eq!(refused.map(|refused| refused.code()), code, "{path}");
+        }
     }
 
     #[test]
