@@ -52,7 +52,7 @@ const PREFIX: &str = "/xrpc/";
 /// second, so the limit is only reached when something does not answer.
 const MAX_CALLS: usize = 1024;
 /// … of one DID.
-const MAX_CALLS_OF_DID: usize = 256;
+const MAX_CALLS_OF_DID: usize = 512;
 /// `Retry-After` of a call over that limit or over one of waiting.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 

@@ -8,13 +8,14 @@ use crate::client_address::ClientAddress;
 use crate::places::{Place, Places};
 
 /// Calls that wait for look-ups of one DID method.
-const MAX_WAITING: usize = 256;
-/// … for the look-up of one DID.
-const MAX_WAITING_FOR_DID: usize = 32;
+const MAX_WAITING: usize = 512;
+/// … for the look-up of one DID. More than a client address gets, so that forged tokens from one address keep
+/// no owner from waiting.
+const MAX_WAITING_FOR_DID: usize = 256;
 /// … for look-ups of did:webs whose host names have the same last two labels.
-const MAX_WAITING_FOR_ZONE: usize = 64;
+const MAX_WAITING_FOR_ZONE: usize = 128;
 /// … from one client address.
-const MAX_WAITING_FROM_ADDRESS: usize = 64;
+const MAX_WAITING_FROM_ADDRESS: usize = 128;
 
 /// The places of both DID methods.
 pub(super) struct WaitingCalls {
@@ -91,15 +92,18 @@ mod tests {
     #[test]
     fn nobody_takes_all() {
         let numbers = || (0..=255_u8).cycle().zip(0..1_000);
-        assert_eq!(places(numbers().map(|(address, _)| ("did:plc:a".to_owned(), address))), 32);
-        assert_eq!(places(numbers().map(|(_, n)| (format!("did:plc:a{n}"), 1))), 64);
-        assert_eq!(places(numbers().map(|(address, n)| (format!("did:plc:a{n}"), address))), 256);
-        assert_eq!(places(numbers().map(|(address, n)| (format!("did:web:a{n}.Evil.example"), address))), 64);
+        assert_eq!(places(numbers().map(|(address, _)| ("did:plc:a".to_owned(), address))), 256);
+        assert_eq!(places(numbers().map(|(_, n)| (format!("did:plc:a{n}"), 1))), 128);
+        assert_eq!(places(numbers().map(|(address, n)| (format!("did:plc:a{n}"), address))), 512);
+        assert_eq!(
+            places(numbers().map(|(address, n)| (format!("did:web:a{n}.Evil.example"), address))),
+            128
+        );
         assert_eq!(
             places(numbers().map(|(address, n)| (format!("did:web:e.example%3A{}", n + 1), address))),
-            64
+            128
         );
-        assert_eq!(places(numbers().map(|(address, n)| (format!("did:web:a{n}.example"), address))), 256);
+        assert_eq!(places(numbers().map(|(address, n)| (format!("did:web:a{n}.example"), address))), 512);
     }
 
     #[test]
@@ -107,8 +111,8 @@ mod tests {
         let waiting = WaitingCalls::new();
         let web = |n: u16| format!("did:web:a{n}.example").parse().unwrap();
         let taken: Vec<_> =
-            (0..256).filter_map(|n| waiting.take(&web(n), client(n.to_be_bytes()[1]))).collect();
-        assert_eq!(taken.len(), 256);
+            (0..512).filter_map(|n| waiting.take(&web(n), client(n.to_be_bytes()[1]))).collect();
+        assert_eq!(taken.len(), 512);
         assert!(waiting.take(&web(999), client(1)).is_none());
         assert!(waiting.take(&"did:plc:a".parse().unwrap(), client(1)).is_some());
     }
