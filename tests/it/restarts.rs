@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::database::Kind;
+use crate::harness::commands;
+use crate::harness::database::{Database, Kind};
 use crate::harness::on_both;
+use crate::harness::processes::Service;
 use crate::harness::sealed::{self, StoredSecret};
 use crate::harness::stack::{
     CREATE_WEBHOOK, DELETE_SECRET, LIST_SECRETS, LIST_WEBHOOKS, ROTATE_SECRET, Setup, Stack,
@@ -40,4 +42,20 @@ async fn everything_is_as_before(kind: Kind) {
     stack.call(ROTATE_SECRET, &json!({ "name": "rotated" })).await.ok();
     let webhook = json!({ "url": url("whole?a=b"), "events": ["chat"] });
     stack.call(CREATE_WEBHOOK, &webhook).await.error(400, "DuplicateWebhook");
+}
+
+#[tokio::test]
+async fn second_process_on_one_sqlite_file() {
+    let database = Database::create(Kind::Sqlite, false).await;
+    let url = database.url();
+    let first = Service::core_service(&url).start().await;
+    let refused = Service::core_service(&url).fails().await;
+    assert!(refused.contains("is served by another process; an SQLite file has room for one"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows").display().to_string();
+    commands::run(&["export", "--database-url", &url, "--to", &file]).await.ok();
+    let imported = commands::run(&["import", "--database-url", &url, "--from", &file]).await;
+    assert!(imported.failed(1).contains("stop the core-service first"), "{}", imported.failed(1));
+    first.kill();
+    let _second = Service::core_service(&url).start().await;
 }

@@ -12,6 +12,7 @@ use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCou
 use super::{PROGRESS_ROWS, check};
 use crate::store::database::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
+use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::transaction::Failure;
 use crate::store::{OpenError, connect_and_migrate};
@@ -29,6 +30,8 @@ pub(crate) enum ImportError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Existing(#[from] ExistingError),
+    #[error("stop the core-service first")]
+    Served(#[from] LockError),
     #[error("the database failed")]
     Database(#[from] DbErr),
     #[error("the database is not empty, and nothing was written to it: {0}")]
@@ -65,6 +68,10 @@ pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<Ro
     check_header(&mut lines)?;
     let database = connect_and_migrate(url).await?;
     let imported = async {
+        let _alone = match url.sqlite_file() {
+            Some(file) => Some(ServingLock::take(&file).await?),
+            None => None,
+        };
         require_same(&database, url).await?;
         let import = async |transaction: &_| {
             lift_limits(transaction).await?;
