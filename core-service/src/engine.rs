@@ -14,6 +14,7 @@ use process::shutdown::Shutdown;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use self::send::Sender;
 use crate::delivery::finished::{Ending, Finished};
@@ -24,8 +25,12 @@ use crate::store::commit::expire::{Progress, Retention};
 
 /// The longest pause between two claims. Another replica may have stored something that is due.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
-/// The pause after a claim that failed.
+/// The pause after a claim or the writing of an outcome that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Tries of writing an outcome.
+const WRITE_TRIES: u32 = 8;
+/// The least time between two claims that a free place causes.
+const FREED_INTERVAL: Duration = Duration::from_millis(10);
 /// The pause between two looks for what can wait.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -44,7 +49,10 @@ pub(crate) struct Engine {
 impl Engine {
     /// Delivers until `shutdown` drains. Then it takes no more leases, gives those back that are not begun,
     /// and returns when the attempts in flight have ended.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    ///
+    /// `served` is cancelled when no call is in flight any more: until then a publication may still take
+    /// leases.
+    pub(crate) async fn run(self, shutdown: Shutdown, served: CancellationToken) {
         let Self { store, sender, lanes, mut leased, wake, retention } = self;
         let freed = Arc::new(Notify::new());
         let claims = claim_until_drained(&store, &wake, &freed, &shutdown);
@@ -71,11 +79,17 @@ impl Engine {
         let (mut attempts, (), ()) = tokio::join!(attempts, claims, upkeep);
         // Who publishes from now on takes no leases.
         lanes.close();
-        leased.close();
-        while let Some(leased) = leased.recv().await {
-            give_back(&store, leased).await;
+        loop {
+            tokio::select! {
+                biased;
+                Some(leased) = leased.recv() => {
+                    let store = Arc::clone(&store);
+                    attempts.spawn(async move { give_back(&store, leased).await });
+                }
+                Some(_ended) = attempts.join_next() => {}
+                () = served.cancelled(), if attempts.is_empty() => return,
+            }
         }
-        while attempts.join_next().await.is_some() {}
     }
 }
 
@@ -87,7 +101,7 @@ async fn claim_until_drained(store: &Store, wake: &Notify, freed: &Notify, shutd
         tokio::select! {
             () = shutdown.draining() => return,
             () = wake.notified() => {}
-            () = freed.notified(), if backlog => {}
+            () = freed.notified(), if backlog => sleep(FREED_INTERVAL).await,
             () = sleep_until(next) => {}
         }
         let pause = match store.claim().await {
@@ -145,9 +159,13 @@ async fn give_back(store: &Store, leased: Leased) {
     write(store, Finished { delivery, webhook, lease, ending: Ending::GivenBack }).await;
 }
 
-/// Writes the end of an attempt. If that fails, the lease ends by itself, and the attempt counts as lost.
+/// Writes the end of an attempt, also when the database is away for some seconds. If that fails, the lease
+/// ends by itself, and the attempt counts as lost. Written twice it counts once, as its lease is over then.
 async fn write(store: &Store, finished: Finished) {
-    if let Err(error) = store.finish(finished).await {
-        tracing::debug!(%error, "the outcome of an attempt is not written");
+    for _ in 0..WRITE_TRIES {
+        match store.finish(finished.clone()).await {
+            Ok(()) => return,
+            Err(_logged) => sleep(RETRY_INTERVAL).await,
+        }
     }
 }

@@ -39,6 +39,7 @@ use process::shutdown::{End, Shutdown};
 use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
 use crate::config::{Config, Unprotected, protected};
@@ -177,12 +178,20 @@ pub async fn serve(
     tracing::info!(%address, %database, "core-service serves");
     let engine =
         Engine { store: Arc::clone(&store), sender: Arc::new(sender), lanes, leased, wake, retention };
+    let served = CancellationToken::new();
     let delivering = async {
         if mode != DeliveryMode::Off {
-            engine.run(shutdown.clone()).await;
+            engine.run(shutdown.clone(), served.clone()).await;
         }
     };
-    let serving = async { tokio::join!(server::serve(parts, &shutdown), delivering).0 };
+    let serving = async {
+        let calls = async {
+            let result = server::serve(parts, &shutdown).await;
+            served.cancel();
+            result
+        };
+        tokio::join!(calls, delivering).0
+    };
     let (end, result) = shutdown.limit(serving).await;
     if end == End::Cut {
         tracing::warn!("the drain limit passed; calls in flight were cut off");

@@ -31,7 +31,7 @@ impl Store {
     ///
     /// The database is overloaded or fails.
     pub(crate) async fn claim(&self) -> Result<ClaimReport, Error> {
-        self.commits.submit_delivery(&"claim", |reply| Job::Claim { reply }).await
+        self.commits.submit_of_engine(&"claim", |reply| Job::Claim { reply }).await
     }
 
     /// Writes what an attempt came to, unless its lease is lost.
@@ -42,7 +42,7 @@ impl Store {
     pub(crate) async fn finish(&self, finished: Finished) -> Result<(), Error> {
         let webhook = finished.webhook;
         let finished = Box::new(finished);
-        self.commits.submit_delivery(&webhook, |reply| Job::Finish { finished, reply }).await
+        self.commits.submit_of_engine(&webhook, |reply| Job::Finish { finished, reply }).await
     }
 
     /// Ends all leases, for a database that only this process delivers from: their holders are gone.
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// The database fails.
     pub(crate) async fn end_leases(&self) -> Result<(), Error> {
-        self.commits.submit_delivery(&"upkeep", |reply| Job::EndLeases { reply }).await
+        self.commits.submit_of_engine(&"upkeep", |reply| Job::EndLeases { reply }).await
     }
 
     /// Writes `cancelled` to some deliveries of webhooks that were turned off or deleted. Returns whether
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// The database is overloaded or fails.
     pub(crate) async fn write_cancelled(&self) -> Result<bool, Error> {
-        self.commits.submit_delivery(&"upkeep", |reply| Job::WriteCancelled { reply }).await
+        self.commits.submit_of_engine(&"upkeep", |reply| Job::WriteCancelled { reply }).await
     }
 
     /// Removes some of what is no longer kept, going on from `progress`.
@@ -70,6 +70,6 @@ impl Store {
     ///
     /// The database is overloaded or fails.
     pub(crate) async fn expire(&self, retention: Retention, progress: Progress) -> Result<Expired, Error> {
-        self.commits.submit_delivery(&"upkeep", |reply| Job::Expire { retention, progress, reply }).await
+        self.commits.submit_of_engine(&"upkeep", |reply| Job::Expire { retention, progress, reply }).await
     }
 }

@@ -210,6 +210,7 @@ async fn change(
             reply.decide(deleted);
         }
         Job::RotateSecret { rotation, reply } => {
+            let now_ms = deliveries.now(transaction).await?.ms;
             let work = async |savepoint: &_| rotate_secret(savepoint, owner, rotation, now_ms).await;
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }

@@ -28,12 +28,16 @@ use crate::delivery::format::Format;
 use crate::delivery::lanes::{Lane, Place};
 use crate::delivery::lease::{ClaimReport, Leased};
 use crate::delivery::outcome::{Outcome, verdict};
-use crate::delivery::schedule::Step;
+use crate::delivery::schedule::{Step, is_too_old};
 use crate::store::row;
 use crate::store::table::{attempt, delivery, event, webhook, webhook_state};
 
-/// Webhooks whose deliveries one claim takes.
+/// Webhooks whose deliveries one round of a claim takes.
 const CLAIMED_WEBHOOKS: usize = 64;
+/// Rounds of one claim, each for other webhooks.
+const ROUNDS: usize = 4;
+/// How long a claim goes on. It holds the states of webhooks, and what it takes must start within a second.
+const TIME_LIMIT: Duration = Duration::from_millis(300);
 
 /// Ended leases of one webhook that one claim writes as lost.
 const ENDED_LEASES: usize = 32;
@@ -71,10 +75,33 @@ async fn claim_due(
     context: &Context,
     now: Now,
 ) -> Result<(Vec<Leased>, usize), DbErr> {
-    let due = due_webhooks(transaction, context, now).await?;
-    if due.is_empty() {
-        return Ok((Vec::new(), 0));
+    let begun = Instant::now();
+    let (mut leased, mut lost, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    // Another round for what stands behind webhooks that have just taken the last places of their origin.
+    for _ in 0..ROUNDS {
+        let due = due_webhooks(transaction, context, now, &seen).await?;
+        if due.is_empty() {
+            break;
+        }
+        seen.extend(&due);
+        leased.extend(claim_round(transaction, context, now, begun, due, &mut lost).await?);
+        if begun.elapsed() > TIME_LIMIT {
+            break;
+        }
     }
+    let count = lost.len();
+    insert_attempts(transaction, lost).await?;
+    Ok((leased, count))
+}
+
+async fn claim_round(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    begun: Instant,
+    due: Vec<Uuid>,
+    lost: &mut Vec<attempt::Model>,
+) -> Result<Vec<Leased>, DbErr> {
     let mut states = States::lock(transaction, due.iter().copied()).await?;
     let rows = webhook::Entity::find()
         .filter(webhook::Column::Id.is_in(due.iter().copied()))
@@ -84,8 +111,10 @@ async fn claim_due(
     let targets: HashMap<Uuid, Target> =
         targets.into_iter().map(|target| (target.webhook.id, target)).collect();
     let mut leased = Vec::new();
-    let mut lost = Vec::new();
     for id in due {
+        if begun.elapsed() > TIME_LIMIT {
+            break;
+        }
         let Some(state) = states.of_mut(id) else { continue };
         let Some(target) = targets.get(&id) else {
             // It can't be read: an operator must act, and the next look is in ten minutes.
@@ -96,13 +125,11 @@ async fn claim_due(
         if places.is_empty() {
             continue;
         }
-        leased.extend(claim_of(transaction, context, now, state, target, places, &mut lost).await?);
+        leased.extend(claim_of(transaction, context, now, state, target, places, lost).await?);
         state.find_due(transaction).await?;
     }
-    let count = lost.len();
-    insert_attempts(transaction, lost).await?;
     states.store(transaction).await?;
-    Ok((leased, count))
+    Ok(leased)
 }
 
 /// Webhooks that have something due and a place, those that wait longest first.
@@ -110,6 +137,7 @@ async fn due_webhooks(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
+    seen: &[Uuid],
 ) -> Result<Vec<Uuid>, DbErr> {
     let full = context.lanes.full();
     if full.free == 0 {
@@ -127,8 +155,9 @@ async fn due_webhooks(
         .filter(webhook_state::Column::DueAtMs.lte(now.ms))
         .order_by_asc(webhook_state::Column::DueAtMs)
         .limit(CLAIMED_WEBHOOKS.min(full.free) as u64);
-    if !full.webhooks.is_empty() {
-        query = query.filter(webhook_state::Column::WebhookId.is_not_in(full.webhooks));
+    let left_out: Vec<Uuid> = full.webhooks.into_iter().chain(seen.iter().copied()).collect();
+    if !left_out.is_empty() {
+        query = query.filter(webhook_state::Column::WebhookId.is_not_in(left_out));
     }
     if !full.origins.is_empty() {
         query = query.filter(webhook_state::Column::Origin.is_not_in(origins(&full.origins)));
@@ -164,14 +193,30 @@ async fn claim_of(
     places: Vec<Place>,
     lost: &mut Vec<attempt::Model>,
 ) -> Result<Vec<Leased>, DbErr> {
-    // Ended leases need no place.
-    let due = due_deliveries(transaction, now, state, places.len() + ENDED_LEASES).await?;
-    let events = events_of(transaction, &due).await?;
+    let mut due = due_deliveries(transaction, now, state, places.len()).await?;
+    if due.iter().any(|row| row.lease.is_some()) {
+        // Ended leases need no place.
+        due = due_deliveries(transaction, now, state, places.len() + ENDED_LEASES).await?;
+    }
+    let events = events_of(transaction, &due, places.len()).await?;
     let mut places = places.into_iter();
     let mut leased = Vec::new();
     for row in due {
+        if row.generation != state.row.generation {
+            // An attempt that was lost has turned the webhook off.
+            break;
+        }
         if row.lease.is_some() {
             lose(transaction, context, now, state, &row, lost).await?;
+            continue;
+        }
+        if is_too_old(row.created_at_ms, now.ms) {
+            let outcome = row.last_outcome.as_deref().and_then(|text| text.parse().ok());
+            let outcome = outcome.unwrap_or(Outcome::Cancelled);
+            let counts_as_error = !matches!(outcome, Outcome::Secret | Outcome::Cancelled);
+            let step = Step::Failed { counts_as_error, is_gone: false };
+            end(transaction, now, state, &row, step, outcome, None).await?;
+            context.disable(state, step, now);
             continue;
         }
         let Some(place) = places.next() else { continue };
@@ -236,12 +281,14 @@ async fn due_deliveries(
     Ok(due)
 }
 
-/// The events of those deliveries that have no body yet.
+/// The events of those deliveries that may be attempted and have no body yet.
 async fn events_of(
     transaction: &DatabaseTransaction,
     deliveries: &[delivery::Model],
+    places: usize,
 ) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
-    let ids: Vec<Uuid> = deliveries.iter().filter(|row| row.body.is_none()).map(|row| row.event_id).collect();
+    let to_attempt = deliveries.iter().filter(|row| row.lease.is_none()).take(places);
+    let ids: Vec<Uuid> = to_attempt.filter(|row| row.body.is_none()).map(|row| row.event_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

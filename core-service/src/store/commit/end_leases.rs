@@ -1,7 +1,7 @@
 //! The job that ends all leases, for a database that one process delivers from: at its start their holders
 //! are gone.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     QueryTrait as _,
@@ -21,6 +21,11 @@ pub(super) async fn end_leases(transaction: &DatabaseTransaction, now: Now) -> R
     webhook_state::Entity::update_many()
         .col_expr(webhook_state::Column::DueAtMs, Expr::val(now.ms))
         .filter(webhook_state::Column::WebhookId.in_subquery(leased))
+        .filter(
+            Condition::any()
+                .add(webhook_state::Column::HeldUntilMs.is_null())
+                .add(webhook_state::Column::HeldUntilMs.lte(now.ms)),
+        )
         .exec(transaction)
         .await?;
     delivery::Entity::update_many()

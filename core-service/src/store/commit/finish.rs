@@ -43,6 +43,8 @@ pub(super) async fn finish(
         let Some(state) = states.of_mut(*webhook) else { continue };
         changed.insert(*webhook);
         match ending {
+            // What was cancelled meanwhile stays so.
+            Ending::GivenBack | Ending::NoSecret if row.generation != state.row.generation => {}
             Ending::GivenBack => postpone(transaction, row.id, now.ms).await?,
             Ending::NoSecret => no_secret(transaction, context, now, state, row).await?,
             Ending::Attempted(attempted) => {
@@ -54,9 +56,12 @@ pub(super) async fn finish(
                     delivered.entry(attempted.status).or_default().push(row.id);
                 } else {
                     end(transaction, now, state, row, step, attempted.outcome, attempted.status).await?;
+                }
+                // An answer to what was cancelled says nothing of the webhook as it is now.
+                if row.generation == state.row.generation {
                     context.disable(state, step, now);
                 }
-                match held {
+                match held.filter(|_| row.generation == state.row.generation) {
                     Some(Held { scope: HoldScope::Webhook, until_ms }) => state.hold(until_ms),
                     Some(Held { scope: HoldScope::Discord, until_ms }) => {
                         hold_discord(transaction, until_ms).await?;
@@ -176,13 +181,15 @@ pub(super) async fn end(
     status: Option<u16>,
 ) -> Result<(), DbErr> {
     let current = row.generation == state.row.generation;
-    state.row.last_failed = true;
+    state.row.last_failed |= current;
     // A delivery of a generation that is over is not tried again.
     let next_at_ms = due_of(step).filter(|_| current);
     if next_at_ms.is_none() && current {
         state.row.pending -= 1;
     }
-    if let Step::Failed { counts_as_error: true, is_gone: _ } = step {
+    if let Step::Failed { counts_as_error: true, is_gone: _ } = step
+        && current
+    {
         state.row.error_count += 1;
         state.row.failing_since_ms.get_or_insert(now.ms);
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use process::traces::TraceContext;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,13 @@ use crate::store::sealer::Sealer;
 
 /// Jobs that may wait for one writer. More are refused.
 const QUEUE_JOBS: usize = 1024;
+
+/// What happens to a job for which the queue has no room.
+#[derive(Debug, Clone, Copy)]
+enum Full {
+    Refused,
+    Waits,
+}
 
 /// The way to the writer tasks.
 #[derive(Debug)]
@@ -86,7 +94,7 @@ impl CommitQueue {
         owner: &Did,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(owner), Some(owner.clone()), job).await
+        self.submit_to(self.writer_of(owner), Some(owner.clone()), Full::Refused, job).await
     }
 
     /// Runs `job` of a delivery, at the same writer as all jobs with this `key`.
@@ -99,26 +107,45 @@ impl CommitQueue {
         key: &impl Hash,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(key), None, job).await
+        self.submit_to(self.writer_of(key), None, Full::Refused, job).await
+    }
+
+    /// The same for a job of the engine, which waits where calls are refused: it bounds itself by its places.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit), but not [`Error::Overloaded`].
+    pub(in crate::store) async fn submit_of_engine<T>(
+        &self,
+        key: &impl Hash,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, Error> {
+        self.submit_to(self.writer_of(key), None, Full::Waits, job).await
     }
 
     async fn submit_to<T>(
         &self,
         writer: usize,
         owner: Option<Did>,
+        full: Full,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
         let (reply, result) = Reply::channel();
         let mut span = TraceContext::current().step("write row");
         let queued = Queued { owner, job: job(reply), request: RequestId::current(), trace: span.context() };
-        let result = match self.senders[writer].try_send(queued) {
+        let sender = &self.senders[writer];
+        let sent = match full {
+            Full::Refused => sender.try_send(queued),
+            Full::Waits => sender.send(queued).await.map_err(|closed| TrySendError::Closed(closed.0)),
+        };
+        let result = match sent {
             // No reply means that the batch panicked; its writer has logged that.
             Ok(()) => result.await.unwrap_or(Err(Error::Internal)),
-            Err(mpsc::error::TrySendError::Full(_)) => {
+            Err(TrySendError::Full(_)) => {
                 self.metrics.refused();
                 Err(Error::Overloaded)
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::Unavailable),
+            Err(TrySendError::Closed(_)) => Err(Error::Unavailable),
         };
         if matches!(result, Err(Error::Unavailable | Error::Internal)) {
             span.fail();

@@ -172,6 +172,8 @@ pub(super) async fn cancel_deliveries(
     let mut states = States::lock(transaction, webhooks).await?;
     for state in states.0.values_mut() {
         state.cancel(now_ms);
+        // The state goes as well, when no delivery is left that does not say so.
+        state.row.cancelling_since_ms = Some(now_ms);
     }
     states.store(transaction).await
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use process::traces::TraceContext;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Context};
@@ -148,7 +149,8 @@ impl Writer {
 
     fn answer(&self, batch: Batch) {
         if let Some(leased) = &self.context.deliveries.leased {
-            for one in batch.leased {
+            for mut one in batch.leased {
+                one.taken = Instant::now();
                 // The engine is gone at shutdown; another process finds the lease when it has ended.
                 let _ = leased.send(one);
             }
