@@ -10,7 +10,6 @@ use crate::harness::answer::{Answer, so_many_succeed};
 use crate::harness::database::{Database, Kind, assert_counted, number};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
-use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::stack::{
     CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, ROTATE_SECRET, UPDATE_WEBHOOK,
@@ -19,12 +18,10 @@ use crate::harness::stack::{
 /// Creations that race.
 const RACING: usize = 256;
 
-on_both! {
-    both_start_on_an_empty_database
-}
-
-async fn both_start_on_an_empty_database(kind: Kind) {
-    let database = Database::create(kind, false).await;
+/// On SQLite one process serves: `restarts::second_process_on_one_sqlite_file`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_start_on_an_empty_database() {
+    let database = Database::create(Kind::Postgres, false).await;
     let url = database.url();
     let start = async || {
         let core = Service::core_service(&url).start().await;
