@@ -55,6 +55,7 @@ use crate::rpc::{Context, Rpcs};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{ServerError, ServerParts};
 use crate::store::commit::event_batch::DeliveryParts;
+use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::{OpenError, Store};
 
 /// The prefix of the names of this service's metrics.
@@ -73,6 +74,8 @@ enum Cause {
     Listener(#[source] std::io::Error),
     #[error("the store can't be opened")]
     Store(#[source] OpenError),
+    #[error("the database can't be served from")]
+    Served(#[source] LockError),
     #[error("the leases of the last run can't be ended")]
     Leases(#[source] Error),
     #[error("the egress client can't be made")]
@@ -148,6 +151,10 @@ pub async fn serve(
         timeout,
         clock: clock.clone(),
         user_agent: user_agent(env!("CARGO_PKG_VERSION"), public_url.as_ref()),
+    };
+    let _serving = match database.sqlite_file() {
+        Some(file) => Some(ServingLock::take_soon(&file).await.map_err(Cause::Served)?),
+        None => None,
     };
     if database.sqlite_file().is_some() && mode != DeliveryMode::Off {
         // No other process delivers from the file.

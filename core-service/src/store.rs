@@ -17,7 +17,7 @@ pub(crate) mod purge;
 mod row;
 mod sealer;
 mod secrets;
-mod serving_lock;
+pub(crate) mod serving_lock;
 mod table;
 mod transaction;
 mod webhooks;
@@ -39,7 +39,6 @@ use self::database::{Database, DatabaseUrl};
 use self::fault::Fault;
 use self::index_key::{IndexKey, IndexKeyError};
 use self::sealer::Sealer;
-use self::serving_lock::{LockError, ServingLock};
 use self::table::{account as account_table, index_key as index_key_table};
 use self::transaction::Failure;
 use crate::METRICS;
@@ -60,8 +59,6 @@ pub(crate) struct Store {
     database: Database,
     commits: CommitQueue,
     sealer: Arc<Sealer>,
-    /// Of an SQLite file.
-    _serving: Option<ServingLock>,
 }
 
 /// A store that can't be opened.
@@ -73,8 +70,6 @@ pub(crate) enum OpenError {
         #[source]
         error: DbErr,
     },
-    #[error("the database can't be served from")]
-    Lock(#[source] LockError),
     #[error("the index key can't be used: {url}")]
     IndexKey {
         url: DatabaseUrl,
@@ -140,8 +135,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The database can't be reached within 10 s or refuses, another process serves from its SQLite file, or
-    /// `keys` do not open what it holds.
+    /// The database can't be reached within 10 s or refuses, or `keys` do not open what it holds.
     pub(crate) async fn open(
         url: &DatabaseUrl,
         limits: Limits,
@@ -151,10 +145,6 @@ impl Store {
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let database = connect_and_migrate(url).await?;
-        let serving = match url.sqlite_file() {
-            Some(file) => Some(ServingLock::take_soon(&file).await.map_err(OpenError::Lock)?),
-            None => None,
-        };
         let index_key = IndexKey::load_or_make(&database.writing, &keys, randomness)
             .await
             .map_err(|error| OpenError::IndexKey { url: url.clone(), error })?;
@@ -169,7 +159,7 @@ impl Store {
             let commits = CommitQueue::start(&database, limits, Arc::clone(&sealer), deliveries, registry);
             (database, commits)
         });
-        Ok(Self { database, commits, sealer, _serving: serving })
+        Ok(Self { database, commits, sealer })
     }
 
     /// Reads the index key, to see whether the database answers.

@@ -11,7 +11,7 @@
 //! they are never that one. A connection whose client takes nothing of its answers for [`STALL_LIMIT`] is
 //! closed whatever the others hold.
 //!
-//! Requests that were read but not looked at yet are bounded too: while there are many, [`Socket`] reads no
+//! Requests that were read but not looked at yet are bounded too: while there are many, [`socket`] reads no
 //! further ones.
 //!
 //! Owns no limit of connections and no protocol: the servers count their connections, and hyper and tonic

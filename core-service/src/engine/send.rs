@@ -1,7 +1,7 @@
 //! One attempt of a delivery: the request, and what became of it.
 //!
 //! The only file of deliveries that talks to receivers. The request is made by
-//! [`signature`](crate::delivery::signature), and what an answer means is said by
+//! [`signature`], and what an answer means is said by
 //! [`outcome`](crate::delivery::outcome).
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct ServingLock {
+pub(crate) struct ServingLock {
     _file: File,
 }
 
@@ -46,7 +46,7 @@ impl ServingLock {
     /// # Errors
     ///
     /// As [`take`](Self::take).
-    pub(super) async fn take_soon(path: &Path) -> Result<Self, LockError> {
+    pub(crate) async fn take_soon(path: &Path) -> Result<Self, LockError> {
         Self::take_within(path, WAIT_LIMIT).await
     }
 

@@ -113,12 +113,12 @@ async fn answer(gateway: &Router, request: Request) -> Response<Body> {
     timeout(Duration::from_secs(20), gateway.clone().oneshot(request)).await.expect("in time").unwrap()
 }
 
-/// The places of calls that wait for the look-up of one DID.
+/// The places of calls that wait for look-ups from one client address.
 #[tokio::test]
 async fn call_over_the_limit_is_refused_at_once() {
     let (gateway, directory) = gateway().await;
     let mut waiting = JoinSet::new();
-    for _ in 0..32 {
+    for _ in 0..128 {
         waiting.spawn(gateway.clone().oneshot(call(Some(&token()), Body::empty())));
     }
     let _asked = directory.accept().await.unwrap();
