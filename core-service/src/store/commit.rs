@@ -64,6 +64,7 @@ pub(crate) mod expire;
 mod fan_out;
 mod finish;
 mod holds;
+mod locks;
 pub(super) mod publish;
 pub(crate) mod purge;
 pub(super) mod queue;

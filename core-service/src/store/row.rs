@@ -113,9 +113,14 @@ fn json(texts: &impl serde::Serialize) -> String {
 /// # Errors
 ///
 /// `keys` do not open the URL, or a column has a value that [`webhook()`] never writes.
-pub(super) fn open_webhook(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
+pub(super) fn open_webhook(row: &webhook::Model, keys: &SealKeys) -> Result<Webhook, UnreadableWebhook> {
     let id = row.id;
     opened(row, keys).map_err(|cause| UnreadableWebhook { id, cause })
+}
+
+/// The names of the event types that the webhook of a row asks for.
+pub(super) fn events(row: &webhook::Model) -> impl Iterator<Item = &str> {
+    row.events.split(EVENT_SEPARATOR)
 }
 
 /// The event of a row; `None` if its payload has expired or can't be read.
@@ -150,13 +155,13 @@ enum Unreadable {
     NotAList,
 }
 
-fn opened(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
+fn opened(row: &webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
     let webhook::Model {
         id,
         owner_did,
         sealed_url,
         url_hash: _,
-        events,
+        events: _,
         active,
         name,
         description,
@@ -171,33 +176,33 @@ fn opened(row: webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> {
         last_triggered_at_ms,
         error_count,
     } = row;
-    let owner: Did = field("owner_did", &owner_did)?;
-    let url = keys.open(Purpose::Url { owner: &owner, webhook: id }, &sealed_url)?;
+    let owner: Did = field("owner_did", owner_did)?;
+    let url = keys.open(Purpose::Url { owner: &owner, webhook: *id }, sealed_url)?;
     let url = String::from_utf8(url).map_err(|_| Unreadable::NotText)?;
-    let events: Vec<String> = events.split(EVENT_SEPARATOR).map(str::to_owned).collect();
-    let rewrite = serde_json::from_str(&rewrite).map_err(|_| Unreadable::NotAList)?;
-    let mute_words: Vec<String> = serde_json::from_str(&mute_words).map_err(|_| Unreadable::NotAList)?;
+    let events: Vec<String> = events(row).map(str::to_owned).collect();
+    let rewrite = serde_json::from_str(rewrite).map_err(|_| Unreadable::NotAList)?;
+    let mute_words: Vec<String> = serde_json::from_str(mute_words).map_err(|_| Unreadable::NotAList)?;
     let config = WebhookConfig {
         // Whether http is allowed is checked when a URL is set.
         url: WebhookUrl::parse(&url, Schemes::HttpsAndHttp)?,
         events: EventTypes::parse("events", &events)?,
-        active,
+        active: *active,
         name: optional_field("name", name.as_deref())?,
         description: optional_field("description", description.as_deref())?,
         prefix: optional_field("prefix", prefix.as_deref())?,
         suffix: optional_field("suffix", suffix.as_deref())?,
         rewrite: Rewrite::parse("rewrite", rewrite)?,
         mute_words: MuteWords::parse("mute_words", &mute_words)?,
-        streamplace_format,
+        streamplace_format: *streamplace_format,
         secret: optional_field("secret_name", secret_name.as_deref())?,
     };
     Ok(Webhook {
-        id,
+        id: *id,
         owner,
         config,
-        created_at_ms,
-        updated_at_ms,
-        last_triggered_at_ms,
+        created_at_ms: *created_at_ms,
+        updated_at_ms: *updated_at_ms,
+        last_triggered_at_ms: *last_triggered_at_ms,
         error_count: error_count.cast_unsigned(),
         disabled: None,
     })

@@ -46,7 +46,7 @@ impl Sealer {
     }
 
     /// The webhook in `row`. If it can't be opened, the cause is logged.
-    pub(super) fn open_webhook(&self, row: webhook::Model) -> Result<Webhook, Error> {
+    pub(super) fn open_webhook(&self, row: &webhook::Model) -> Result<Webhook, Error> {
         row::open_webhook(row, &self.keys).map_err(|unreadable| log_fault(Error::Internal, &unreadable))
     }
 

@@ -31,6 +31,7 @@ mod deliveries;
 mod paging;
 mod secrets;
 mod together;
+mod waiting;
 mod webhooks;
 
 pub(super) const LIMITS: Limits = Limits { secrets: 3, webhooks: 3 };

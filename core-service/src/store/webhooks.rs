@@ -51,7 +51,7 @@ impl Store {
             row.one(&self.database.reading)
         };
         let row = self.database.read(of_owner).await?;
-        let webhook = self.sealer.open_webhook(row.ok_or(Error::WebhookNotFound)?)?;
+        let webhook = self.sealer.open_webhook(&row.ok_or(Error::WebhookNotFound)?)?;
         let states = self.states([id]).await?;
         Ok(match states.get(&id) {
             Some(state) => row::with_state(webhook, state),
@@ -89,7 +89,7 @@ impl Store {
         let states = self.states(rows.iter().map(|row| row.id)).await?;
         let mut webhooks = Vec::with_capacity(rows.len());
         for row in rows {
-            match row::open_webhook(row, &self.sealer.keys) {
+            match row::open_webhook(&row, &self.sealer.keys) {
                 Ok(webhook) => webhooks.push(match states.get(&webhook.id) {
                     Some(state) => row::with_state(webhook, state),
                     None => webhook,

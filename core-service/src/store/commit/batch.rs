@@ -23,13 +23,11 @@ use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, pu
 use crate::delivery::lease::Leased;
 use crate::domain::did::Did;
 use crate::store::metrics::DatabaseMetrics;
-use crate::store::sealer::Sealer;
 
 /// What the jobs need beside the database.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) limits: Limits,
-    pub(super) sealer: Arc<Sealer>,
     pub(super) metrics: Arc<DatabaseMetrics>,
     pub(super) deliveries: event_batch::Context,
 }
@@ -58,8 +56,10 @@ impl Batch {
         leased.clear();
         match kind {
             Kind::Account => {
-                // The new token of a secret may let deliveries go on.
-                *wake = jobs.iter().any(|queued| matches!(queued.job, Job::RotateSecret { .. }));
+                // With another secret, or a new token of it, deliveries may go on.
+                *wake = jobs
+                    .iter()
+                    .any(|queued| matches!(queued.job, Job::RotateSecret { .. } | Job::UpdateWebhook { .. }));
                 change_accounts(transaction, context, jobs).await?;
             }
             Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
@@ -183,10 +183,9 @@ async fn change(
     accounts: &mut Accounts,
     queued: &mut Queued,
 ) -> Result<(), DbErr> {
-    let Context { limits: _, sealer, metrics, deliveries } = context;
+    let Context { limits: _, metrics, deliveries } = context;
     let Queued { owner, job, .. } = queued;
     let owner = owner_of(owner);
-    let now_ms = deliveries.clock.unix_ms();
     let counts = accounts.of_mut(owner.as_str());
     match job {
         // Already inserted by `creations::insert`.
@@ -198,10 +197,11 @@ async fn change(
         | Job::Expire { .. }
         | Job::WriteCancelled { .. } => {}
         Job::UpdateWebhook { update, reply } => {
-            let work = async |savepoint: &_| update_webhook(savepoint, sealer, owner, update).await;
+            let work = async |savepoint: &_| update_webhook(savepoint, deliveries, owner, update).await;
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }
         Job::DeleteWebhook { id, reply } => {
+            let now_ms = deliveries.clock.unix_ms();
             let work = async |savepoint: &_| delete_webhook(savepoint, owner, *id, now_ms).await;
             let deleted = in_savepoint(transaction, metrics, work).await?;
             if deleted.is_ok() {
@@ -223,6 +223,7 @@ async fn change(
             reply.decide(deleted);
         }
         Job::Purge { reply } => {
+            let now_ms = deliveries.clock.unix_ms();
             let work = async |savepoint: &_| Ok(purge(savepoint, owner, now_ms).await?);
             let purged = in_savepoint(transaction, metrics, work).await?;
             if purged.is_ok() {

@@ -3,14 +3,15 @@
 //! They are cancelled from the moment their webhook's generation is over; their rows say so a batch at a
 //! time.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _,
 };
 
 use super::event_batch::Now;
-use super::states::{FAILED, is_postgres};
+use super::locks::locked_if_free;
+use super::states::FAILED;
 use crate::delivery::outcome::Outcome;
 use crate::store::table::{delivery, webhook, webhook_state};
 
@@ -19,15 +20,13 @@ const ROWS: u64 = 500;
 
 /// Rewrites some rows of one webhook. Returns whether there may be more.
 pub(super) async fn write_cancelled(transaction: &DatabaseTransaction, now: Now) -> Result<bool, DbErr> {
-    let mut query = webhook_state::Entity::find()
+    let query = webhook_state::Entity::find()
         .filter(webhook_state::Column::CancellingSinceMs.is_not_null())
         .order_by_asc(webhook_state::Column::CancellingSinceMs)
         .limit(1);
-    if is_postgres(transaction) {
-        // Outcomes lock the state before the deliveries, too.
-        query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    }
-    let Some(state) = query.one(transaction).await? else { return Ok(false) };
+    // Outcomes lock the state before the deliveries, too.
+    let found = locked_if_free(transaction, query).one(transaction).await?;
+    let Some(state) = found else { return Ok(false) };
     let some = delivery::Entity::find()
         .select_only()
         .column(delivery::Column::Id)

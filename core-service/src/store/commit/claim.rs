@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sea_orm::sea_query::{Condition, Expr, LockBehavior, LockType};
+use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -18,10 +18,11 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::event_batch::{Context, Now, new_lease};
-use super::finish::{LOOK_AGAIN_MS, due_of, end, insert_attempts};
+use super::event_batch::{Context, Now};
+use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
 use super::holds::discord_is_held;
-use super::states::{State, States, is_postgres};
+use super::locks::locked_if_free;
+use super::states::{State, States};
 use super::targets::{self, Target};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::format::Format;
@@ -107,9 +108,9 @@ async fn claim_round(
         .filter(webhook::Column::Id.is_in(due.iter().copied()))
         .all(transaction)
         .await?;
-    let targets = targets::open(transaction, &context.sealer, rows, now.ms).await?;
+    let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
     let targets: HashMap<Uuid, Target> =
-        targets.into_iter().map(|target| (target.webhook.id, target)).collect();
+        opened.targets.into_iter().map(|target| (target.webhook.id, target)).collect();
     let mut leased = Vec::new();
     for id in due {
         if begun.elapsed() > TIME_LIMIT {
@@ -121,6 +122,9 @@ async fn claim_round(
             state.hold(now.ms + LOOK_AGAIN_MS);
             continue;
         };
+        // Unknown until now, if the webhook could not be read when its first event was stored.
+        state.row.origin = target.origin.to_vec();
+        state.row.discord = target.is_discord();
         let places = places(context, state, target);
         if places.is_empty() {
             continue;
@@ -171,10 +175,7 @@ async fn due_webhooks(
     if discord_is_held(transaction, now).await? {
         query = query.filter(webhook_state::Column::Discord.eq(false));
     }
-    if is_postgres(transaction) {
-        query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    }
-    query.into_tuple().all(transaction).await
+    locked_if_free(transaction, query).into_tuple().all(transaction).await
 }
 
 /// As many places as the webhook has free.
@@ -198,7 +199,7 @@ async fn claim_of(
         // Ended leases need no place.
         due = due_deliveries(transaction, now, state, places.len() + ENDED_LEASES).await?;
     }
-    let events = events_of(transaction, &due, places.len()).await?;
+    let events = events_of(transaction, &due, target).await?;
     let mut places = places.into_iter();
     let mut leased = Vec::new();
     for row in due {
@@ -214,23 +215,26 @@ async fn claim_of(
             let outcome = row.last_outcome.as_deref().and_then(|text| text.parse().ok());
             let outcome = outcome.unwrap_or(Outcome::Cancelled);
             let counts_as_error = !matches!(outcome, Outcome::Secret | Outcome::Cancelled);
-            let step = Step::Failed { counts_as_error, is_gone: false };
-            end(transaction, now, state, &row, step, outcome, None).await?;
-            context.disable(state, step, now);
+            give_up(transaction, now, state, &row, outcome, counts_as_error).await?;
+            context.disable(state, Step::Failed { counts_as_error, is_gone: false }, now);
+            continue;
+        }
+        let event = events.get(&row.event_id);
+        if event.is_some_and(|event| target.mutes(&event.payload)) {
+            give_up(transaction, now, state, &row, Outcome::Cancelled, false).await?;
             continue;
         }
         let Some(place) = places.next() else { continue };
-        let body = match (&row.body, events.get(&row.event_id)) {
+        let body = match (&row.body, event) {
             (Some(body), _) => Bytes::copy_from_slice(body),
             (None, Some(event)) => Bytes::from(target.body(event.message())),
             // Its payload has expired.
             (None, None) => {
-                let step = Step::Failed { counts_as_error: false, is_gone: false };
-                end(transaction, now, state, &row, step, Outcome::Cancelled, None).await?;
+                give_up(transaction, now, state, &row, Outcome::Cancelled, false).await?;
                 continue;
             }
         };
-        let lease = new_lease(context);
+        let lease = context.new_lease()?;
         let mut update = delivery::Entity::update_many()
             .col_expr(delivery::Column::Lease, Expr::val(lease))
             .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms + context.settings.lease_ms));
@@ -281,14 +285,16 @@ async fn due_deliveries(
     Ok(due)
 }
 
-/// The events of those deliveries that may be attempted and have no body yet.
+/// The events of those deliveries that have no body yet, and of all if their texts may be muted.
 async fn events_of(
     transaction: &DatabaseTransaction,
     deliveries: &[delivery::Model],
-    places: usize,
+    target: &Target,
 ) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
-    let to_attempt = deliveries.iter().filter(|row| row.lease.is_none()).take(places);
-    let ids: Vec<Uuid> = to_attempt.filter(|row| row.body.is_none()).map(|row| row.event_id).collect();
+    let may_be_muted = target.webhook.config.mute_words.iter().next().is_some();
+    let to_attempt = deliveries.iter().filter(|row| row.lease.is_none());
+    let needed = to_attempt.filter(|row| may_be_muted || row.body.is_none());
+    let ids: Vec<Uuid> = needed.map(|row| row.event_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

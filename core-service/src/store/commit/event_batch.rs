@@ -123,15 +123,19 @@ impl Context {
         }
     }
 
-    /// A UUIDv7 of the time `ms`. It need not be secret: without random bytes it is made of the time alone.
-    pub(super) fn new_id(&self, ms: i64) -> Uuid {
-        let random: [u8; 10] = self.randomness.bytes().unwrap_or_default();
-        Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap_or(0), &random).into_uuid()
+    /// A UUIDv7 of the time `ms`.
+    pub(super) fn new_id(&self, ms: i64) -> Result<Uuid, DbErr> {
+        let random = self.random::<10>()?;
+        Ok(Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap_or(0), &random).into_uuid())
     }
-}
 
-/// A lease that no other process has.
-pub(super) fn new_lease(context: &Context) -> Uuid {
-    let random: [u8; 16] = context.randomness.bytes().unwrap_or_default();
-    Builder::from_random_bytes(random).into_uuid()
+    /// A lease that no other process has.
+    pub(super) fn new_lease(&self) -> Result<Uuid, DbErr> {
+        Ok(Builder::from_random_bytes(self.random()?).into_uuid())
+    }
+
+    /// A transaction that needs an id can't go on without random bytes: two equal leases would be one.
+    fn random<const N: usize>(&self) -> Result<[u8; N], DbErr> {
+        self.randomness.bytes().map_err(|none| DbErr::Custom(none.to_string()))
+    }
 }

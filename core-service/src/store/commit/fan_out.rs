@@ -10,14 +10,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
-use super::event_batch::{Context, Now, new_lease};
+use super::event_batch::{Context, Now};
 use super::holds::discord_is_held;
-use super::states::{PENDING, States};
-use super::targets::{self, Target};
+use super::states::{PENDING, State, States};
+use super::targets::{self, Opened, Target};
 use crate::delivery::lanes::Lane;
 use crate::delivery::lease::Leased;
 use crate::delivery::publication::NewEvent;
 use crate::delivery::text::MuteText;
+use crate::domain::event_type::EventType;
+use crate::store::row;
 use crate::store::table::{delivery, webhook, webhook_state};
 
 /// The deliveries of new events.
@@ -38,24 +40,22 @@ impl FanOut {
         now: Now,
         events: &[&NewEvent],
     ) -> Result<(), DbErr> {
-        let targets = targets(transaction, context, now, events).await?;
-        let mut wanted: Vec<(&NewEvent, &Target)> = Vec::new();
+        let webhooks = active_webhooks(transaction, context, now, events).await?;
+        let mut wanted: Vec<(&NewEvent, &Receiver)> = Vec::new();
         for new in events {
             let text = MuteText::of(&new.event.payload);
-            for target in targets.get(new.event.streamer.as_str()).into_iter().flatten() {
-                let config = &target.webhook.config;
-                let asks = config.events.iter().any(|one| one == new.event.payload.event_type());
-                if asks && !text.as_ref().is_some_and(|text| text.is_muted_by(&config.mute_words)) {
-                    wanted.push((new, target));
+            for receiver in webhooks.get(new.event.streamer.as_str()).into_iter().flatten() {
+                if receiver.asks_for(new.event.payload.event_type(), text.as_ref()) {
+                    wanted.push((new, receiver));
                 }
             }
         }
-        let states = wanted.iter().map(|(_, target)| (target.webhook.id, fresh_state(target))).collect();
+        let states = wanted.iter().map(|(_, receiver)| (receiver.id(), fresh_state(receiver))).collect();
         let mut states = States::lock_or_make(transaction, states).await?;
-        let to_discord = wanted.iter().any(|(_, target)| target.is_discord());
+        let to_discord = wanted.iter().any(|(_, receiver)| receiver.is_discord());
         let discord_is_held = to_discord && discord_is_held(transaction, now).await?;
-        for (new, target) in wanted {
-            let Some(state) = states.of_mut(target.webhook.id) else { continue };
+        for (new, receiver) in wanted {
+            let Some(state) = states.of_mut(receiver.id()) else { continue };
             if state.row.disabled_at_ms.is_some() {
                 continue;
             }
@@ -65,9 +65,8 @@ impl FanOut {
                 continue;
             }
             let held = state.row.held_until_ms.is_some_and(|until| until > now.ms)
-                || target.is_discord() && discord_is_held;
-            let healthy = state.is_healthy();
-            let (row, leased) = self.deliver(context, now, new, target, state.row.generation, held, healthy);
+                || receiver.is_discord() && discord_is_held;
+            let (row, leased) = self.deliver(context, now, new, receiver, state, held)?;
             state.row.pending += 1;
             state.due(row.next_at_ms.unwrap_or(now.ms));
             self.rows.push(row);
@@ -77,27 +76,23 @@ impl FanOut {
     }
 
     /// The row of a delivery; with its lease, if there is a place for its first attempt.
-    #[expect(clippy::too_many_arguments, reason = "what one delivery is made of")]
     fn deliver(
         &mut self,
         context: &Context,
         now: Now,
         new: &NewEvent,
-        target: &Target,
-        generation: i32,
+        receiver: &Receiver,
+        state: &State,
         held: bool,
-        healthy: bool,
-    ) -> (delivery::Model, Option<Leased>) {
+    ) -> Result<(delivery::Model, Option<Leased>), DbErr> {
         *self.counts.entry(new.id).or_default() += 1;
-        let webhook = target.webhook.id;
-        let id = context.new_id(now.ms);
-        let lane = Lane { webhook, origin: target.origin.clone(), healthy };
-        let place = if held || context.leased.is_none() { None } else { context.lanes.reserve(&lane) };
+        let webhook = receiver.id();
+        let id = context.new_id(now.ms)?;
         let mut row = delivery::Model {
             id,
             event_id: new.id,
             webhook_id: webhook,
-            generation,
+            generation: state.row.generation,
             state: PENDING,
             next_at_ms: Some(now.ms),
             lease: None,
@@ -110,9 +105,14 @@ impl FanOut {
             ended_at_ms: None,
             created_at_ms: now.ms,
         };
-        let Some(place) = place else { return (row, None) };
+        let target = match receiver {
+            Receiver::Target(target) if !held && context.leased.is_some() => target,
+            Receiver::Target(_) | Receiver::Unreadable(_) => return Ok((row, None)),
+        };
+        let lane = Lane { webhook, origin: target.origin.clone(), healthy: state.is_healthy() };
+        let Some(place) = context.lanes.reserve(&lane) else { return Ok((row, None)) };
         let body = Bytes::from(target.body(new.event.message()));
-        let lease = new_lease(context);
+        let lease = context.new_lease()?;
         row.body = Some(body.to_vec());
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
@@ -128,20 +128,55 @@ impl FanOut {
             place,
             taken: Instant::now(),
         };
-        (row, Some(leased))
+        Ok((row, Some(leased)))
+    }
+}
+
+/// An active webhook.
+enum Receiver {
+    Target(Target),
+    /// It can't be read now. What it asks for is stored, and is looked at again when it can be.
+    Unreadable(webhook::Model),
+}
+
+impl Receiver {
+    fn id(&self) -> Uuid {
+        match self {
+            Self::Target(target) => target.webhook.id,
+            Self::Unreadable(row) => row.id,
+        }
+    }
+
+    /// Whether it wants events of this type that say `text`.
+    fn asks_for(&self, event_type: EventType, text: Option<&MuteText>) -> bool {
+        match self {
+            Self::Target(target) => {
+                let config = &target.webhook.config;
+                let muted = text.is_some_and(|text| text.is_muted_by(&config.mute_words));
+                !muted && config.events.iter().any(|one| one == event_type)
+            }
+            Self::Unreadable(row) => row::events(row).any(|one| one == event_type.as_str()),
+        }
+    }
+
+    fn is_discord(&self) -> bool {
+        match self {
+            Self::Target(target) => target.is_discord(),
+            Self::Unreadable(_) => false,
+        }
     }
 }
 
 /// The active webhooks of the streamers of `events`, by streamer.
-async fn targets(
+async fn active_webhooks(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
     events: &[&NewEvent],
-) -> Result<HashMap<String, Vec<Target>>, DbErr> {
+) -> Result<HashMap<String, Vec<Receiver>>, DbErr> {
     let streamers: BTreeSet<&str> = events.iter().map(|new| new.event.streamer.as_str()).collect();
     let streamers: Vec<&str> = streamers.into_iter().collect();
-    let mut by_streamer: HashMap<String, Vec<Target>> = HashMap::new();
+    let mut by_streamer: HashMap<String, Vec<Receiver>> = HashMap::new();
     for some in streamers.chunks(STATEMENT_ROWS) {
         let rows = webhook::Entity::find()
             .filter(webhook::Column::OwnerDid.is_in(some.iter().copied()))
@@ -149,19 +184,28 @@ async fn targets(
             .order_by_asc(webhook::Column::Id)
             .all(transaction)
             .await?;
-        for target in targets::open(transaction, &context.sealer, rows, now.ms).await? {
-            by_streamer.entry(target.webhook.owner.to_string()).or_default().push(target);
+        let Opened { targets, unreadable } =
+            targets::open(transaction, &context.sealer, rows, now.ms).await?;
+        for target in targets {
+            let streamer = target.webhook.owner.to_string();
+            by_streamer.entry(streamer).or_default().push(Receiver::Target(target));
+        }
+        for row in unreadable {
+            by_streamer.entry(row.owner_did.clone()).or_default().push(Receiver::Unreadable(row));
         }
     }
     Ok(by_streamer)
 }
 
-fn fresh_state(target: &Target) -> webhook_state::Model {
+fn fresh_state(receiver: &Receiver) -> webhook_state::Model {
     webhook_state::Model {
-        webhook_id: target.webhook.id,
+        webhook_id: receiver.id(),
         generation: 0,
-        origin: target.origin.to_vec(),
-        discord: target.is_discord(),
+        origin: match receiver {
+            Receiver::Target(target) => target.origin.to_vec(),
+            Receiver::Unreadable(_) => Vec::new(),
+        },
+        discord: receiver.is_discord(),
         due_at_ms: None,
         held_until_ms: None,
         held_for_secret: false,

@@ -5,15 +5,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
-use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
 use super::holds::hold_discord;
-use super::states::{DELIVERED, FAILED, PENDING, State, States, is_postgres};
+use super::locks::locked;
+use super::states::{DELIVERED, FAILED, PENDING, State, States};
 use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
 use crate::delivery::outcome::{HoldScope, Outcome, verdict};
@@ -88,12 +87,10 @@ async fn leased_rows(
 ) -> Result<HashMap<Uuid, delivery::Model>, DbErr> {
     let mut rows = HashMap::new();
     for some in ended.chunks(STATEMENT_ROWS) {
-        let mut query =
+        let query =
             delivery::Entity::find().filter(delivery::Column::Id.is_in(some.iter().map(|one| one.delivery)));
-        if is_postgres(transaction) {
-            query = query.lock_exclusive();
-        }
-        rows.extend(query.all(transaction).await?.into_iter().map(|row| (row.id, row)));
+        let found = locked(transaction, query).all(transaction).await?;
+        rows.extend(found.into_iter().map(|row| (row.id, row)));
     }
     Ok(rows)
 }
@@ -185,13 +182,8 @@ pub(super) async fn end(
     // A delivery of a generation that is over is not tried again.
     let next_at_ms = due_of(step).filter(|_| current);
     if next_at_ms.is_none() && current {
-        state.row.pending -= 1;
-    }
-    if let Step::Failed { counts_as_error: true, is_gone: _ } = step
-        && current
-    {
-        state.row.error_count += 1;
-        state.row.failing_since_ms.get_or_insert(now.ms);
+        let counts_as_error = matches!(step, Step::Failed { counts_as_error: true, is_gone: _ });
+        state.failed(counts_as_error, now.ms);
     }
     delivery::Entity::update_many()
         .col_expr(delivery::Column::State, Expr::val(if next_at_ms.is_some() { PENDING } else { FAILED }))
@@ -203,6 +195,28 @@ pub(super) async fn end(
         .col_expr(delivery::Column::LastStatus, Expr::val(status.map(i32::from)))
         .col_expr(delivery::Column::LastAttemptAtMs, Expr::val(now.ms))
         .col_expr(delivery::Column::EndedAtMs, Expr::val(next_at_ms.is_none().then_some(now.ms)))
+        .filter(delivery::Column::Id.eq(row.id))
+        .exec(transaction)
+        .await
+        .map(drop)
+}
+
+/// Ends a delivery of the current generation that is not attempted: it is too old, muted meanwhile, or has
+/// lost its payload.
+pub(super) async fn give_up(
+    transaction: &DatabaseTransaction,
+    now: Now,
+    state: &mut State,
+    row: &delivery::Model,
+    outcome: Outcome,
+    counts_as_error: bool,
+) -> Result<(), DbErr> {
+    state.failed(counts_as_error, now.ms);
+    delivery::Entity::update_many()
+        .col_expr(delivery::Column::State, Expr::val(FAILED))
+        .col_expr(delivery::Column::NextAtMs, Expr::val(None::<i64>))
+        .col_expr(delivery::Column::LastOutcome, Expr::val(outcome.to_string()))
+        .col_expr(delivery::Column::EndedAtMs, Expr::val(now.ms))
         .filter(delivery::Column::Id.eq(row.id))
         .exec(transaction)
         .await
@@ -234,8 +248,7 @@ async fn no_secret(
     let Some(look_again_ms) = due_of(step) else {
         return end(transaction, now, state, row, step, Outcome::Secret, None).await;
     };
-    state.hold(look_again_ms);
-    state.row.held_for_secret = true;
+    state.hold_for_secret(look_again_ms, now.ms);
     delivery::Entity::update_many()
         .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms))
         .col_expr(delivery::Column::Lease, Expr::val(None::<Uuid>))

@@ -60,14 +60,14 @@ impl CommitQueue {
         let deliveries = event_batch::Context {
             settings,
             randomness: sealer.randomness,
-            sealer: Arc::clone(&sealer),
+            sealer,
             clock,
             lanes,
             leased,
             wake,
             metrics: Arc::new(DeliveryMetrics::new(registry)),
         };
-        let context = Context { limits, sealer, metrics: Arc::clone(&database.metrics), deliveries };
+        let context = Context { limits, metrics: Arc::clone(&database.metrics), deliveries };
         let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));
         let mut senders = Vec::new();
         for _ in 0..database.writers {

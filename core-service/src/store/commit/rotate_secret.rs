@@ -3,14 +3,15 @@
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    QueryTrait as _,
 };
+use uuid::Uuid;
 
 use super::savepoint::ChangeError;
+use super::states::States;
 use crate::domain::did::Did;
 use crate::domain::secret::SecretName;
 use crate::error::Error;
-use crate::store::table::{secret, webhook, webhook_state};
+use crate::store::table::{secret, webhook};
 
 /// A new token for the secret `name`. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug)]
@@ -58,19 +59,17 @@ async fn release(
     name: &SecretName,
     now_ms: i64,
 ) -> Result<(), DbErr> {
-    let signed_with_it = webhook::Entity::find()
+    let signed_with_it: Vec<Uuid> = webhook::Entity::find()
         .select_only()
         .column(webhook::Column::Id)
         .filter(webhook::Column::OwnerDid.eq(owner.as_str()))
         .filter(webhook::Column::SecretName.eq(name.as_str()))
-        .into_query();
-    webhook_state::Entity::update_many()
-        .col_expr(webhook_state::Column::HeldUntilMs, Expr::val(None::<i64>))
-        .col_expr(webhook_state::Column::HeldForSecret, Expr::val(false))
-        .col_expr(webhook_state::Column::DueAtMs, Expr::val(now_ms))
-        .filter(webhook_state::Column::WebhookId.in_subquery(signed_with_it))
-        .filter(webhook_state::Column::HeldForSecret.eq(true))
-        .exec(transaction)
-        .await
-        .map(drop)
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    let mut states = States::lock(transaction, signed_with_it).await?;
+    for state in states.iter_mut() {
+        state.release(now_ms);
+    }
+    states.store(transaction).await
 }

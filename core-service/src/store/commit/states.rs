@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _, Iterable as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Iterable as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
+use super::locks::locked;
 use crate::store::table::{delivery, webhook_state};
 
 /// `delivery.state`.
@@ -40,13 +41,10 @@ impl States {
         ids.sort_unstable();
         ids.dedup();
         for some in ids.chunks(STATEMENT_ROWS) {
-            let mut query = webhook_state::Entity::find()
+            let query = webhook_state::Entity::find()
                 .filter(webhook_state::Column::WebhookId.is_in(some.iter().copied()))
                 .order_by_asc(webhook_state::Column::WebhookId);
-            if is_postgres(transaction) {
-                query = query.lock_exclusive();
-            }
-            for row in query.all(transaction).await? {
+            for row in locked(transaction, query).all(transaction).await? {
                 states.insert(row.webhook_id, State::new(row));
             }
         }
@@ -73,6 +71,10 @@ impl States {
         let made = Self::lock(transaction, missing.into_iter().map(|(id, _)| id)).await?;
         states.0.extend(made.0);
         Ok(states)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut State> {
+        self.0.values_mut()
     }
 
     pub(super) fn of_mut(&mut self, webhook: Uuid) -> Option<&mut State> {
@@ -111,6 +113,35 @@ impl State {
         let held = self.row.held_until_ms.map_or(until_ms, |held| held.max(until_ms));
         self.row.held_until_ms = Some(held);
         self.row.due_at_ms = self.row.due_at_ms.map(|due| due.max(held));
+        // A new token does not end this.
+        self.row.held_for_secret = false;
+    }
+
+    /// The same, because the secret is missing or does not open: a new token ends it, unless something else
+    /// holds the webhook as well.
+    pub(super) fn hold_for_secret(&mut self, until_ms: i64, now_ms: i64) {
+        let held = self.row.held_until_ms.is_some_and(|held| held > now_ms);
+        let held_otherwise = held && !self.row.held_for_secret;
+        self.hold(until_ms);
+        self.row.held_for_secret = !held_otherwise;
+    }
+
+    /// Lets the deliveries go on that waited for a secret.
+    pub(super) fn release(&mut self, now_ms: i64) {
+        if self.row.held_for_secret {
+            self.row.held_for_secret = false;
+            self.row.held_until_ms = None;
+            self.row.due_at_ms = (self.row.pending > 0).then_some(now_ms);
+        }
+    }
+
+    /// Notes that a pending delivery has failed.
+    pub(super) fn failed(&mut self, counts_as_error: bool, now_ms: i64) {
+        self.row.pending -= 1;
+        if counts_as_error {
+            self.row.error_count += 1;
+            self.row.failing_since_ms.get_or_insert(now_ms);
+        }
     }
 
     /// Cancels all deliveries that are not in flight: the next generation begins.
@@ -170,16 +201,10 @@ pub(super) async fn cancel_deliveries(
     now_ms: i64,
 ) -> Result<(), DbErr> {
     let mut states = States::lock(transaction, webhooks).await?;
-    for state in states.0.values_mut() {
+    for state in states.iter_mut() {
         state.cancel(now_ms);
         // The state goes as well, when no delivery is left that does not say so.
         state.row.cancelling_since_ms = Some(now_ms);
     }
     states.store(transaction).await
-}
-
-/// Whether rows are to be locked: SQLite has one writer at a time.
-pub(super) fn is_postgres(transaction: &DatabaseTransaction) -> bool {
-    use sea_orm::ConnectionTrait as _;
-    transaction.get_database_backend() == DbBackend::Postgres
 }

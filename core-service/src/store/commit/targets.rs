@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 
-use crate::delivery::event::Message;
+use crate::delivery::event::{Message, Payload};
 use crate::delivery::format::Format;
 use crate::delivery::lease::Signing;
 use crate::delivery::signature::Tokens;
-use crate::delivery::text::Texts;
+use crate::delivery::text::{MuteText, Texts};
 use crate::domain::did::Did;
 use crate::domain::secret::{SecretName, SigningToken};
 use crate::domain::webhook::Webhook;
@@ -19,6 +19,14 @@ use crate::store::row;
 use crate::store::sealer::Sealer;
 use crate::store::table::{secret, webhook};
 use process::exit::chain;
+
+/// Some webhooks, opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) targets: Vec<Target>,
+    /// Those that can't be read: an operator must act, and their deliveries wait.
+    pub(super) unreadable: Vec<webhook::Model>,
+}
 
 /// A webhook that is to be called.
 #[derive(Debug)]
@@ -35,6 +43,11 @@ impl Target {
         self.format == Format::Discord
     }
 
+    /// Whether one of the mute words keeps `payload` back.
+    pub(super) fn mutes(&self, payload: &Payload) -> bool {
+        MuteText::of(payload).is_some_and(|text| text.is_muted_by(&self.webhook.config.mute_words))
+    }
+
     /// The body of a request that says `message`; empty if there is nothing to send.
     pub(super) fn body(&self, message: Message<'_>) -> Vec<u8> {
         let config = &self.webhook.config;
@@ -42,29 +55,31 @@ impl Target {
     }
 }
 
-/// Opens the webhooks of `rows`. One that can't be read is left out, with an error in the log.
+/// Opens the webhooks of `rows`. One that can't be read is an error in the log.
 pub(super) async fn open(
     transaction: &DatabaseTransaction,
     sealer: &Sealer,
     rows: Vec<webhook::Model>,
     now_ms: i64,
-) -> Result<Vec<Target>, DbErr> {
+) -> Result<Opened, DbErr> {
     let secrets = secrets_of(transaction, &rows).await?;
     let mut targets = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
     for row in rows {
-        match row::open_webhook(row, &sealer.keys) {
+        match row::open_webhook(&row, &sealer.keys) {
             Ok(webhook) => targets.push(Target {
                 signing: signing(sealer, &webhook, &secrets, now_ms),
                 origin: sealer.index_key.origin(&webhook.config.url),
                 format: Format::of(webhook.config.url.expose()),
                 webhook,
             }),
-            Err(unreadable) => {
-                process::once_a_second!(error, causes = chain(&unreadable), "a webhook is not called");
+            Err(error) => {
+                process::once_a_second!(error, causes = chain(&error), "a webhook is not called");
+                unreadable.push(row);
             }
         }
     }
-    Ok(targets)
+    Ok(Opened { targets, unreadable })
 }
 
 type Secrets = HashMap<(String, String), secret::Model>;

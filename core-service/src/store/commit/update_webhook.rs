@@ -6,6 +6,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::event_batch::Context;
 use super::savepoint::ChangeError;
 use super::states::States;
 use super::unknown_secret;
@@ -30,22 +31,27 @@ pub(in crate::store) struct WebhookUpdate {
 /// Makes the change, all of it or nothing, and returns the webhook after it.
 pub(super) async fn update_webhook(
     transaction: &DatabaseTransaction,
-    sealer: &Sealer,
+    deliveries: &Context,
     owner: &Did,
     update: &WebhookUpdate,
 ) -> Result<Box<Webhook>, ChangeError> {
     let WebhookUpdate { id, change, at_ms } = update;
+    let sealer = &deliveries.sealer;
     let of_owner = webhook::Entity::find_by_id(*id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
     let before = of_owner.one(transaction).await?.ok_or(Error::WebhookNotFound)?;
-    let (after, mut webhook) = changed(sealer, before.clone(), change.clone(), *at_ms)?;
+    let (after, mut webhook) = changed(sealer, &before, change.clone(), *at_ms)?;
     let url_changed = before.url_hash != after.url_hash;
     let switched_off = before.active && !after.active;
+    let secret_changed = before.secret_name != after.secret_name;
     differences(before, &after).update(transaction).await.map_err(refusal)?;
     let mut states = States::lock(transaction, [*id]).await?;
     if let Some(state) = states.of_mut(*id) {
         if url_changed {
             state.row.origin = sealer.index_key.origin(&webhook.config.url).to_vec();
             state.row.discord = Format::of(webhook.config.url.expose()) == Format::Discord;
+        }
+        if secret_changed {
+            state.release(deliveries.now(transaction).await?.ms);
         }
         if switched_off {
             state.cancel(*at_ms);
@@ -62,7 +68,7 @@ pub(super) async fn update_webhook(
 /// The row after `change`, and the webhook in it. A URL that stays is not sealed again.
 fn changed(
     sealer: &Sealer,
-    before: webhook::Model,
+    before: &webhook::Model,
     change: WebhookChange,
     at_ms: i64,
 ) -> Result<(webhook::Model, Webhook), Error> {

@@ -14,20 +14,20 @@ use crate::store::commit::expire::{Progress, Retention};
 use crate::store::commit::states::{DELIVERED, FAILED, PENDING};
 use crate::store::table::{attempt, delivery, event, webhook_state};
 
-const NOW_MS: i64 = 1_800_000_000_000;
+pub(super) const NOW_MS: i64 = 1_800_000_000_000;
 const LEASE_MS: i64 = 25_000;
 /// After the step of the schedule, of which tests have one without jitter.
-const RETRY: Next = Next::Retry { after: Duration::ZERO };
+pub(super) const RETRY: Next = Next::Retry { after: Duration::ZERO };
 
-struct Fixture {
+pub(super) struct Fixture {
     _folder: TempDir,
-    store: Store,
+    pub(super) store: Store,
     leased: UnboundedReceiver<Leased>,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// The streamer `a` with `webhooks` webhooks, each at a host of its own.
-async fn fixture(webhooks: u32) -> (Fixture, Vec<Webhook>) {
+pub(super) async fn fixture(webhooks: u32) -> (Fixture, Vec<Webhook>) {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual(NOW_MS);
     let limits = Limits { secrets: 3, webhooks: 50 };
@@ -41,7 +41,7 @@ async fn fixture(webhooks: u32) -> (Fixture, Vec<Webhook>) {
     (Fixture { _folder: folder, store, leased, clock }, made)
 }
 
-fn chat(key: &str, text: &str) -> NewEvent {
+pub(super) fn chat(key: &str, text: &str) -> NewEvent {
     let author = Actor { did: did("author"), handle: None, avatar_url: None };
     let event = Event {
         publisher: "p".parse().unwrap(),
@@ -59,7 +59,7 @@ fn time_ordered_id() -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(NOW_MS.unsigned_abs(), &random).into_uuid()
 }
 
-fn attempted(leased: &Leased, outcome: Outcome, next: Next) -> Finished {
+pub(super) fn attempted(leased: &Leased, outcome: Outcome, next: Next) -> Finished {
     Finished {
         delivery: leased.delivery,
         webhook: leased.webhook,
@@ -77,20 +77,20 @@ fn attempted(leased: &Leased, outcome: Outcome, next: Next) -> Finished {
 }
 
 impl Fixture {
-    async fn delivery(&self, id: Uuid) -> delivery::Model {
+    pub(super) async fn delivery(&self, id: Uuid) -> delivery::Model {
         delivery::Entity::find_by_id(id).one(&self.store.database.reading).await.unwrap().unwrap()
     }
 
-    async fn state(&self, webhook: Uuid) -> webhook_state::Model {
+    pub(super) async fn state(&self, webhook: Uuid) -> webhook_state::Model {
         let found = webhook_state::Entity::find_by_id(webhook).one(&self.store.database.reading).await;
         found.unwrap().unwrap()
     }
 
-    fn taken(&mut self) -> Vec<Leased> {
+    pub(super) fn taken(&mut self) -> Vec<Leased> {
         std::iter::from_fn(|| self.leased.try_recv().ok()).collect()
     }
 
-    async fn finish(&self, leased: Leased, outcome: Outcome, next: Next) {
+    pub(super) async fn finish(&self, leased: Leased, outcome: Outcome, next: Next) {
         let finished = attempted(&leased, outcome, next);
         leased.place.ended(outcome == Outcome::Ok);
         self.store.finish(finished).await.unwrap();

@@ -122,7 +122,7 @@ async fn contents(store: &Store) -> Vec<String> {
         )
     });
     let webhooks = webhooks.into_iter().map(|row| {
-        let webhook = store.sealer.open_webhook(row).unwrap();
+        let webhook = store.sealer.open_webhook(&row).unwrap();
         format!("{webhook:?} {}", webhook.config.url.expose())
     });
     accounts.chain(secrets).chain(webhooks).collect()

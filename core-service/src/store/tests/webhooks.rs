@@ -139,7 +139,7 @@ async fn fault_names_the_row_and_none_of_its_values() {
     let new = new_webhook("a", "https://example.com/credential", None);
     store.create_webhook(&new).await.unwrap();
     let stored = row(&store, new.id).await;
-    let told = |row: webhook::Model| chain(&row::open_webhook(row, &store.sealer.keys).unwrap_err());
+    let told = |row: webhook::Model| chain(&row::open_webhook(&row, &store.sealer.keys).unwrap_err());
     for (row, cause) in [
         (webhook::Model { sealed_url: vec![], ..stored.clone() }, "its URL does not open: "),
         (webhook::Model { mute_words: "\"credential\"".into(), ..stored.clone() }, "a column has no list"),
