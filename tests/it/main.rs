@@ -11,6 +11,8 @@ mod contract;
 mod core_grpc;
 mod core_token;
 mod deliveries;
+mod delivery_answers;
+mod delivery_refused;
 mod docs;
 mod envelope;
 mod examples;

@@ -1,10 +1,15 @@
 //! A database for one test.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database as Connect, DatabaseConnection, Statement};
 
 use crate::harness::postgres::Server;
+
+/// How long a test waits for rows.
+const LIMIT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +111,22 @@ pub(crate) async fn number(connection: &DatabaseConnection, sql: &str) -> usize 
     let statement = Statement::from_string(connection.get_database_backend(), sql);
     let row = connection.query_one_raw(statement).await.unwrap().unwrap();
     usize::try_from(row.try_get::<i64>("", "number").unwrap()).unwrap()
+}
+
+/// Waits until the whole number that `sql` selects is `expected`.
+pub(crate) async fn until_number(connection: &DatabaseConnection, sql: &str, expected: usize) {
+    let mut seen = 0;
+    let asking = async {
+        loop {
+            seen = number(connection, sql).await;
+            if seen == expected {
+                return;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    let reached = tokio::time::timeout(LIMIT, asking).await.is_ok();
+    assert!(reached, "{seen} and not {expected} in time: {sql}");
 }
 
 /// Asserts that there are accounts, and that the counts of each are those of its rows.
