@@ -12,6 +12,7 @@ pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
 pub(crate) mod gateway;
+pub(crate) mod healthy;
 pub(crate) mod hook;
 pub(crate) mod http2;
 pub(crate) mod identity;
@@ -24,6 +25,7 @@ pub(crate) mod publisher;
 pub(crate) mod receiver;
 pub(crate) mod rpc_stub;
 pub(crate) mod sealed;
+pub(crate) mod slow;
 pub(crate) mod stack;
 pub(crate) mod table;
 pub(crate) mod webhook;

@@ -37,6 +37,7 @@ mod secret_rotate;
 mod secret_rules;
 mod service_auth;
 mod slow_clients;
+mod slow_receivers;
 mod strangers;
 mod tidy;
 mod tls;
