@@ -13,3 +13,4 @@ mod hangs;
 mod killed;
 mod load;
 mod replicas;
+mod waiting;
