@@ -11,6 +11,6 @@ mod disk;
 mod files;
 mod hangs;
 mod killed;
-mod load;
+pub(crate) mod load;
 mod replicas;
 mod waiting;

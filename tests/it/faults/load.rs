@@ -29,7 +29,7 @@ pub(super) fn core_service(url: &str) -> processes::Setup {
 }
 
 /// A gateway before `core` without a rate limit, once the core-service is ready.
-pub(super) async fn gateway(core: std::net::SocketAddr) -> Arc<Gateway> {
+pub(crate) async fn gateway(core: std::net::SocketAddr) -> Arc<Gateway> {
     let gateway = Gateway::before(core).flag("--rate-limit", "0").start().await;
     until_ready(&gateway).await;
     Arc::new(gateway)
