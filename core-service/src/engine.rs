@@ -54,8 +54,7 @@ impl Engine {
     /// leases.
     pub(crate) async fn run(self, shutdown: Shutdown, served: CancellationToken) {
         let Self { store, sender, lanes, mut leased, wake, retention } = self;
-        let freed = Arc::new(Notify::new());
-        let claims = claim_until_drained(&store, &wake, &freed, &shutdown);
+        let claims = claim_until_drained(&store, &wake, lanes.freed(), &shutdown);
         let upkeep = keep_up_until_drained(&store, retention, &shutdown);
         let attempts = async {
             let mut attempts = JoinSet::new();
@@ -64,12 +63,7 @@ impl Engine {
                     biased;
                     () = shutdown.draining() => break,
                     Some(leased) = leased.recv() => {
-                        attempts.spawn(attempt(
-                            Arc::clone(&store),
-                            Arc::clone(&sender),
-                            Arc::clone(&freed),
-                            leased,
-                        ));
+                        attempts.spawn(attempt(Arc::clone(&store), Arc::clone(&sender), leased));
                     }
                     Some(_ended) = attempts.join_next() => {}
                 }
@@ -147,10 +141,9 @@ fn pause_after(report: ClaimReport) -> Duration {
 }
 
 /// Makes one attempt and writes what came of it.
-async fn attempt(store: Arc<Store>, sender: Arc<Sender>, freed: Arc<Notify>, leased: Leased) {
-    let finished = sender.attempt(leased).await;
+async fn attempt(store: Arc<Store>, sender: Arc<Sender>, leased: Leased) {
     // The place is free before the outcome is written, as the receiver is.
-    freed.notify_one();
+    let finished = sender.attempt(leased).await;
     write(&store, finished).await;
 }
 

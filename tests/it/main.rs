@@ -12,6 +12,7 @@ mod core_grpc;
 mod core_token;
 mod deliveries;
 mod delivery_answers;
+mod delivery_backlogs;
 mod delivery_races;
 mod delivery_refused;
 mod docs;

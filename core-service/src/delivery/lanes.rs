@@ -9,11 +9,13 @@
 //!   an origin, so that the others always find one.
 //!
 //! Knows no time and no database: a [`Place`] is taken before a lease is, and is free when it is dropped.
+//! Whoever claims hears of it if there was none left before ([`Lanes::freed`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::unsync::Cache;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Attempts at once for one webhook.
@@ -36,7 +38,10 @@ pub(crate) struct Lane {
 
 /// The places of this process. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Lanes(Arc<Mutex<Places>>);
+pub(crate) struct Lanes {
+    places: Arc<Mutex<Places>>,
+    freed: Arc<Notify>,
+}
 
 #[derive(Debug)]
 struct Places {
@@ -71,6 +76,18 @@ impl InFlight {
     }
 }
 
+impl Places {
+    fn has_place(&mut self, lane: &Lane) -> bool {
+        let Self { limit, in_process, origins, webhooks, proven } = self;
+        let of_webhook = webhooks.get(&lane.webhook).copied().unwrap_or(0);
+        let allowed = if lane.healthy && proven.get(&lane.webhook).is_some() { WEBHOOK_PLACES } else { 1 };
+        let of_origin = origins.get(&lane.origin).copied().unwrap_or_default();
+        of_webhook < allowed
+            && of_origin.has_place(ORIGIN_PLACES, lane.healthy)
+            && in_process.has_place(*limit, lane.healthy)
+    }
+}
+
 fn three_quarters(limit: usize) -> usize {
     (limit * 3 / 4).max(1)
 }
@@ -91,33 +108,33 @@ pub(crate) struct Full {
 impl Lanes {
     /// `limit` is `--delivery-concurrency`.
     pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Places {
+        let places = Places {
             limit,
             in_process: InFlight::default(),
             origins: HashMap::new(),
             webhooks: HashMap::new(),
             proven: Cache::new(MAX_PROVEN),
-        })))
+        };
+        Self { places: Arc::new(Mutex::new(places)), freed: Arc::default() }
     }
 
     /// Takes a place for one attempt, if webhook, origin and process have one.
     pub(crate) fn reserve(&self, lane: &Lane) -> Option<Place> {
         let mut places = self.lock();
-        let Places { limit, in_process, origins, webhooks, proven } = &mut *places;
-        let of_webhook = webhooks.get(&lane.webhook).copied().unwrap_or(0);
-        let allowed = if lane.healthy && proven.get(&lane.webhook).is_some() { WEBHOOK_PLACES } else { 1 };
-        let of_origin = origins.get(&lane.origin).copied().unwrap_or_default();
-        let has_place = of_webhook < allowed
-            && of_origin.has_place(ORIGIN_PLACES, lane.healthy)
-            && in_process.has_place(*limit, lane.healthy);
-        if !has_place {
+        if !places.has_place(lane) {
             return None;
         }
+        let Places { limit: _, in_process, origins, webhooks, proven: _ } = &mut *places;
         in_process.add(lane.healthy);
         origins.entry(Arc::clone(&lane.origin)).or_default().add(lane.healthy);
         *webhooks.entry(lane.webhook).or_default() += 1;
         drop(places);
         Some(Place { lanes: self.clone(), lane: lane.clone() })
+    }
+
+    /// Notified when there is a place again for what had none: only then can a claim take more than before.
+    pub(crate) fn freed(&self) -> &Notify {
+        &self.freed
     }
 
     /// Gives no more places, for the end of the process.
@@ -147,7 +164,7 @@ impl Lanes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,12 +178,16 @@ pub(crate) struct Place {
 impl Place {
     /// Notes how the attempt ended, and frees the place.
     pub(crate) fn ended(self, success: bool) {
-        let webhook = self.lane.webhook;
-        let mut places = self.lanes.lock();
+        let Self { lanes, lane } = &self;
+        let mut places = lanes.lock();
+        let had_place = places.has_place(lane);
         if success {
-            places.proven.insert(webhook, ());
+            places.proven.insert(lane.webhook, ());
         } else {
-            places.proven.remove(&webhook);
+            places.proven.remove(&lane.webhook);
+        }
+        if !had_place {
+            lanes.freed.notify_one();
         }
     }
 }
@@ -175,6 +196,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Self { lanes, lane } = self;
         let mut places = lanes.lock();
+        if !places.has_place(lane) {
+            lanes.freed.notify_one();
+        }
         places.in_process.remove(lane.healthy);
         if let Some(in_flight) = places.origins.get_mut(&lane.origin) {
             in_flight.remove(lane.healthy);
@@ -218,6 +242,35 @@ mod tests {
         let _one = lanes.reserve(&healthy).unwrap();
         assert!(lanes.reserve(&healthy).is_none());
         assert_eq!(lanes.full().webhooks, [Uuid::from_u128(1)]);
+    }
+
+    #[test]
+    fn freed_is_notified_where_there_was_no_place() {
+        let lanes = Lanes::new(100);
+        let is_notified = || std::pin::pin!(lanes.freed().notified()).enable();
+        let healthy = lane(1, 1, true);
+        lanes.reserve(&healthy).unwrap().ended(true);
+        assert!(is_notified(), "it had one place");
+        let mut four: Vec<Place> = (0..4).map(|_| lanes.reserve(&healthy).unwrap()).collect();
+        four.pop().unwrap().ended(true);
+        assert!(is_notified());
+        four.pop().unwrap().ended(true);
+        assert!(!is_notified(), "it had a place left");
+        four.pop().unwrap().ended(false);
+        assert!(is_notified(), "after a failure it has one place, and that is taken");
+        drop(four);
+        assert!(is_notified());
+        let mut others: Vec<Place> =
+            (10..85).filter_map(|one| lanes.reserve(&lane(one, 10, false))).collect();
+        assert_eq!(others.len(), 48);
+        others.extend((100..127).filter_map(|one| lanes.reserve(&lane(one, 11, false))));
+        assert_eq!(others.len(), 75);
+        lanes.reserve(&lane(1, 1, true)).unwrap().ended(true);
+        assert!(is_notified(), "it had one place");
+        lanes.reserve(&lane(1, 1, true)).unwrap().ended(true);
+        assert!(!is_notified(), "the process is full for others alone");
+        others.pop();
+        assert!(is_notified());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) async fn gateway(core: std::net::SocketAddr) -> Arc<Gateway> {
 }
 
 /// Asks `/readyz` until it is.
-pub(super) async fn until_ready(gateway: &Gateway) {
+pub(crate) async fn until_ready(gateway: &Gateway) {
     until_readiness_is(gateway, 200).await;
 }
 

@@ -135,6 +135,16 @@ impl Service {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
+    /// The processor time that it has used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.child.id())).unwrap();
+        // The name in brackets may have anything in it; the times of user and system are the 12th and 13th
+        // field after it, in hundredths of a second.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
     /// All that it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.process.log.borrow().clone()
