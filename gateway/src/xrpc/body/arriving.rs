@@ -1,6 +1,8 @@
 //! The places of calls whose body is still arriving. When there are too many, the oldest of the DID with the
-//! most of them is given up: it had the most time, and a body that is on its way takes milliseconds.
+//! most of them is given up (of several such DIDs, the oldest of all): it had the most time, and a body that
+//! is on its way takes milliseconds.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,7 +58,8 @@ impl ArrivingBodies {
 
 impl Arriving {
     fn give_up_one(&mut self) {
-        let most = self.by_did.iter().max_by_key(|(_, own)| own.len()).map(|(did, _)| did.clone());
+        let most = self.by_did.iter().max_by_key(|(_, own)| (own.len(), Reverse(own.keys().next())));
+        let most = most.map(|(did, _)| did.clone());
         if let Some(did) = most {
             self.give_up_oldest_of(&did);
         }
@@ -129,5 +132,13 @@ mod tests {
         assert_eq!(kept(&mut honest), [0, 1]);
         assert_eq!(kept(&mut hostile).len(), MAX_ARRIVING - 2);
         assert_eq!(bodies.lock().all, MAX_ARRIVING);
+    }
+
+    #[test]
+    fn of_dids_with_one_each_the_oldest_gives_up_its_place() {
+        let bodies = Arc::new(ArrivingBodies::default());
+        let mut places: Vec<_> =
+            (0..MAX_ARRIVING + 100).map(|number| bodies.take(&format!("did:plc:h{number}"))).collect();
+        assert_eq!(kept(&mut places), (100..MAX_ARRIVING + 100).collect::<Vec<_>>());
     }
 }
