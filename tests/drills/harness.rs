@@ -4,9 +4,13 @@
 pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
+#[path = "../it/harness/http2.rs"]
+pub(crate) mod http2;
 #[path = "../it/harness/identity.rs"]
 pub(crate) mod identity;
 #[path = "../it/harness/postgres.rs"]
 pub(crate) mod postgres;
 #[path = "../it/harness/processes.rs"]
 pub(crate) mod processes;
+#[path = "../it/harness/receiver.rs"]
+pub(crate) mod receiver;

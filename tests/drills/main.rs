@@ -22,3 +22,4 @@ mod cut_off;
 mod names;
 mod postgres_gone;
 mod restarts;
+mod strangers;

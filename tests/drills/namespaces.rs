@@ -38,6 +38,11 @@ macro_rules! drills {
 }
 pub(crate) use drills;
 
+/// Waits until no drill runs. None begins until the result is dropped.
+pub(crate) fn alone() -> impl Sized {
+    PROCESSORS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs `drill`, the body of the test called `path`, with user, network and PID namespaces of its own: by
 /// starting this program again under `unshare`, for this one test. There it is root, whoever runs it, and has
 /// a network without an interface; when it ends, however it ends, the kernel removes every host and process
@@ -50,7 +55,7 @@ pub(crate) fn enter(path: &str, company: Company, drill: impl Future<Output = ()
         return runtime.unwrap().block_on(drill);
     }
     let _turn = match company {
-        Company::Nobody => (Some(PROCESSORS.write().unwrap_or_else(PoisonError::into_inner)), None),
+        Company::Nobody => (Some(alone()), None),
         Company::Others => (None, Some(PROCESSORS.read().unwrap_or_else(PoisonError::into_inner))),
     };
     let (_crate, name) = path.split_once("::").expect("a path in this crate");

@@ -42,9 +42,23 @@ fn target(path: &str) -> Vec<u8> {
     [&[0x86, 0x04][..], &text(path), &[0x01], &text("x")].concat()
 }
 
-fn text(text: &str) -> Vec<u8> {
-    let length = u8::try_from(text.len()).ok().filter(|length| *length < 0x7f).unwrap();
-    [&[length][..], text.as_bytes()].concat()
+/// A string that is not compressed (RFC 7541, sections 5.1 and 5.2).
+pub(crate) fn text(text: &str) -> Vec<u8> {
+    const PREFIX: usize = 0x7f;
+    let mut bytes = Vec::new();
+    if text.len() < PREFIX {
+        bytes.push(u8::try_from(text.len()).unwrap());
+    } else {
+        bytes.push(0x7f);
+        let mut rest = text.len() - PREFIX;
+        while rest >= 0x80 {
+            bytes.push(u8::try_from(rest % 0x80).unwrap() | 0x80);
+            rest /= 0x80;
+        }
+        bytes.push(u8::try_from(rest).unwrap());
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
 }
 
 /// The frames in `bytes`, but for a broken one at the end: type, flags, stream and payload.

@@ -56,11 +56,16 @@ impl Service {
 
     /// The same with these seal keys.
     pub(crate) fn core_service_with(url: &str, keys: &[&str]) -> Setup {
+        Self::core_service_that_tries(url, keys, "off")
+    }
+
+    /// The same, with this `--probe`.
+    pub(crate) fn core_service_that_tries(url: &str, keys: &[&str], probe: &str) -> Setup {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys");
         std::fs::write(&file, keys.join("\n")).unwrap();
         let keys = file.display().to_string();
-        let arguments = ["core-service", "--database-url", url, "--seal-keys-file", &keys, "--probe", "off"];
+        let arguments = ["core-service", "--database-url", url, "--seal-keys-file", &keys, "--probe", probe];
         Setup::new(&arguments, "core-service serves", folder)
     }
 
