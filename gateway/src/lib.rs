@@ -39,7 +39,7 @@ use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
 use crate::telemetry::RequestLog;
-use crate::telemetry::lines::AnonymousLines;
+use crate::telemetry::lines::LineLimits;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
@@ -143,7 +143,7 @@ pub async fn serve(
 /// All metrics of the gateway.
 struct GatewayMetrics {
     requests: RequestMetrics,
-    lines: AnonymousLines,
+    lines: LineLimits,
     connections: ConnectionMetrics,
     calls: CallMetrics,
     auth: AuthMetrics,
@@ -154,7 +154,7 @@ impl GatewayMetrics {
     fn new(registry: &mut Registry, methods: &Methods) -> Self {
         Self {
             requests: RequestMetrics::new(registry, methods),
-            lines: AnonymousLines::new(registry),
+            lines: LineLimits::new(registry),
             connections: ConnectionMetrics::new(registry),
             calls: CallMetrics::new(registry),
             auth: AuthMetrics::new(registry),

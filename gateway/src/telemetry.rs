@@ -14,8 +14,8 @@
 //! A request that is dropped before its response, because the client closed the connection, reset the stream,
 //! or the drain limit passed, is logged with status 499 and error `ClientGone`. No client ever sees these.
 //!
-//! The level is `info`, and `debug` for a successful probe. Requests without an authenticated caller have at
-//! most [`lines`] in each second.
+//! The level is `info`, and `debug` for a successful probe. Requests without an authenticated caller, and
+//! failed ones of such callers, have at most so many [`lines`] in each second.
 
 pub(crate) mod lines;
 pub(crate) mod requests;
@@ -31,7 +31,7 @@ use process::traces::{Span, TraceContext, Tracer};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::lines::AnonymousLines;
+use self::lines::{LineLimit, LineLimits};
 use self::requests::RequestMetrics;
 use self::route::Route;
 use crate::xrpc::error::ResponseErrorName;
@@ -119,13 +119,19 @@ impl RequestContext {
         let did = did.get().map_or(NONE, String::as_str);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let is_routine = route.is_some_and(Route::is_probe) && status == StatusCode::OK.as_u16();
-        if !is_routine && did == NONE && !log.lines.pass() {
+        let limit = match did {
+            NONE => Some(&log.lines.anonymous),
+            _ if status >= StatusCode::BAD_REQUEST.as_u16() => Some(&log.lines.failed),
+            _ => None,
+        };
+        let written = !is_routine || tracing::enabled!(target: TARGET, tracing::Level::DEBUG);
+        if !written || !limit.is_none_or(LineLimit::pass) {
             return;
         }
-        if !is_routine {
-            tracing::info!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
-        } else if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) && log.lines.pass() {
+        if is_routine {
             tracing::debug!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
+        } else {
+            tracing::info!(target: TARGET, request_id, trace_id, route = name, nsid, did, status, error, ms, "request");
         }
     }
 }
@@ -133,7 +139,7 @@ impl RequestContext {
 /// Where requests are recorded, besides the log.
 pub(crate) struct RequestLog {
     pub(crate) requests: RequestMetrics,
-    pub(crate) lines: AnonymousLines,
+    pub(crate) lines: LineLimits,
     pub(crate) tracer: Tracer,
 }
 

@@ -10,7 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::database::{Database, Kind};
 use crate::harness::http2::{ACK, HEAD_BYTES, PING, PREFACE, SETTINGS, frame, frames};
+use crate::harness::identity::{Identity, Key, SERVICE};
 use crate::harness::processes::Service;
+use crate::harness::stack::LIST_SECRETS;
 
 /// Frames of one flood, 17 bytes each. Each PING ACK was a line of 200 bytes.
 const FRAMES: usize = 100_000;
@@ -18,7 +20,7 @@ const FRAMES: usize = 100_000;
 const MAX_LOG_BYTES: usize = 64 * 1024;
 /// How long a flood may take, and a call beside it.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Log lines in a second of requests without a caller.
+/// Log lines in a second of requests without a caller, and of failed ones of callers.
 const LINES_A_SECOND: u64 = 100;
 
 /// Sends PINGs with these flags, and waits until the server has read all of them: an answer to a last PING
@@ -79,30 +81,45 @@ async fn pings_at_the_core_service() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_without_a_caller() {
-    const REQUESTS: usize = 2000;
     let gateway = Service::gateway_of("http://127.0.0.1:9", "http://127.0.0.1:9").start().await;
+    failures_add_few_lines(gateway, "GET /x HTTP/1.1\r\nhost: x\r\n", 404).await;
+}
+
+/// One DID is enough: its calls above the rate limit cost it nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_calls_of_a_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = Identity::new("did:plc:stranger222222222222222x", Key::k256());
+    std::fs::write(folder.path().join("stranger.json"), stranger.document().to_string()).unwrap();
+    let gateway = Service::gateway("127.0.0.1:9".parse().unwrap(), folder.path());
+    let gateway = gateway.flag("--rate-limit", "1").start().await;
+    let token = stranger.token(SERVICE, LIST_SECRETS);
+    let head = format!("GET /xrpc/{LIST_SECRETS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n");
+    let only = reqwest::Client::new().get(format!("http://{}/xrpc/{LIST_SECRETS}", gateway.address));
+    assert_eq!(only.bearer_auth(token).send().await.unwrap().status(), 502);
+    failures_add_few_lines(gateway, &head, 429).await;
+}
+
+/// Sends this head many times, which is answered with this status.
+async fn failures_add_few_lines(mut gateway: Service, head: &str, status: u16) {
+    const REQUESTS: usize = 2000;
     let started = Instant::now();
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
     let (mut reading, mut writing) = client.split();
-    let requests = b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n".repeat(REQUESTS);
-    let last = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let requests = format!("{head}\r\n").repeat(REQUESTS) + head + "connection: close\r\n\r\n";
     let mut answers = Vec::new();
-    let exchange = async {
-        let writing = async {
-            writing.write_all(&requests).await.unwrap();
-            writing.write_all(last).await.unwrap();
-        };
-        tokio::join!(writing, reading.read_to_end(&mut answers)).1.unwrap();
-    };
-    timeout(LIMIT, exchange).await.expect("all are answered");
-    let answered = String::from_utf8(answers).unwrap().matches("HTTP/1.1 404 ").count();
+    let exchange =
+        async { tokio::join!(writing.write_all(requests.as_bytes()), reading.read_to_end(&mut answers)) };
+    let (written, read) = timeout(LIMIT, exchange).await.expect("all are answered");
+    assert!(written.is_ok() && read.is_ok(), "{written:?}, {read:?}");
+    let answered = String::from_utf8(answers).unwrap().matches(&format!("HTTP/1.1 {status} ")).count();
     assert_eq!(answered, REQUESTS + 1);
     let seconds = started.elapsed().as_secs() + 2;
     let lines = gateway.log().matches("gateway::access").count() as u64;
     assert!(lines > 0 && lines <= seconds * LINES_A_SECOND, "{lines} lines in {seconds} s");
     // The next one says how many lines are missing.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    reqwest::get(format!("http://{}/x", gateway.address)).await.unwrap();
-    let mut gateway = gateway;
+    let mut client = TcpStream::connect(gateway.address).await.unwrap();
+    client.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
     gateway.logged("too fast to log").await;
 }

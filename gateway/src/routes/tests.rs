@@ -36,7 +36,7 @@ use crate::binding::fixture::methods;
 use crate::config::RawArgs;
 use crate::limits::RateLimit;
 use crate::telemetry::RequestLog;
-use crate::telemetry::lines::AnonymousLines;
+use crate::telemetry::lines::LineLimits;
 use crate::telemetry::requests::RequestMetrics;
 use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
@@ -70,7 +70,7 @@ async fn gateway() -> (Router, TcpListener) {
     let methods = methods(&[(NSID, document)], proto);
     let log = RequestLog {
         requests: RequestMetrics::new(registry, &methods),
-        lines: AnonymousLines::new(registry),
+        lines: LineLimits::new(registry),
         tracer: Tracer::off(),
     };
     let xrpc = Xrpc {
@@ -152,7 +152,7 @@ async fn request_that_panics_is_answered() {
     }
     let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
     let log =
-        RequestLog { requests, lines: AnonymousLines::new(&mut Registry::default()), tracer: Tracer::off() };
+        RequestLog { requests, lines: LineLimits::new(&mut Registry::default()), tracer: Tracer::off() };
     let gateway = layered(Router::new().route("/livez", any(panics)), log);
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
