@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::harness::database::Kind;
 use crate::harness::identity::{Identity, Key};
@@ -26,10 +26,8 @@ use crate::harness::stack::{CREATE_SECRET, LIST_SECRETS, SERVICE, Setup, Stack};
 
 /// Calls of the caller who must notice nothing.
 const CALLS: usize = 100;
-/// Strangers' calls that wait for a look-up. Over HTTP/2 it takes longer until all have begun, and the first
-/// have ended by then.
-const LOOKUPS_OVER_HTTP1: usize = 1_060;
-const LOOKUPS_OVER_HTTP2: usize = 2_000;
+/// Strangers' calls that wait for a look-up: more than there were places for all calls.
+const LOOKUPS: usize = 1_200;
 /// How many of them wait for the same one.
 const CALLS_OF_LOOKUP: usize = 20;
 /// Callers whose bodies never arrive, and the calls of each.
@@ -37,8 +35,15 @@ const SLOW_CALLERS: usize = 3;
 const SLOW_CALLS: usize = 590;
 /// HTTP/2 requests on one connection.
 const STREAMS: usize = 50;
+/// Invented did:plcs that are looked up at once.
+const INVENTIONS_AT_ONCE: usize = 32;
+/// How long a stranger waits who was refused: together they ask much more often than is allowed.
+const PAUSE: Duration = Duration::from_millis(200);
 /// The longest wait.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `--deadline`: time for all that a test run does beside it.
+const DEADLINE: &str = "60s";
 
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
@@ -110,19 +115,20 @@ async fn send_over_http2(stack: &Stack, calls: &[Call]) -> JoinSet<()> {
 async fn pair_without_dns() -> (Stack, UdpSocket) {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let dns = silent.local_addr().unwrap().to_string();
-    let stack = Setup::on(Kind::Sqlite).gateway("--dns-servers", &dns).start().await;
+    let setup = Setup::on(Kind::Sqlite).gateway("--deadline", DEADLINE);
+    let stack = setup.gateway("--dns-servers", &dns).start().await;
     stack.create_secret("known").await.ok();
     (stack, silent)
 }
 
 /// Calls of callers who have invented their did:webs.
 fn invented_did_webs(calls: usize) -> Vec<Call> {
-    let key = Key::k256();
-    let mut stranger = Identity::new("", key);
+    let mut stranger = Identity::new("", Key::k256());
     (0..calls)
         .map(|number| {
             stranger.did = format!("did:web:h{}.never.example", number / CALLS_OF_LOOKUP);
-            Call { token: stranger.token(SERVICE, LIST_SECRETS), nsid: LIST_SECRETS, has_slow_body: false }
+            let token = stranger.forged_token(SERVICE, LIST_SECRETS);
+            Call { token, nsid: LIST_SECRETS, has_slow_body: false }
         })
         .collect()
 }
@@ -160,14 +166,14 @@ async fn alice_notices_nothing(stack: &Stack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn look_ups_without_an_answer_over_http1() {
     let (stack, _dns) = pair_without_dns().await;
-    let _connections = send_over_http1(&stack, &invented_did_webs(LOOKUPS_OVER_HTTP1)).await;
+    let _connections = send_over_http1(&stack, &invented_did_webs(LOOKUPS)).await;
     alice_notices_nothing(&stack).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn look_ups_without_an_answer_over_http2() {
     let (stack, _dns) = pair_without_dns().await;
-    let _requests = send_over_http2(&stack, &invented_did_webs(LOOKUPS_OVER_HTTP2)).await;
+    let _requests = send_over_http2(&stack, &invented_did_webs(LOOKUPS)).await;
     alice_notices_nothing(&stack).await;
 }
 
@@ -213,18 +219,17 @@ async fn calls_over_the_limits_of_waiting() {
 
 /// Invents did:plcs from one address until it is refused, and goes on until it is dropped.
 async fn invent(stack: &Stack, client: reqwest::Client, header: Option<&'static str>) -> JoinSet<()> {
-    const AT_ONCE: usize = 32;
-    const REFUSED: usize = 50;
-    let refused = Arc::new(AtomicUsize::new(0));
+    const REFUSED: u32 = 50;
+    let refused = Arc::new(Semaphore::new(0));
     let mut inventing = JoinSet::new();
-    for task in 0..AT_ONCE {
+    for task in 0..INVENTIONS_AT_ONCE {
         let (client, refused) = (client.clone(), Arc::clone(&refused));
         let url = format!("http://{}/xrpc/{LIST_SECRETS}", stack.gateway);
         inventing.spawn(async move {
             let mut stranger = Identity::new("", Key::k256());
             for number in 0.. {
                 stranger.did = format!("did:plc:invented{task}x{number}");
-                let token = stranger.token(SERVICE, LIST_SECRETS);
+                let token = stranger.forged_token(SERVICE, LIST_SECRETS);
                 let mut request = client.get(&url).bearer_auth(token);
                 if let Some(address) = header {
                     request = request.header("x-forwarded-for", address);
@@ -232,17 +237,17 @@ async fn invent(stack: &Stack, client: reqwest::Client, header: Option<&'static 
                 let status = request.send().await.unwrap().status();
                 if status != 401 {
                     assert_eq!(status, 503);
-                    refused.fetch_add(1, Ordering::Relaxed);
+                    refused.add_permits(1);
+                    sleep(PAUSE).await;
                 }
             }
         });
     }
-    let waiting = async {
-        while refused.load(Ordering::Relaxed) < REFUSED {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("the limit is reached in time");
+    timeout(PATIENCE, refused.acquire_many(REFUSED))
+        .await
+        .expect("the limit is reached in time")
+        .unwrap()
+        .forget();
     inventing
 }
 
@@ -262,7 +267,7 @@ async fn newcomers_get_in(stack: &Stack, header: Option<&'static str>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inventions_of_one_address() {
-    let stack = Stack::start(Kind::Sqlite).await;
+    let stack = Setup::on(Kind::Sqlite).gateway("--deadline", DEADLINE).start().await;
     let elsewhere: IpAddr = "127.0.0.2".parse().unwrap();
     let client = reqwest::Client::builder().local_address(elsewhere).build().unwrap();
     let _inventing = invent(&stack, client, Some("198.51.100.1")).await;
@@ -275,6 +280,7 @@ async fn inventions_of_one_address_behind_a_proxy() {
     let stack = Setup::on(Kind::Sqlite)
         .gateway("--trusted-proxies", "127.0.0.0/8,::1")
         .gateway("--client-address-header", "X-Forwarded-For")
+        .gateway("--deadline", DEADLINE)
         .start()
         .await;
     let _inventing = invent(&stack, reqwest::Client::new(), Some("203.0.113.9, 198.51.100.1")).await;
