@@ -149,13 +149,13 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
 
 async fn serve(both: Both) -> Result<(), Failure> {
     let Both { gateway_listen, mut gateway, core, shared, development } = both;
-    let gateway_listener = process::exit::listen("--gateway-listen", gateway_listen).await?;
-    let core_listener = process::exit::listen("--core-listen", core.listen()).await?;
+    let gateway_listener = process::exit::listen("--gateway-listen", gateway_listen)?;
+    let core_listener = process::exit::listen("--core-listen", core.listen())?;
     let health_listener = match core.health_listen() {
-        Some(address) => Some(process::exit::listen("--health-listen", address).await?),
+        Some(address) => Some(process::exit::listen("--health-listen", address)?),
         None => None,
     };
-    let mut watch = Watch::start(&shared, &gateway.clock).await?;
+    let mut watch = Watch::start(&shared, &gateway.clock)?;
     let gateway_telemetry = watch.telemetry("athook-gateway")?;
     let core_telemetry = watch.telemetry("athook-core-service")?;
     if gateway.core_tls.is_none() {

@@ -64,7 +64,7 @@ pub(crate) fn run(raw: RawListen) -> ExitCode {
 
 async fn listen(port: u16, secret: Option<String>, folder: &Path) -> Result<(), Failure> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = process::exit::listen("--port", address).await?;
+    let listener = process::exit::listen("--port", address)?;
     let url = format!("http://{}/", listener.local_addr()?);
     let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
     shutdown.begin_on_signal()?;

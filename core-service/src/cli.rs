@@ -107,11 +107,11 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     exit::run(async move {
         let shutdown = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
         shutdown.begin_on_signal()?;
-        let mut watch = Watch::start(&shared, &config.clock).await?;
+        let mut watch = Watch::start(&shared, &config.clock)?;
         let telemetry = watch.telemetry("athook-core-service")?;
-        let listener = exit::listen("--listen", config.listen()).await?;
+        let listener = exit::listen("--listen", config.listen())?;
         let health_listener = match config.health_listen() {
-            Some(address) => Some(exit::listen("--health-listen", address).await?),
+            Some(address) => Some(exit::listen("--health-listen", address)?),
             None => None,
         };
         let served = crate::serve(config, listener, health_listener, shutdown, telemetry).await;

@@ -194,8 +194,8 @@ pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::
     };
     config.shared.logs.install();
     process::exit::run(async move {
-        let listener = process::exit::listen("--listen", listen).await?;
-        let mut watch = Watch::start(&config.shared, &config.clock).await?;
+        let listener = process::exit::listen("--listen", listen)?;
+        let mut watch = Watch::start(&config.shared, &config.clock)?;
         let telemetry = watch.telemetry("athook-gateway")?;
         let shutdown = Shutdown::new(config.shared.shutdown_delay, config.shared.drain_limit);
         shutdown.begin_on_signal()?;

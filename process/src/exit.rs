@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::files;
 use crate::settings::WrongSettings;
@@ -17,6 +17,11 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// the gateway would read every request before it sends the first call, and gateway and core-service would
 /// take turns to idle.
 const IO_EVENTS: usize = 16;
+
+/// Connections that the operating system keeps until they are accepted, if it allows so many
+/// (`net.core.somaxconn`, 4,096 by default). What comes above it is dropped, and its client tries again after
+/// one second, three, seven and fifteen.
+const ACCEPT_QUEUE: u32 = 4096;
 
 /// The exit code for invalid settings; clap uses the same for invalid arguments.
 const WRONG_SETTINGS: u8 = 2;
@@ -53,8 +58,16 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
 /// # Errors
 ///
 /// The address can't be bound; the text names the setting and the address.
-pub async fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}").into())
+pub fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    bind(address).map_err(|error| format!("{flag} {address}: {error}").into())
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of a process that has ended keep nobody from its address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
 }
 
 /// An error and its sources on one line, outermost first. A source whose text already ends the line is left
@@ -76,7 +89,26 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test]
+    async fn connections_wait_to_be_accepted() {
+        files::raise_limit();
+        let listener = listen("--listen", (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for number in 0..2_000 {
+            let connecting = timeout(Duration::from_secs(20), TcpStream::connect(address));
+            let connected = connecting.await.unwrap_or_else(|_| panic!("number {number} is dropped"));
+            waiting.push(connected.unwrap());
+        }
+    }
 
     #[test]
     fn chain_has_each_cause_once() {

@@ -37,12 +37,12 @@ impl Watch {
     /// # Errors
     ///
     /// The address of `--metrics-listen` can't be bound.
-    pub async fn start(shared: &Shared, clock: &Clock) -> Result<Self, Failure> {
+    pub fn start(shared: &Shared, clock: &Clock) -> Result<Self, Failure> {
         let metrics = Metrics::new(clock);
         let endpoint = match shared.metrics_listen {
             None => None,
             Some(address) => {
-                let listener = listen("--metrics-listen", address).await?;
+                let listener = listen("--metrics-listen", address)?;
                 let address = listener.local_addr()?;
                 tracing::info!(%address, "metrics are served");
                 Some((Endpoint::start(listener, metrics.clone()), address))

@@ -123,7 +123,7 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
-        let mut watch = Watch::start(&config.shared, &config.clock).await.unwrap();
+        let mut watch = Watch::start(&config.shared, &config.clock).unwrap();
         let telemetry = watch.telemetry("athook-gateway").unwrap();
         let serving = tokio::spawn(async move {
             gateway::serve(config, listener, shutdown, telemetry).await.unwrap();

@@ -142,7 +142,7 @@ impl Setup {
         core_flags.extend(core);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let core_address = listener.local_addr().unwrap();
-        let (core_shutdown, core_watch, core_task) = start_core(&core_flags, listener).await;
+        let (core_shutdown, core_watch, core_task) = start_core(&core_flags, listener);
 
         let scheme = if core_flags.iter().any(|flag| flag == "--tls-cert") { "https" } else { "http" };
         let core_url = format!("{scheme}://{core_address}");
@@ -157,7 +157,7 @@ impl Setup {
         let gateway_address = listener.local_addr().unwrap();
         let (_, config) = gateway::config::RawArgs::try_parse_from(&gateway_flags).unwrap().check().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
-        let mut gateway_watch = Watch::start(&config.shared, &config.clock).await.unwrap();
+        let mut gateway_watch = Watch::start(&config.shared, &config.clock).unwrap();
         let telemetry = gateway_watch.telemetry("athook-gateway").unwrap();
         let gateway_task =
             tokio::spawn(async move { gateway::serve(config, listener, shutdown, telemetry).await.unwrap() });
@@ -183,12 +183,9 @@ impl Setup {
     }
 }
 
-async fn start_core(
-    flags: &[String],
-    listener: TcpListener,
-) -> (Shutdown, Watch, tokio::task::JoinHandle<()>) {
+fn start_core(flags: &[String], listener: TcpListener) -> (Shutdown, Watch, tokio::task::JoinHandle<()>) {
     let (config, shared) = CoreArgs::try_parse_from(flags).unwrap().check();
-    let mut watch = Watch::start(&shared, &Clock::system()).await.unwrap();
+    let mut watch = Watch::start(&shared, &Clock::system()).unwrap();
     let telemetry = watch.telemetry("athook-core-service").unwrap();
     let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
     let stopping = shutdown.clone();
@@ -223,7 +220,7 @@ impl Stack {
     /// Starts the core-service again, on the same address and database.
     pub(crate) async fn start_core(&mut self) {
         let listener = TcpListener::bind(self.core).await.unwrap();
-        let (shutdown, watch, task) = start_core(&self.core_flags, listener).await;
+        let (shutdown, watch, task) = start_core(&self.core_flags, listener);
         (self.core_shutdown, self.core_watch) = (shutdown, watch);
         self.tasks.insert(0, task);
     }
