@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -40,7 +40,7 @@ use self::metrics::HeldMetrics;
 
 /// What the accounts of all connections may hold, in bytes.
 pub const HELD_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-/// What an answer counts besides its body, in bytes: its head, its stream and its task.
+/// What an answer counts besides its header fields and its body, in bytes: its stream and its task.
 pub const ANSWER_BYTES: usize = 4 * 1024;
 /// How long a client may take nothing of the answers that wait for it.
 pub const STALL_LIMIT: Duration = Duration::from_secs(10);
@@ -208,14 +208,14 @@ impl Account {
                 polled
             });
             let answer = answer.await?;
-            self.head_begins();
+            self.head_begins(head_bytes(answer.headers()));
             Ok(answer.map(|body| AnswerBody::new(body, self)))
         }
     }
 
-    /// Notes that the head of an answer was made.
-    fn head_begins(&self) {
-        self.change(|state, now| state.unflushed.add(ANSWER_BYTES, now));
+    /// Notes that the head of an answer was made, whose fields have `bytes`.
+    fn head_begins(&self, bytes: usize) {
+        self.change(|state, now| state.unflushed.add(ANSWER_BYTES + bytes, now));
     }
 
     /// Notes that `bytes` of an answer's body are there. Returns their number.
@@ -349,6 +349,12 @@ impl Counted {
         }
         self.bytes += bytes;
     }
+}
+
+/// The names and values of these fields, in bytes. Some are of the client's choice: the answer to a preflight
+/// repeats which headers it asks for.
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// A request that was read and not looked at yet.

@@ -75,6 +75,16 @@ async fn answer_without_a_body_counts_until_it_is_flushed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn header_fields_count() {
+    let ledger = ledger(usize::MAX);
+    let open = ledger.open();
+    let answer = Response::builder().header("name", "x".repeat(30_000)).body(Empty::<Bytes>::new()).unwrap();
+    let answering = async { Ok::<_, Infallible>(answer) };
+    let _answer = Arc::clone(&open.account).serve(answering).now_or_never().unwrap().unwrap();
+    assert_eq!(held(&ledger), ANSWER_BYTES + 30_004);
+}
+
+#[tokio::test(start_paused = true)]
 async fn body_of_unknown_length_counts_what_it_has_given() {
     let ledger = ledger(usize::MAX);
     let open = ledger.open();
