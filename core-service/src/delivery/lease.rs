@@ -55,4 +55,9 @@ pub(crate) struct ClaimReport {
 
 /// How long an attempt may wait for its start, from the lease on. Who switched a webhook off or deleted it
 /// sees no request start later than this.
-pub(crate) const START_LIMIT: Duration = Duration::from_secs(1);
+const START_LIMIT: Duration = Duration::from_secs(1);
+
+/// Whether an attempt that has waited for this long since its lease was taken may start.
+pub(crate) fn may_start(waited: Duration) -> bool {
+    waited <= START_LIMIT
+}

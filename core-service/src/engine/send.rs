@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
-use crate::delivery::lease::{Leased, START_LIMIT, Signing};
+use crate::delivery::lease::{Leased, Signing, may_start};
 use crate::delivery::outcome::{Answer, Next, Outcome, verdict};
 use crate::delivery::signature::{self, Request};
 
@@ -37,7 +37,7 @@ impl Sender {
     pub(crate) async fn attempt(&self, leased: Leased) -> Finished {
         let Leased { delivery, event, webhook, lease, attempt, url, signing, body, place, taken } = leased;
         let finished = |ending| Finished { delivery, webhook, lease, ending };
-        if taken.elapsed() > START_LIMIT {
+        if !may_start(taken.elapsed()) {
             return finished(Ending::GivenBack);
         }
         let tokens = match &signing {

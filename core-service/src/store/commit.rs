@@ -64,6 +64,8 @@ pub(crate) mod expire;
 mod fan_out;
 mod finish;
 mod holds;
+#[cfg(test)]
+mod lease_model;
 mod locks;
 pub(super) mod publish;
 pub(crate) mod purge;

@@ -203,21 +203,17 @@ async fn claim_of(
     let mut places = places.into_iter();
     let mut leased = Vec::new();
     for row in due {
-        if row.generation != state.row.generation {
-            // An attempt that was lost has turned the webhook off.
-            break;
-        }
-        if row.lease.is_some() {
-            lose(transaction, context, now, state, &row, lost).await?;
-            continue;
-        }
-        if is_too_old(row.created_at_ms, now.ms) {
-            let outcome = row.last_outcome.as_deref().and_then(|text| text.parse().ok());
-            let outcome = outcome.unwrap_or(Outcome::Cancelled);
-            let counts_as_error = !matches!(outcome, Outcome::Secret | Outcome::Cancelled);
-            give_up(transaction, now, state, &row, outcome, counts_as_error).await?;
-            context.disable(state, Step::Failed { counts_as_error, is_gone: false }, now);
-            continue;
+        match judge(&row, state, now) {
+            Due::Cancelled => break,
+            Due::Lost => {
+                lose(transaction, context, now, state, &row, lost).await?;
+                continue;
+            }
+            Due::TooOld => {
+                fail_old(transaction, context, now, state, &row).await?;
+                continue;
+            }
+            Due::Attempt => {}
         }
         let event = events.get(&row.event_id);
         if event.is_some_and(|event| target.mutes(&event.payload)) {
@@ -256,6 +252,30 @@ async fn claim_of(
         });
     }
     Ok(leased)
+}
+
+/// What a claim does with a delivery that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing: an attempt that was lost has turned the webhook off.
+    Cancelled,
+    /// Its lease has ended: the attempt is lost.
+    Lost,
+    /// It fails.
+    TooOld,
+    Attempt,
+}
+
+pub(super) fn judge(row: &delivery::Model, state: &State, now: Now) -> Due {
+    if row.generation != state.row.generation {
+        Due::Cancelled
+    } else if row.lease.is_some() {
+        Due::Lost
+    } else if is_too_old(row.created_at_ms, now.ms) {
+        Due::TooOld
+    } else {
+        Due::Attempt
+    }
 }
 
 /// Deliveries of a webhook that are due, first attempts before others.
@@ -326,5 +346,21 @@ async fn lose(
     context.metrics.attempt(Outcome::Lost);
     end(transaction, now, state, row, step, Outcome::Lost, None).await?;
     context.disable(state, step, now);
+    Ok(())
+}
+
+/// Ends a delivery that is no longer tried, with the outcome that it had last.
+async fn fail_old(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    state: &mut State,
+    row: &delivery::Model,
+) -> Result<(), DbErr> {
+    let outcome = row.last_outcome.as_deref().and_then(|text| text.parse().ok());
+    let outcome = outcome.unwrap_or(Outcome::Cancelled);
+    let counts_as_error = !matches!(outcome, Outcome::Secret | Outcome::Cancelled);
+    give_up(transaction, now, state, row, outcome, counts_as_error).await?;
+    context.disable(state, Step::Failed { counts_as_error, is_gone: false }, now);
     Ok(())
 }

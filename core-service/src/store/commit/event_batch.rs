@@ -38,6 +38,32 @@ pub(crate) struct DeliverySettings {
     pub(crate) schedule: Schedule,
 }
 
+impl DeliverySettings {
+    /// Turns the webhook of `state` off, if its receiver is gone or has failed for too long. Returns whether
+    /// it was on.
+    pub(super) fn disable(&self, state: &mut State, step: Step, now: Now) -> bool {
+        let reason = match step {
+            Step::Failed { is_gone: true, counts_as_error: _ } => GONE,
+            Step::Failed { is_gone: false, counts_as_error: _ } => {
+                let failing_ms = state.row.failing_since_ms.map_or(0, |since| now.ms - since);
+                let failing = state.row.error_count.cast_unsigned() >= self.disable_after;
+                if !failing || failing_ms <= self.disable_after_ms {
+                    return false;
+                }
+                FAILING
+            }
+            Step::Delivered | Step::Retry { .. } => return false,
+        };
+        let was_on = state.row.disabled_at_ms.is_none();
+        if was_on {
+            state.row.disabled_reason = Some(reason.to_owned());
+            state.row.disabled_at_ms = Some(now.ms);
+            state.cancel(now.ms);
+        }
+        was_on
+    }
+}
+
 /// What a store needs for deliveries.
 #[derive(Debug)]
 pub(crate) struct DeliveryParts {
@@ -102,23 +128,7 @@ impl Context {
 
     /// Turns the webhook of `state` off, if its receiver is gone or has failed for too long.
     pub(super) fn disable(&self, state: &mut State, step: Step, now: Now) {
-        let DeliverySettings { disable_after, disable_after_ms, .. } = self.settings;
-        let reason = match step {
-            Step::Failed { is_gone: true, counts_as_error: _ } => GONE,
-            Step::Failed { is_gone: false, counts_as_error: _ } => {
-                let failing_ms = state.row.failing_since_ms.map_or(0, |since| now.ms - since);
-                let failing = state.row.error_count.cast_unsigned() >= disable_after;
-                if !failing || failing_ms <= disable_after_ms {
-                    return;
-                }
-                FAILING
-            }
-            Step::Delivered | Step::Retry { .. } => return,
-        };
-        if state.row.disabled_at_ms.is_none() {
-            state.row.disabled_reason = Some(reason.to_owned());
-            state.row.disabled_at_ms = Some(now.ms);
-            state.cancel(now.ms);
+        if self.settings.disable(state, step, now) {
             self.metrics.disabled.inc();
         }
     }

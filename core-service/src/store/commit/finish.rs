@@ -35,7 +35,7 @@ pub(super) async fn finish(
     let mut delivered: HashMap<Option<u16>, Vec<Uuid>> = HashMap::new();
     let mut changed = BTreeSet::new();
     for Finished { delivery, webhook, lease, ending } in ended {
-        let Some(row) = rows.get(delivery).filter(|row| row.lease == Some(*lease)) else {
+        let Some(row) = rows.get(delivery).filter(|row| is_leased(row, *lease)) else {
             context.metrics.leases_lost.inc();
             continue;
         };
@@ -78,6 +78,11 @@ pub(super) async fn finish(
         }
     }
     states.store(transaction).await
+}
+
+/// Whether the outcome of an attempt under `lease` counts.
+pub(super) fn is_leased(row: &delivery::Model, lease: Uuid) -> bool {
+    row.lease == Some(lease)
 }
 
 /// The deliveries of `ended`, locked.
@@ -132,7 +137,7 @@ pub(super) async fn insert_attempts(
     Ok(())
 }
 
-fn succeed(state: &mut State, row: &delivery::Model, now: Now) {
+pub(super) fn succeed(state: &mut State, row: &delivery::Model, now: Now) {
     if row.generation == state.row.generation {
         state.row.pending -= 1;
     }
@@ -177,14 +182,7 @@ pub(super) async fn end(
     outcome: Outcome,
     status: Option<u16>,
 ) -> Result<(), DbErr> {
-    let current = row.generation == state.row.generation;
-    state.row.last_failed |= current;
-    // A delivery of a generation that is over is not tried again.
-    let next_at_ms = due_of(step).filter(|_| current);
-    if next_at_ms.is_none() && current {
-        let counts_as_error = matches!(step, Step::Failed { counts_as_error: true, is_gone: _ });
-        state.failed(counts_as_error, now.ms);
-    }
+    let next_at_ms = fail(state, row, step, now);
     delivery::Entity::update_many()
         .col_expr(delivery::Column::State, Expr::val(if next_at_ms.is_some() { PENDING } else { FAILED }))
         .col_expr(delivery::Column::NextAtMs, Expr::val(next_at_ms))
@@ -221,6 +219,20 @@ pub(super) async fn give_up(
         .exec(transaction)
         .await
         .map(drop)
+}
+
+/// Notes in the state of its webhook that an attempt of `row` did not succeed. Returns when the next one is
+/// due; `None`: the delivery failed.
+pub(super) fn fail(state: &mut State, row: &delivery::Model, step: Step, now: Now) -> Option<i64> {
+    let current = row.generation == state.row.generation;
+    state.row.last_failed |= current;
+    // A delivery of a generation that is over is not tried again.
+    let next_at_ms = due_of(step).filter(|_| current);
+    if next_at_ms.is_none() && current {
+        let counts_as_error = matches!(step, Step::Failed { counts_as_error: true, is_gone: _ });
+        state.failed(counts_as_error, now.ms);
+    }
+    next_at_ms
 }
 
 /// Ends the lease of a delivery that was not attempted; it is due at `at_ms`.

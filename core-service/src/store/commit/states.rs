@@ -98,7 +98,7 @@ impl States {
 }
 
 impl State {
-    fn new(row: webhook_state::Model) -> Self {
+    pub(super) fn new(row: webhook_state::Model) -> Self {
         Self { stored: row.clone(), row }
     }
 

@@ -6,6 +6,7 @@ use sea_orm::entity::prelude::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[cfg_attr(test, derive(Hash))]
 #[sea_orm(table_name = "delivery")]
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
