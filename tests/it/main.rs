@@ -15,6 +15,7 @@ mod delivery_answers;
 mod delivery_backlogs;
 mod delivery_races;
 mod delivery_refused;
+mod discord;
 mod docs;
 mod envelope;
 mod examples;

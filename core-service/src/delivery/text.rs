@@ -59,13 +59,18 @@ impl<'a> Texts<'a> {
     /// Prefix, rewritten `body` and suffix. `None` if there is nothing to be seen in it.
     pub(crate) fn around(&self, body: &str) -> Option<String> {
         let text = self.around_any(body);
-        (!text.trim().is_empty()).then_some(text)
+        (!is_blank(&text)).then_some(text)
     }
 
     /// The same, also if it is empty.
     pub(crate) fn around_any(&self, body: &str) -> String {
         [self.prefix, &rewritten(body, self.rewrite), self.suffix].concat()
     }
+}
+
+/// Whether there is nothing to be seen in `text`.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control())
 }
 
 /// The body of a message in the formats that have one line of text for it.

@@ -46,10 +46,20 @@ impl Direct {
 
     /// Creates an active webhook for chat messages.
     pub(crate) async fn create_active_webhook(&self, did: &str, url: &str) -> Result<(), Code> {
+        self.create_active_webhook_for(did, url, &["chat"]).await
+    }
+
+    /// Creates an active webhook for these types of events.
+    pub(crate) async fn create_active_webhook_for(
+        &self,
+        did: &str,
+        url: &str,
+        events: &[&str],
+    ) -> Result<(), Code> {
         let request = CreateWebhookRequest {
             caller_did: did.to_owned(),
             url: url.to_owned(),
-            events: vec!["chat".to_owned()],
+            events: events.iter().map(|event| (*event).to_owned()).collect(),
             active: Some(true),
             ..Default::default()
         };

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::first_chars;
 use crate::delivery::event::{Actor, Chat, Livestream, Mention, Message, Payload, name};
-use crate::delivery::text::{Texts, line};
+use crate::delivery::text::{Texts, is_blank, line};
 use crate::domain::did::Did;
 
 /// The longest content, in characters.
@@ -23,13 +23,14 @@ const MAX_URL_BYTES: usize = 2_048;
 /// What a webhook's user name must not contain, in any case
 /// (<https://docs.discord.com/developers/resources/webhook#create-webhook>).
 const FORBIDDEN_WORDS: [&str; 2] = ["discord", "clyde"];
-/// What names of users must not contain beside (<https://docs.discord.com/developers/resources/user>).
-/// Discord takes some of it from webhooks today: the `@` that ours begin with, for one.
-const FORBIDDEN_PARTS: [&str; 4] = ["@", "#", ":", "```"];
+/// Beside letters and digits, what a user name keeps. Discord forbids some of the rest in names of users
+/// (<https://docs.discord.com/developers/resources/user>), and takes what is invisible out before it looks
+/// for the words. No handle has any of it.
+const KEPT_CHARS: &str = ".-_~";
 /// What names of users must not be.
 const FORBIDDEN_NAMES: [&str; 2] = ["everyone", "here"];
 /// Breaks what is forbidden. It can't be in a handle, so no name becomes somebody else's.
-const DOT: &str = "·";
+const DOT: char = '·';
 
 /// The user name with `streamplaceFormat`.
 const STREAMPLACE: &str = "[Streamplace]";
@@ -93,6 +94,9 @@ pub(super) fn body(message: Message<'_>, texts: Texts<'_>) -> Option<Vec<u8>> {
         Payload::Follow(_) | Payload::StreamReceived(_) => {}
     }
     body.content = first_chars(&body.content, MAX_CONTENT_CHARS).to_owned();
+    if is_blank(&body.content) {
+        return None;
+    }
     Some(serde_json::to_vec(&body).expect("texts and numbers are JSON"))
 }
 
@@ -115,17 +119,23 @@ fn embed<'a>(streamer: &Did, livestream: &'a Livestream) -> Embed<'a> {
 fn user_name(author: &Actor) -> String {
     let name = author.name();
     let (at, name) = name.strip_prefix('@').map_or(("", &*name), |rest| ("@", rest));
-    let mut name = name.to_owned();
-    for part in FORBIDDEN_PARTS {
-        name = name.replace(part, DOT);
-    }
+    let mut name: String = name.chars().map(kept_char).collect();
     for word in FORBIDDEN_WORDS {
         name = broken(&name, word);
     }
     if FORBIDDEN_NAMES.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
-        name.push_str(DOT);
+        name.push(DOT);
     }
     first_chars(&[at, &name].concat(), MAX_USERNAME_CHARS).to_owned()
+}
+
+fn kept_char(c: char) -> char {
+    match c {
+        // In another case it is an S.
+        'ſ' => 's',
+        _ if c.is_alphanumeric() || KEPT_CHARS.contains(c) => c,
+        _ => DOT,
+    }
 }
 
 /// `text` with a dot in the middle of each `word`, whatever its case.
@@ -136,19 +146,33 @@ fn broken(text: &str, word: &str) -> String {
         let middle = at + word.len() / 2 - (text.len() - rest.len());
         let (before, after) = rest.split_at(middle);
         result.push_str(before);
-        result.push_str(DOT);
+        result.push(DOT);
         rest = after;
     }
     result.push_str(rest);
     result
 }
 
-/// `text`, if Discord takes it for the URL of a page or an image.
+/// `text`, if Discord takes it for the URL of a page or an image: on a host with a public name or an IPv4
+/// address, which stands where anybody would look for it.
 fn web_url(text: &str) -> Option<&str> {
-    let fits = text.len() <= MAX_URL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let after_scheme = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let fits =
+        text.len() <= MAX_URL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let url: Url = text.parse().ok().filter(|_| fits)?;
-    ["https", "http"].contains(&url.scheme()).then_some(text)
+    let host = url.host_str().filter(|host| host.contains('.'))?;
+    let is_name = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_there = after_scheme.get(..host.len()).is_some_and(|start| start.eq_ignore_ascii_case(host));
+    (is_there && host.split('.').all(is_name)).then_some(text)
 }
+
+#[cfg(test)]
+mod rules;
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {
@@ -183,7 +207,8 @@ mod tests {
             (Some("here"), "@here·"),
             (Some("Everyone"), "@Everyone·"),
             (Some("groundsphere.example"), "@groundsphere.example"),
-            (Some("a#b:c@d```e"), "@a·b·c·d·e"),
+            (Some("a#b:c@d```e"), "@a·b·c·d···e"),
+            (Some("dis\u{200b}cord diſcord"), "@dis·cord·dis·cord"),
             (None, "did·plc·abc"),
         ] {
             assert_eq!(user_name(&author(handle)), expected);
@@ -197,7 +222,7 @@ mod tests {
             let name = user_name(&author(Some(&[before, word, after].concat())));
             prop_assert!(name.starts_with('@') && name.chars().count() <= 80, "{name}");
             let lower = name[1..].to_lowercase();
-            let forbidden = FORBIDDEN_WORDS.iter().chain(&FORBIDDEN_PARTS).any(|word| lower.contains(word));
+            let forbidden = FORBIDDEN_WORDS.iter().chain(&["@", "#", ":", "```"]).any(|word| lower.contains(word));
             prop_assert!(!forbidden && !FORBIDDEN_NAMES.contains(&&*lower), "{name}");
         }
     }
@@ -231,8 +256,8 @@ mod tests {
         let url = "https://stream.place/bob";
         for ((handle, url, host, image), expected) in [
             (
-                (Some("bob"), url, Some("s.example"), "http://i/"),
-                r#"{"color":16300746,"image":{"url":"http://i/"},"title":"@bob is LIVE on s.example!","url":"https://stream.place/bob"}"#,
+                (Some("bob"), url, Some("s.example"), "http://i.example/"),
+                r#"{"color":16300746,"image":{"url":"http://i.example/"},"title":"@bob is LIVE on s.example!","url":"https://stream.place/bob"}"#,
             ),
             (
                 (None, url, None, "data:image/png;base64,AA"),
@@ -249,7 +274,7 @@ mod tests {
 
     #[test]
     fn urls() {
-        let longest = format!("https://a/{}", "b".repeat(2_038));
+        let longest = format!("https://a.b/{}", "b".repeat(2_036));
         for (text, fits) in [
             ("https://cdn.example/a.jpg", true),
             ("http://cdn.example/a.jpg", true),
@@ -262,6 +287,16 @@ mod tests {
             ("at://did:plc:abc/app.bsky.feed.post/a", false),
             ("https://cdn.example/a b.jpg", false),
             ("https://cdn.example/ä.jpg", false),
+            ("https://CDN.example:8080/a?b#c", true),
+            ("https://192.0.2.1/a.jpg", true),
+            ("http://localhost/a.jpg", false),
+            ("https://a_b.example/", false),
+            ("https://cdn.example./", false),
+            ("https://[2001:db8::1]/", false),
+            ("https:///cdn.example/", false),
+            ("https:cdn.example/", false),
+            ("https://a@cdn.example/", false),
+            ("https://cdn.example\\@other.example/", false),
         ] {
             assert_eq!(web_url(text).is_some(), fits, "{text}");
         }
