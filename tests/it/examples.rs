@@ -1,6 +1,5 @@
 //! The example clients of `EventService`: what they publish arrives.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
 use crate::harness::hook::Hook;
+use crate::harness::packages;
 use crate::harness::stack::{CREATE_WEBHOOK, Setup, Stack};
 
 #[path = "../../examples/publish.rs"]
@@ -62,7 +62,7 @@ async fn rust() {
 async fn python() {
     let folder = tempfile::tempdir().unwrap();
     let (stack, mut hook, file) = setup(folder.path()).await;
-    let python = tokio::task::spawn_blocking(python_with_grpc).await.unwrap();
+    let python = tokio::task::spawn_blocking(|| packages::python("examples/requirements.txt")).await.unwrap();
     let run = |program: &Path, arguments: &[&str]| {
         let output = Command::new(program)
             .args(arguments)
@@ -83,28 +83,4 @@ async fn python() {
     let printed = run(&python, &["examples/publish.py", &address, &stack.alice.did, "hällo", &file]);
     assert!(printed.starts_with("OUTCOME_STORED ") && printed.ends_with(" with 1 deliveries\n"), "{printed}");
     assert_eq!(hook.next().await.json()["data"], data(&stack, "hällo"));
-}
-
-/// A Python with the packages of `examples/requirements.txt`, from a folder outside of the repository, so
-/// that a new checkout need not download them again.
-#[expect(clippy::disallowed_methods, reason = "asked by whoever runs the tests, not by the product")]
-fn python_with_grpc() -> PathBuf {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/requirements.txt");
-    let mut hasher = DefaultHasher::new();
-    std::fs::read(&requirements).unwrap().hash(&mut hasher);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("athook");
-    std::fs::create_dir_all(&cache).unwrap();
-    let folder = cache.join(format!("python-{:016x}", hasher.finish()));
-    // Another checkout may do the same now.
-    let script = "[ -e \"$0/installed\" ] || { python3 -m venv --clear \"$0\" &&
-        \"$0/bin/pip\" install --quiet --disable-pip-version-check --requirement \"$1\" && touch \"$0/installed\"; }";
-    let output = Command::new("flock")
-        .arg(folder.with_extension("lock"))
-        .args(["sh", "-c", script])
-        .args([&folder, &requirements])
-        .output()
-        .expect("flock is there (util-linux)");
-    assert!(output.status.success(), "python3-venv is there, and a package index: {output:?}");
-    folder.join("bin/python")
 }

@@ -18,6 +18,7 @@ pub(crate) mod http2;
 pub(crate) mod identity;
 pub(crate) mod logs;
 pub(crate) mod machine;
+pub(crate) mod packages;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod program;

@@ -48,6 +48,7 @@ mod tools;
 mod traces;
 mod transfer;
 mod unread_answers;
+mod verified;
 mod webhook_create;
 mod webhook_delete;
 mod webhook_get;
