@@ -30,6 +30,7 @@ use crate::delivery::lanes::{Lane, Place};
 use crate::delivery::lease::{ClaimReport, Leased};
 use crate::delivery::outcome::{Outcome, verdict};
 use crate::delivery::schedule::{Step, is_too_old};
+use crate::delivery::text::MuteText;
 use crate::store::row;
 use crate::store::table::{attempt, delivery, event, webhook, webhook_state};
 
@@ -216,7 +217,8 @@ async fn claim_of(
             Due::Attempt => {}
         }
         let event = events.get(&row.event_id);
-        if event.is_some_and(|event| target.mutes(&event.payload)) {
+        let text = event.and_then(|event| MuteText::of(&event.payload));
+        if target.mutes(text.as_ref()) {
             give_up(transaction, now, state, &row, Outcome::Cancelled, false).await?;
             continue;
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
 use super::holds::discord_is_held;
-use super::states::{PENDING, State, States};
+use super::states::{State, States, fresh_delivery, fresh_state};
 use super::targets::{self, Opened, Target};
 use crate::delivery::lanes::Lane;
 use crate::delivery::lease::Leased;
@@ -50,7 +50,7 @@ impl FanOut {
                 }
             }
         }
-        let states = wanted.iter().map(|(_, receiver)| (receiver.id(), fresh_state(receiver))).collect();
+        let states = wanted.iter().map(|(_, receiver)| (receiver.id(), state_of(receiver))).collect();
         let mut states = States::lock_or_make(transaction, states).await?;
         let to_discord = wanted.iter().any(|(_, receiver)| receiver.is_discord());
         let discord_is_held = to_discord && discord_is_held(transaction, now).await?;
@@ -88,23 +88,7 @@ impl FanOut {
         *self.counts.entry(new.id).or_default() += 1;
         let webhook = receiver.id();
         let id = context.new_id(now.ms)?;
-        let mut row = delivery::Model {
-            id,
-            event_id: new.id,
-            webhook_id: webhook,
-            generation: state.row.generation,
-            state: PENDING,
-            next_at_ms: Some(now.ms),
-            lease: None,
-            retried: false,
-            attempts: 0,
-            body: None,
-            last_outcome: None,
-            last_status: None,
-            last_attempt_at_ms: None,
-            ended_at_ms: None,
-            created_at_ms: now.ms,
-        };
+        let mut row = fresh_delivery(id, new.id, webhook, state.row.generation, now.ms);
         let target = match receiver {
             Receiver::Target(target) if !held && context.leased.is_some() => target,
             Receiver::Target(_) | Receiver::Unreadable(_) => return Ok((row, None)),
@@ -151,9 +135,7 @@ impl Receiver {
     fn asks_for(&self, event_type: EventType, text: Option<&MuteText>) -> bool {
         match self {
             Self::Target(target) => {
-                let config = &target.webhook.config;
-                let muted = text.is_some_and(|text| text.is_muted_by(&config.mute_words));
-                !muted && config.events.iter().any(|one| one == event_type)
+                !target.mutes(text) && target.webhook.config.events.iter().any(|one| one == event_type)
             }
             Self::Unreadable(row) => row::events(row).any(|one| one == event_type.as_str()),
         }
@@ -197,26 +179,10 @@ async fn active_webhooks(
     Ok(by_streamer)
 }
 
-fn fresh_state(receiver: &Receiver) -> webhook_state::Model {
-    webhook_state::Model {
-        webhook_id: receiver.id(),
-        generation: 0,
-        origin: match receiver {
-            Receiver::Target(target) => target.origin.to_vec(),
-            Receiver::Unreadable(_) => Vec::new(),
-        },
-        discord: receiver.is_discord(),
-        due_at_ms: None,
-        held_until_ms: None,
-        held_for_secret: false,
-        pending: 0,
-        dropped: 0,
-        last_failed: false,
-        error_count: 0,
-        failing_since_ms: None,
-        last_triggered_at_ms: None,
-        disabled_reason: None,
-        disabled_at_ms: None,
-        cancelling_since_ms: None,
-    }
+fn state_of(receiver: &Receiver) -> webhook_state::Model {
+    let origin = match receiver {
+        Receiver::Target(target) => target.origin.to_vec(),
+        Receiver::Unreadable(_) => Vec::new(),
+    };
+    fresh_state(receiver.id(), origin, receiver.is_discord())
 }

@@ -21,7 +21,7 @@ use super::states::{DELIVERED, FAILED, PENDING};
 use crate::delivery::lease::may_start;
 use crate::store::table::delivery;
 
-const NOT_LOST: &str = "an answered event is pending and will be found, or has ended for a told reason";
+const NOT_LOST: &str = "an answered event is pending and will be found, or has ended for a recorded reason";
 const ENDS: &str = "one worker alone brings every answered event to its end";
 const FENCED: &str = "no outcome of a lost lease counts";
 const CLAIMED_IN_TIME: &str = "nothing is claimed that was delivered, switched off or deleted before";

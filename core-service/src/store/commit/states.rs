@@ -20,6 +20,55 @@ pub(in crate::store) const PENDING: i16 = 0;
 pub(in crate::store) const DELIVERED: i16 = 1;
 pub(in crate::store) const FAILED: i16 = 2;
 
+/// The state of a webhook that has had no delivery.
+pub(super) fn fresh_state(webhook: Uuid, origin: Vec<u8>, discord: bool) -> webhook_state::Model {
+    webhook_state::Model {
+        webhook_id: webhook,
+        generation: 0,
+        origin,
+        discord,
+        due_at_ms: None,
+        held_until_ms: None,
+        held_for_secret: false,
+        pending: 0,
+        dropped: 0,
+        last_failed: false,
+        error_count: 0,
+        failing_since_ms: None,
+        last_triggered_at_ms: None,
+        disabled_reason: None,
+        disabled_at_ms: None,
+        cancelling_since_ms: None,
+    }
+}
+
+/// A delivery that is due and was never attempted.
+pub(super) fn fresh_delivery(
+    id: Uuid,
+    event: Uuid,
+    webhook: Uuid,
+    generation: i32,
+    now_ms: i64,
+) -> delivery::Model {
+    delivery::Model {
+        id,
+        event_id: event,
+        webhook_id: webhook,
+        generation,
+        state: PENDING,
+        next_at_ms: Some(now_ms),
+        lease: None,
+        retried: false,
+        attempts: 0,
+        body: None,
+        last_outcome: None,
+        last_status: None,
+        last_attempt_at_ms: None,
+        ended_at_ms: None,
+        created_at_ms: now_ms,
+    }
+}
+
 /// The states of some webhooks, locked until the transaction ends.
 #[derive(Debug, Default)]
 pub(super) struct States(BTreeMap<Uuid, State>);

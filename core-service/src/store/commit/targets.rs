@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 
-use crate::delivery::event::{Message, Payload};
+use crate::delivery::event::Message;
 use crate::delivery::format::Format;
 use crate::delivery::lease::Signing;
 use crate::delivery::signature::Tokens;
@@ -43,9 +43,9 @@ impl Target {
         self.format == Format::Discord
     }
 
-    /// Whether one of the mute words keeps `payload` back.
-    pub(super) fn mutes(&self, payload: &Payload) -> bool {
-        MuteText::of(payload).is_some_and(|text| text.is_muted_by(&self.webhook.config.mute_words))
+    /// Whether one of the mute words keeps an event with this text back.
+    pub(super) fn mutes(&self, text: Option<&MuteText>) -> bool {
+        text.is_some_and(|text| text.is_muted_by(&self.webhook.config.mute_words))
     }
 
     /// The body of a request that says `message`; empty if there is nothing to send.

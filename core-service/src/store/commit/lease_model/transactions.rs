@@ -1,21 +1,22 @@
 //! What each transaction does to the database of the model.
 //!
 //! What a transaction decides is asked of the product's own functions. Which rows a statement finds, and what
-//! it writes into them, is told again here.
+//! it writes into them, is repeated here.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
 
 use super::fault::Fault;
-use super::world::{ATTEMPT_MS, Delivery, Held, NOW, Phase, TICK_MS, Webhook, World, fresh_state, pending};
+use super::world::{ATTEMPT_MS, Delivery, Held, NOW, Phase, TICK_MS, Webhook, World};
 use crate::delivery::format::Format;
 use crate::delivery::outcome::{Answer, Outcome, Verdict, verdict};
 use crate::delivery::schedule::{Plan, Schedule, Step, Tried};
 use crate::store::commit::claim::{Due, judge};
 use crate::store::commit::event_batch::DeliverySettings;
 use crate::store::commit::finish::{fail, is_leased, succeed};
-use crate::store::commit::states::{DELIVERED, FAILED, PENDING, State};
+use crate::store::commit::states::{DELIVERED, FAILED, PENDING, State, fresh_delivery, fresh_state};
 use crate::store::table::delivery;
 
 /// How long a lease lasts: the wait for the start, the attempt, and time to write its outcome.
@@ -47,9 +48,16 @@ impl Transactions {
 
     /// `publish`: an event with its delivery. Returns the lease, if it is born leased.
     pub(super) fn publish(&self, world: &mut World, born_leased: bool) -> Option<Held> {
-        let mut state = world.take_state().unwrap_or_else(|| State::new(fresh_state()));
+        let mut state =
+            world.take_state().unwrap_or_else(|| State::new(fresh_state(Uuid::nil(), Vec::new(), false)));
         let number = world.deliveries.len();
-        let mut row = pending(number, state.row.generation);
+        let mut row = fresh_delivery(
+            Uuid::from_u128(number as u128),
+            Uuid::nil(),
+            Uuid::nil(),
+            state.row.generation,
+            NOW.ms,
+        );
         let lease = world.new_lease(number);
         if born_leased && !self.has(Fault::PublishedWithoutTheLease) {
             row.lease = Some(lease);
