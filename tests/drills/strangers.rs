@@ -122,8 +122,8 @@ impl Pair {
         let attack = Attack::prepare(&self.directory, self.gateway.address, address).await;
         let log_before = self.gateway.log().len();
         let under_attack = attack.start(idle);
-        let (began, told) = (Instant::now(), Arc::clone(&attack.told));
-        let arrived = || told.is_whole(idle) || began.elapsed() >= LONGEST_TIME;
+        let (began, answers) = (Instant::now(), Arc::clone(&attack.answers));
+        let arrived = || answers.is_whole(idle) || began.elapsed() >= LONGEST_TIME;
         let during = self.calls(before.calls(), || began.elapsed() >= TIME && arrived()).await;
         drop(under_attack);
         let after = self.calls(before.calls() + during.calls(), || true).await;
@@ -139,10 +139,10 @@ impl Pair {
         );
         println!("gateway {} MiB, core-service {} MiB at most", memory[0], memory[1]);
         println!("{} KiB of log", (self.gateway.log().len() - log_before) / 1024);
-        println!("what strangers were told, by status (0: closed): {told}");
+        println!("answers to strangers, by status (0: closed): {answers}");
         assert!(during.successes() * 100 >= during.calls() * SUCCESSES, "{:?}", during.failures);
         assert!(memory.iter().all(|mib| *mib < MEMORY_MIB), "{memory:?}");
-        assert!(told.is_whole(idle), "{told}");
+        assert!(answers.is_whole(idle), "{answers}");
         assert_eq!(after.successes(), after.calls(), "{:?}", after.failures);
     }
 

@@ -48,27 +48,27 @@ pub(super) fn raise_limit_of_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-/// What strangers were told, by the kind of attack and the status. 0: the connection was closed.
+/// The answers to strangers, by the kind of attack and the status. 0: the connection was closed.
 #[derive(Default)]
-pub(super) struct Told(Mutex<BTreeMap<(&'static str, u16), usize>>);
+pub(super) struct Answers(Mutex<BTreeMap<(&'static str, u16), usize>>);
 
-impl Told {
+impl Answers {
     fn add(&self, kind: &'static str, status: u16) {
         *self.0.lock().unwrap().entry((kind, status)).or_default() += 1;
     }
 
     /// Every kind of attack arrived: its calls were refused, its connections closed.
     pub(super) fn is_whole(&self, idle: bool) -> bool {
-        let told = self.0.lock().unwrap();
-        let closed = |kind| told.contains_key(&(kind, 0));
-        let refused = |kind| told.keys().any(|(of, status)| *of == kind && *status >= 400);
+        let answers = self.0.lock().unwrap();
+        let closed = |kind| answers.contains_key(&(kind, 0));
+        let refused = |kind| answers.keys().any(|(of, status)| *of == kind && *status >= 400);
         ["invented", "slow", "hooks"].into_iter().all(refused)
             && closed("unread")
             && (!idle || closed("idle"))
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Answers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:?}", self.0.lock().unwrap())
     }
@@ -81,7 +81,7 @@ pub(super) struct Attack {
     slow: Vec<Identity>,
     hooks: Vec<Identity>,
     number: Arc<AtomicUsize>,
-    pub(super) told: Arc<Told>,
+    pub(super) answers: Arc<Answers>,
 }
 
 /// One stranger.
@@ -90,7 +90,7 @@ struct Stranger {
     server: SocketAddr,
     address: Ipv4Addr,
     kind: &'static str,
-    told: Arc<Told>,
+    answers: Arc<Answers>,
 }
 
 /// A call, of which the body is left out or only begun.
@@ -119,7 +119,7 @@ impl Attack {
             let request = request.bearer_auth(stranger.token(SERVICE, LIST_SECRETS));
             assert_eq!(request.send().await.unwrap().status(), 200);
         }
-        Self { server, address, slow, hooks, number: Arc::default(), told: Arc::default() }
+        Self { server, address, slow, hooks, number: Arc::default(), answers: Arc::default() }
     }
 
     /// Begins all attacks, which go on until the result is dropped.
@@ -170,7 +170,7 @@ impl Attack {
 
     fn stranger(&self, kind: &'static str) -> Stranger {
         let (server, address) = (self.server, self.address);
-        Stranger { server, address, kind, told: Arc::clone(&self.told) }
+        Stranger { server, address, kind, answers: Arc::clone(&self.answers) }
     }
 }
 
@@ -218,11 +218,11 @@ impl Stranger {
         loop {
             if let Ok(mut connection) = self.connect().await {
                 while let Ok(status) = exchange(&mut connection, &call().over_http1()).await {
-                    self.told.add(self.kind, status);
+                    self.answers.add(self.kind, status);
                     sleep(PAUSE).await;
                 }
             }
-            self.told.add(self.kind, 0);
+            self.answers.add(self.kind, 0);
             sleep(PAUSE).await;
         }
     }
@@ -237,7 +237,7 @@ impl Stranger {
                     let _ended = self.answers(&mut connection, STREAMS).await;
                 }
             }
-            self.told.add(self.kind, 0);
+            self.answers.add(self.kind, 0);
             sleep(PAUSE).await;
         }
     }
@@ -253,7 +253,7 @@ impl Stranger {
         {
             let _closed = self.answers(&mut connection, usize::MAX).await;
         }
-        self.told.add(self.kind, 0);
+        self.answers.add(self.kind, 0);
     }
 
     /// Has a connection and sends nothing.
@@ -262,7 +262,7 @@ impl Stranger {
             if let Ok(mut connection) = self.connect().await {
                 let _closed = connection.read(&mut [0; 64]).await;
             }
-            self.told.add(self.kind, 0);
+            self.answers.add(self.kind, 0);
             sleep(PAUSE).await;
         }
     }
@@ -276,7 +276,7 @@ impl Stranger {
                 match *kind {
                     HEADERS => {
                         answered += 1;
-                        self.told.add(self.kind, status(payload));
+                        self.answers.add(self.kind, status(payload));
                     }
                     RST_STREAM => answered += 1,
                     _ => {}
@@ -294,7 +294,7 @@ fn status(block: &[u8]) -> u16 {
     const OF_THE_TABLE: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     match block {
         [index @ 0x88..=0x8e, ..] => OF_THE_TABLE[usize::from(index - 0x88)],
-        // Literal or Huffman-coded: not told apart.
+        // Literal or Huffman-coded: not distinguished.
         _ => 1,
     }
 }
