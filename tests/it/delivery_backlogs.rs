@@ -34,11 +34,7 @@ const MEASURED: usize = 200;
 const MORE: f64 = 1.3;
 
 fn core(database: &Database) -> Setup {
-    Service::core_service(&database.url())
-        .flag("--allow-http", "true")
-        .flag("--allow-private-ranges", "127.0.0.0/8")
-        .flag("--max-pending", "10000000")
-        .flag("--delivery-timeout", "300s")
+    database.core_service_for_loopback().flag("--max-pending", "10000000").flag("--delivery-timeout", "300s")
 }
 
 /// Gives the only webhook that had a delivery so many more that are due. No core-service may run meanwhile.

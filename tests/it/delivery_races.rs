@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::response::IntoResponse as _;
 use http::StatusCode;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::faults::load::gateway;
-use crate::harness::database::{Database, Kind};
+use crate::harness::database::{Database, Kind, rows};
 use crate::harness::gateway::Gateway;
 use crate::harness::hook::{Hook, Received};
 use crate::harness::identity::{Identity, Key};
@@ -50,9 +50,8 @@ impl Site {
         let database = Database::create(kind, false).await;
         let mut cores = Vec::new();
         for _ in 0..if kind == Kind::Postgres { 2 } else { 1 } {
-            let core = Service::core_service(&database.url())
-                .flag("--allow-http", "true")
-                .flag("--allow-private-ranges", "127.0.0.0/8")
+            let core = database
+                .core_service_for_loopback()
                 .flag("--disable-after", "1000000")
                 .flag("--retry-schedule", &["20ms"; 60].join(","));
             cores.push(core.start().await);
@@ -78,8 +77,7 @@ impl Site {
     /// The deliveries that are leased now.
     async fn leased(&self) -> HashSet<String> {
         let sql = "SELECT id FROM delivery WHERE lease IS NOT NULL";
-        let statement = Statement::from_string(self.connection.get_database_backend(), sql);
-        let rows = self.connection.query_all_raw(statement).await.unwrap();
+        let rows = rows(&self.connection, sql).await;
         rows.into_iter().map(|row| row.try_get::<Uuid>("", "id").unwrap().to_string()).collect()
     }
 

@@ -7,35 +7,13 @@ use crate::harness::direct::Direct;
 use crate::harness::dns::Dns;
 use crate::harness::hook::Hook;
 use crate::harness::on_both;
+use crate::harness::private_hosts::PRIVATE_HOSTS;
 use crate::harness::processes::{Service, Setup as Process};
 use crate::harness::publisher::Publisher;
 use crate::harness::stack::{CREATE_WEBHOOK, Setup};
 
 on_both! { names_that_turn_inward, addresses_that_were_allowed }
 
-/// Hosts that are loopback or lead there, and other private ones.
-const PRIVATE: [&str; 20] = [
-    "127.0.0.1",
-    "127.1",
-    "2130706433",
-    "0x7f000001",
-    "0177.0.0.1",
-    "①②⑦.⓪.⓪.①",
-    "0.0.0.0",
-    "[::1]",
-    "[::]",
-    "[::7f00:1]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:0:7f00:1]",
-    "[64:ff9b::7f00:1]",
-    "[64:ff9b:1::7f00:1]",
-    "[2002:7f00:1::]",
-    "[2001:4700::5efe:7f00:1]",
-    "[fe80::1]",
-    "[fd00::1]",
-    "169.254.169.254",
-    "localhost",
-];
 const STREAMER: &str = "did:plc:streamer2222222222222222";
 
 /// Waits until each of so many deliveries was refused once.
@@ -59,7 +37,7 @@ async fn addresses_that_were_allowed(kind: Kind) {
     let port = hook.address.port();
     let everything = core("0.0.0.0/0,::/0").start().await;
     let direct = Direct::to(everything.address).await;
-    for (number, host) in PRIVATE.iter().enumerate() {
+    for (number, host) in PRIVATE_HOSTS.iter().enumerate() {
         let url = format!("http://{host}:{port}/{number}");
         direct.create_active_webhook(STREAMER, &url).await.unwrap_or_else(|code| panic!("{url}: {code}"));
     }
@@ -72,8 +50,8 @@ async fn addresses_that_were_allowed(kind: Kind) {
 
     let nothing = core("").start().await;
     let published = Publisher::of(nothing.address).chat(STREAMER, "l", "hello").await;
-    assert_eq!(published.deliveries as usize, PRIVATE.len());
-    until_refused(&database, PRIVATE.len()).await;
+    assert_eq!(published.deliveries as usize, PRIVATE_HOSTS.len());
+    until_refused(&database, PRIVATE_HOSTS.len()).await;
     assert!(hook.waiting().is_none());
 }
 

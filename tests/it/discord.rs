@@ -51,9 +51,8 @@ impl Cores {
         }
         let mut services = Vec::new();
         for _ in 0..if kind == Kind::Postgres { 2 } else { 1 } {
-            let setup = Service::core_service(&database.url())
-                .flag("--allow-http", "true")
-                .flag("--allow-private-ranges", "127.0.0.0/8")
+            let setup = database
+                .core_service_for_loopback()
                 .flag("--dns-servers", &dns.address.to_string())
                 .flag("--retry-schedule", "10ms,10ms,10ms");
             services.push(setup.start().await);

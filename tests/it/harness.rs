@@ -20,6 +20,7 @@ pub(crate) mod logs;
 pub(crate) mod machine;
 pub(crate) mod packages;
 pub(crate) mod postgres;
+pub(crate) mod private_hosts;
 pub(crate) mod processes;
 pub(crate) mod program;
 pub(crate) mod publisher;

@@ -10,7 +10,7 @@ use crate::harness::database::{Database, Kind, until_number};
 use crate::harness::direct::Direct;
 use crate::harness::healthy::Healthy;
 use crate::harness::on_both;
-use crate::harness::processes::{Service, Setup};
+use crate::harness::processes::Setup;
 use crate::harness::publisher::Publisher;
 use crate::harness::slow::{Manner, Slow};
 
@@ -37,10 +37,7 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// A core-service for many webhooks on loopback.
 fn core(database: &Database) -> Setup {
-    Service::core_service(&database.url())
-        .flag("--allow-http", "true")
-        .flag("--allow-private-ranges", "127.0.0.0/8")
-        .flag("--max-webhooks", "10000")
+    database.core_service_for_loopback().flag("--max-webhooks", "10000")
 }
 
 /// Creates a webhook of [`SLOW`] for each URL.

@@ -14,7 +14,7 @@ use crate::harness::database::{Database, Kind, until_number};
 use crate::harness::direct::Direct;
 use crate::harness::hook::{Hook, Received};
 use crate::harness::on_both;
-use crate::harness::processes::{Service, Setup};
+use crate::harness::processes::Setup;
 use crate::harness::publisher::{Publisher, chat};
 
 on_both! { killed_again_and_again }
@@ -33,9 +33,8 @@ const SEED: u64 = 7;
 fn core(database: &Database, address: Option<SocketAddr>) -> Setup {
     // Steps enough that no delivery of a process that dies twenty times fails for good.
     let schedule = ["100ms"; 60].join(",");
-    let setup = Service::core_service(&database.url())
-        .flag("--allow-http", "true")
-        .flag("--allow-private-ranges", "127.0.0.0/8")
+    let setup = database
+        .core_service_for_loopback()
         .flag("--retry-schedule", &schedule)
         .flag("--delivery-timeout", "1s");
     match address {

@@ -6,14 +6,14 @@ use axum::response::IntoResponse as _;
 use futures_util::future::join_all;
 use http::StatusCode;
 use process::clock::Clock;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 use uuid::Uuid;
 
-use crate::harness::database::{Database, Kind, until_number};
+use crate::harness::database::{Database, Kind, rows, until_number};
 use crate::harness::direct::Direct;
 use crate::harness::hook::Hook;
 use crate::harness::on_both;
-use crate::harness::processes::{Service, Setup};
+use crate::harness::processes::Setup;
 use crate::harness::publisher::{Publisher, chat};
 use crate::harness::slow::{Manner, Slow};
 
@@ -26,10 +26,7 @@ const DELIVERIES: usize = 300;
 const WEBHOOKS: usize = 10;
 
 fn core(database: &Database) -> Setup {
-    Service::core_service(&database.url())
-        .flag("--allow-http", "true")
-        .flag("--allow-private-ranges", "127.0.0.0/8")
-        .flag("--max-webhooks", "10000")
+    database.core_service_for_loopback().flag("--max-webhooks", "10000")
 }
 
 /// Ends the leases of processes that were killed. On SQLite the next start does.
@@ -51,11 +48,10 @@ async fn time_passes(kind: Kind, connection: &DatabaseConnection) {
 /// When the next attempt of each delivery is due.
 async fn due_ms(connection: &DatabaseConnection) -> HashMap<Uuid, i64> {
     let sql = "SELECT delivery_id, next_at_ms FROM attempt";
-    let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), sql)).await;
-    let row = |row: sea_orm::QueryResult| -> (Uuid, i64) {
+    let row = |row: QueryResult| -> (Uuid, i64) {
         (row.try_get("", "delivery_id").unwrap(), row.try_get("", "next_at_ms").unwrap())
     };
-    rows.unwrap().into_iter().map(row).collect()
+    rows(connection, sql).await.into_iter().map(row).collect()
 }
 
 async fn retries_that_wait(kind: Kind) {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, Database as Connect, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait as _, Database as Connect, DatabaseConnection, QueryResult, Statement};
 
 use crate::harness::postgres::Server;
+use crate::harness::processes::{Service, Setup};
 
 /// How long a test waits for rows.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -56,6 +57,13 @@ impl Database {
             }
             Self::Postgres { name, own } => own.as_ref().unwrap_or_else(|| Server::shared()).url(name),
         }
+    }
+
+    /// A core-service on it that delivers to loopback and by http, too.
+    pub(crate) fn core_service_for_loopback(&self) -> Setup {
+        Service::core_service(&self.url())
+            .flag("--allow-http", "true")
+            .flag("--allow-private-ranges", "127.0.0.0/8")
     }
 
     /// A separate connection, to look at rows.
@@ -111,6 +119,12 @@ pub(crate) async fn number(connection: &DatabaseConnection, sql: &str) -> usize 
     let statement = Statement::from_string(connection.get_database_backend(), sql);
     let row = connection.query_one_raw(statement).await.unwrap().unwrap();
     usize::try_from(row.try_get::<i64>("", "number").unwrap()).unwrap()
+}
+
+/// The rows that `sql` selects.
+pub(crate) async fn rows(connection: &DatabaseConnection, sql: &str) -> Vec<QueryResult> {
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    connection.query_all_raw(statement).await.unwrap()
 }
 
 /// Waits until the whole number that `sql` selects is `expected`.

@@ -1,10 +1,10 @@
 //! Rows inserted directly into a database, and all rows of a database as comparable text.
 
 use sea_orm::sea_query::{Alias, Query, SimpleExpr};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
 use uuid::Uuid;
 
-use crate::harness::database::Database;
+use crate::harness::database::{Database, rows};
 
 /// How many secrets, and how many webhooks, are seeded.
 pub(super) const EACH: u64 = 10_000;
@@ -71,8 +71,7 @@ pub(super) async fn all_rows(database: &Database) -> Vec<(&'static str, Vec<Vec<
         let known: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         assert_eq!(columns_of(&connection, database, table).await, known, "{table}");
         let sql = format!("SELECT * FROM {table} ORDER BY {}", known[0]);
-        let statement = Statement::from_string(connection.get_database_backend(), sql);
-        let rows = connection.query_all_raw(statement).await.unwrap();
+        let rows = rows(&connection, &sql).await;
         let text = |row: &QueryResult| columns.iter().map(|(name, of)| value(row, name, *of)).collect();
         all.push((table, rows.iter().map(text).collect()));
     }
@@ -87,9 +86,7 @@ async fn columns_of(connection: &DatabaseConnection, database: &Database, table:
              ORDER BY ordinal_position"
         ),
     };
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
-    let rows = connection.query_all_raw(statement).await.unwrap();
-    rows.iter().map(|row| row.try_get("", "name").unwrap()).collect()
+    rows(connection, &sql).await.iter().map(|row| row.try_get("", "name").unwrap()).collect()
 }
 
 fn value(row: &QueryResult, name: &str, of: Type) -> String {
