@@ -142,8 +142,8 @@ fn pause_after(report: ClaimReport) -> Duration {
 
 /// Makes one attempt and writes what came of it.
 async fn attempt(store: Arc<Store>, sender: Arc<Sender>, leased: Leased) {
-    // The place is free before the outcome is written, as the receiver is.
-    let finished = sender.attempt(leased).await;
+    // The place of the process is kept until the outcome is written.
+    let (finished, _place) = sender.attempt(leased).await;
     write(&store, finished).await;
 }
 

@@ -8,8 +8,9 @@
 //! - webhooks whose last attempt was no success hold at most three quarters of the places of a process and of
 //!   an origin, so that the others always find one.
 //!
-//! Knows no time and no database: a [`Place`] is taken before a lease is, and is free when it is dropped.
-//! Whoever claims hears of it if there was none left before ([`Lanes::freed`]).
+//! Knows no time and no database: a [`Place`] is taken before a lease is. Webhook and origin have it back
+//! when the attempt has ended, the process when the outcome is written too: no more leases are taken than
+//! outcomes can be written for. Whoever claims hears of it if there was none left before ([`Lanes::freed`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +87,22 @@ impl Places {
             && of_origin.has_place(ORIGIN_PLACES, lane.healthy)
             && in_process.has_place(*limit, lane.healthy)
     }
+
+    /// An attempt for `lane` has ended: webhook and origin have its place back.
+    fn leave_receiver(&mut self, lane: &Lane) {
+        if let Some(in_flight) = self.origins.get_mut(&lane.origin) {
+            in_flight.remove(lane.healthy);
+            if in_flight.all == 0 {
+                self.origins.remove(&lane.origin);
+            }
+        }
+        if let Some(in_flight) = self.webhooks.get_mut(&lane.webhook) {
+            *in_flight -= 1;
+            if *in_flight == 0 {
+                self.webhooks.remove(&lane.webhook);
+            }
+        }
+    }
 }
 
 fn three_quarters(limit: usize) -> usize {
@@ -129,7 +146,7 @@ impl Lanes {
         origins.entry(Arc::clone(&lane.origin)).or_default().add(lane.healthy);
         *webhooks.entry(lane.webhook).or_default() += 1;
         drop(places);
-        Some(Place { lanes: self.clone(), lane: lane.clone() })
+        Some(Place { lanes: self.clone(), lane: lane.clone(), at_receiver: true })
     }
 
     /// Notified when there is a place again for what had none: only then can a claim take more than before.
@@ -173,44 +190,49 @@ impl Lanes {
 pub(crate) struct Place {
     lanes: Lanes,
     lane: Lane,
+    /// Whether the attempt has not ended, as far as is known.
+    at_receiver: bool,
 }
 
 impl Place {
-    /// Notes how the attempt ended, and frees the place.
-    pub(crate) fn ended(self, success: bool) {
-        let Self { lanes, lane } = &self;
+    /// Notes how the attempt ended, and frees the places of webhook and origin. The place of the process is
+    /// free when what is returned is dropped.
+    pub(crate) fn ended(mut self, success: bool) -> Self {
+        let Self { lanes, lane, at_receiver } = &mut self;
         let mut places = lanes.lock();
-        let had_place = places.has_place(lane);
+        let mut had_place = places.has_place(lane);
         if success {
             places.proven.insert(lane.webhook, ());
         } else {
             places.proven.remove(&lane.webhook);
+            had_place &= places.has_place(lane);
         }
-        if !had_place {
+        places.leave_receiver(lane);
+        // In a process that is full this waits for the drop.
+        if !had_place && places.in_process.has_place(places.limit, lane.healthy) {
             lanes.freed.notify_one();
         }
+        *at_receiver = false;
+        drop(places);
+        self
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Self { lanes, lane } = self;
+        let Self { lanes, lane, at_receiver } = self;
         let mut places = lanes.lock();
-        if !places.has_place(lane) {
-            lanes.freed.notify_one();
+        let had_place = if *at_receiver {
+            places.has_place(lane)
+        } else {
+            places.in_process.has_place(places.limit, lane.healthy)
+        };
+        if *at_receiver {
+            places.leave_receiver(lane);
         }
         places.in_process.remove(lane.healthy);
-        if let Some(in_flight) = places.origins.get_mut(&lane.origin) {
-            in_flight.remove(lane.healthy);
-            if in_flight.all == 0 {
-                places.origins.remove(&lane.origin);
-            }
-        }
-        if let Some(in_flight) = places.webhooks.get_mut(&lane.webhook) {
-            *in_flight -= 1;
-            if *in_flight == 0 {
-                places.webhooks.remove(&lane.webhook);
-            }
+        if !had_place {
+            lanes.freed.notify_one();
         }
     }
 }
@@ -271,6 +293,25 @@ mod tests {
         assert!(!is_notified(), "the process is full for others alone");
         others.pop();
         assert!(is_notified());
+    }
+
+    #[test]
+    fn process_is_full_until_outcomes_are_written() {
+        let lanes = Lanes::new(2);
+        let is_notified = || std::pin::pin!(lanes.freed().notified()).enable();
+        let (one, other) = (lane(1, 1, true), lane(2, 2, true));
+        let ended = lanes.reserve(&one).unwrap().ended(true);
+        assert!(is_notified(), "it had one place");
+        let _second = lanes.reserve(&one).unwrap();
+        assert!(lanes.reserve(&other).is_none());
+        assert_eq!(lanes.full(), Full { free: 0, unhealthy: true, ..lanes.full() });
+        drop(ended);
+        assert!(is_notified());
+        let third = lanes.reserve(&one).unwrap().ended(true);
+        assert!(!is_notified(), "the process is full");
+        drop(third);
+        assert!(is_notified());
+        assert!(lanes.reserve(&other).is_some());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
+use crate::delivery::lanes::Place;
 use crate::delivery::lease::{Leased, Signing, may_start};
 use crate::delivery::outcome::{Answer, Next, Outcome, verdict};
 use crate::delivery::signature::{self, Request};
@@ -32,18 +33,18 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// Makes the attempt that `leased` allows, and frees its place. A failed attempt is a result, not an
-    /// error.
-    pub(crate) async fn attempt(&self, leased: Leased) -> Finished {
+    /// Makes the attempt that `leased` allows. A failed attempt is a result, not an error. The place is to be
+    /// kept until that is written.
+    pub(crate) async fn attempt(&self, leased: Leased) -> (Finished, Place) {
         let Leased { delivery, event, webhook, lease, attempt, url, signing, body, place, taken } = leased;
         let finished = |ending| Finished { delivery, webhook, lease, ending };
         if !may_start(taken.elapsed()) {
-            return finished(Ending::GivenBack);
+            return (finished(Ending::GivenBack), place);
         }
         let tokens = match &signing {
             Signing::None => None,
             Signing::With(tokens) => Some(tokens),
-            Signing::Unavailable => return finished(Ending::NoSecret),
+            Signing::Unavailable => return (finished(Ending::NoSecret), place),
         };
         let at_ms = self.clock.unix_ms();
         let begun = Instant::now();
@@ -68,8 +69,8 @@ impl Sender {
             body: &answered.body,
         });
         let verdict = verdict(seen.outcome, answer, Format::of(url.expose()), self.clock.unix_ms());
-        place.ended(verdict.next == Next::Done);
-        finished(Ending::Attempted(Attempted {
+        let place = place.ended(verdict.next == Next::Done);
+        let attempted = Attempted {
             number: attempt,
             at_ms,
             duration_ms,
@@ -77,7 +78,8 @@ impl Sender {
             status: seen.answered.as_ref().map(|answered| answered.status.as_u16()),
             response: seen.answered.as_ref().and_then(|answered| response(&answered.body)),
             verdict,
-        }))
+        };
+        (finished(Ending::Attempted(attempted)), place)
     }
 }
 

@@ -42,8 +42,9 @@
 //! | database locked, full, read-only, starting | `Unavailable` |
 //! | a file of SQLite was removed or replaced | `Unavailable`, also if that is noticed after the commit |
 //!
-//! At most 1,024 jobs wait for a writer; more get `Overloaded`. A job whose caller has gone is dropped before
-//! it is begun. A batch runs in a task of its own, so a panic costs that batch and not the writer.
+//! At most 1,024 jobs of calls wait for a writer; more get `Overloaded`. The engine's wait in a queue of
+//! their own, so that outcomes never crowd out calls. A job whose caller has gone is dropped before it is
+//! begun. A batch runs in a task of its own, so a panic costs that batch and not the writer.
 //!
 //! # A new job
 //!
@@ -76,6 +77,7 @@ mod savepoint;
 pub(super) mod states;
 mod targets;
 pub(super) mod update_webhook;
+mod waiting;
 mod writer;
 
 use process::traces::TraceContext;

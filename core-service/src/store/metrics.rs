@@ -225,7 +225,7 @@ pub(super) fn queues(
     limit: usize,
     waiting: impl Fn() -> Vec<usize> + Send + Sync + 'static,
 ) {
-    computed_gauge(registry, "queue_rows", "Writes that wait, by writer", move || {
+    computed_gauge(registry, "queue_rows", "Writes of calls that wait, by writer", move || {
         let numbered = waiting().into_iter().enumerate();
         numbered.map(|(writer, rows)| (labels(&[("writer", &writer.to_string())]), rows)).collect()
     });

@@ -1,4 +1,4 @@
-//! The queue of jobs: one channel for each writer.
+//! The queue of jobs: two channels for each writer, so that jobs of the engine don't take the room of calls.
 //!
 //! Owns how many jobs may wait, which writer a job goes to, and the end of the writers at shutdown.
 
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::batch::Context;
 use super::event_batch::{self, DeliveryParts};
 use super::reply::Reply;
+use super::waiting::Waiting;
 use super::writer::{self, Writer};
 use super::{Job, Limits, Queued};
 use crate::delivery::metrics::DeliveryMetrics;
@@ -25,20 +26,29 @@ use crate::store::database::Database;
 use crate::store::metrics::{WriterMetrics, queues};
 use crate::store::sealer::Sealer;
 
-/// Jobs that may wait for one writer. More are refused.
+/// Jobs of calls that may wait for one writer. More are refused.
 const QUEUE_JOBS: usize = 1024;
+/// Jobs of the engine that may wait for one writer. More wait for room.
+const ENGINE_JOBS: usize = 1024;
 
-/// What happens to a job for which the queue has no room.
+/// Whose job it is.
 #[derive(Debug, Clone, Copy)]
-enum Full {
-    Refused,
-    Waits,
+enum From {
+    Call,
+    Engine,
+}
+
+/// The way to one writer.
+#[derive(Debug, Clone)]
+struct Senders {
+    calls: mpsc::Sender<Queued>,
+    engine: mpsc::Sender<Queued>,
 }
 
 /// The way to the writer tasks.
 #[derive(Debug)]
 pub(in crate::store) struct CommitQueue {
-    senders: Vec<mpsc::Sender<Queued>>,
+    senders: Vec<Senders>,
     metrics: Arc<WriterMetrics>,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -71,13 +81,15 @@ impl CommitQueue {
         let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));
         let mut senders = Vec::new();
         for _ in 0..database.writers {
-            let (sender, queue) = mpsc::channel(QUEUE_JOBS);
-            senders.push(sender);
-            tasks.spawn(writer::run(queue, writer.clone(), closing.clone()));
+            let (calls, waiting_calls) = mpsc::channel(QUEUE_JOBS);
+            let (engine, waiting_engine) = mpsc::channel(ENGINE_JOBS);
+            senders.push(Senders { calls, engine });
+            let waiting = Waiting { calls: waiting_calls, engine: waiting_engine };
+            tasks.spawn(writer::run(waiting, writer.clone(), closing.clone()));
         }
         let observed = senders.clone();
         queues(registry, QUEUE_JOBS, move || {
-            observed.iter().map(|queue| queue.max_capacity() - queue.capacity()).collect()
+            observed.iter().map(|Senders { calls, .. }| calls.max_capacity() - calls.capacity()).collect()
         });
         Self { senders, metrics, closing, tasks }
     }
@@ -94,7 +106,7 @@ impl CommitQueue {
         owner: &Did,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(owner), Some(owner.clone()), Full::Refused, job).await
+        self.submit_to(self.writer_of(owner), Some(owner.clone()), From::Call, job).await
     }
 
     /// Runs `job` of a delivery, at the same writer as all jobs with this `key`.
@@ -107,7 +119,7 @@ impl CommitQueue {
         key: &impl Hash,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(key), None, Full::Refused, job).await
+        self.submit_to(self.writer_of(key), None, From::Call, job).await
     }
 
     /// The same for a job of the engine, which waits where calls are refused: it bounds itself by its places.
@@ -120,23 +132,23 @@ impl CommitQueue {
         key: &impl Hash,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(key), None, Full::Waits, job).await
+        self.submit_to(self.writer_of(key), None, From::Engine, job).await
     }
 
     async fn submit_to<T>(
         &self,
         writer: usize,
         owner: Option<Did>,
-        full: Full,
+        from: From,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
         let (reply, result) = Reply::channel();
         let mut span = TraceContext::current().step("write row");
         let queued = Queued { owner, job: job(reply), request: RequestId::current(), trace: span.context() };
-        let sender = &self.senders[writer];
-        let sent = match full {
-            Full::Refused => sender.try_send(queued),
-            Full::Waits => sender.send(queued).await.map_err(|closed| TrySendError::Closed(closed.0)),
+        let Senders { calls, engine } = &self.senders[writer];
+        let sent = match from {
+            From::Call => calls.try_send(queued),
+            From::Engine => engine.send(queued).await.map_err(|closed| TrySendError::Closed(closed.0)),
         };
         let result = match sent {
             // No reply means that the batch panicked; its writer has logged that.

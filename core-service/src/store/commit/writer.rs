@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use process::traces::TraceContext;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Context};
+use super::waiting::Waiting;
 use super::{Kind, Queued};
 use crate::error::log_fault_of;
 use crate::request_id::RequestId;
@@ -37,19 +37,19 @@ pub(super) struct Writer {
     metrics: Arc<WriterMetrics>,
 }
 
-/// Writes what comes through `queue`, until it is closed and empty; `closing` closes it.
-pub(super) async fn run(mut queue: mpsc::Receiver<Queued>, writer: Writer, closing: CancellationToken) {
+/// Writes what waits, until that is closed and empty; `closing` closes it.
+pub(super) async fn run(mut waiting: Waiting, writer: Writer, closing: CancellationToken) {
     loop {
         let first = tokio::select! {
             biased;
-            () = closing.cancelled(), if !queue.is_closed() => {
-                queue.close();
+            () = closing.cancelled(), if !waiting.calls.is_closed() => {
+                waiting.close();
                 continue;
             }
-            first = queue.recv() => first,
+            first = waiting.recv() => first,
         };
         let Some(first) = first else { return };
-        for (kind, jobs) in writer.collect(first, &mut queue) {
+        for (kind, jobs) in writer.collect(first, &mut waiting) {
             let requests = requests(&jobs);
             // In a task of its own, so that a panic costs this batch and not the writer. The future is large
             // and would be copied into the task, unless it is boxed.
@@ -70,12 +70,21 @@ impl Writer {
     }
 
     /// The jobs of the next batches, by kind: `first` and what waits behind it, without those whose callers
-    /// have gone.
-    fn collect(&self, first: Queued, queue: &mut mpsc::Receiver<Queued>) -> BTreeMap<Kind, Vec<Queued>> {
-        let mut jobs: BTreeMap<Kind, Vec<Queued>> = BTreeMap::new();
+    /// have gone. However many jobs of the engine wait, those of calls get their share, and the reverse.
+    fn collect(&self, first: Queued, waiting: &mut Waiting) -> BTreeMap<Kind, Vec<Queued>> {
+        let mut jobs = BTreeMap::new();
+        let Waiting { calls, engine } = waiting;
+        let of_engine = std::iter::once(first).chain(std::iter::from_fn(|| engine.try_recv().ok()));
+        self.take(of_engine, &mut jobs);
+        self.take(std::iter::from_fn(|| calls.try_recv().ok()), &mut jobs);
+        jobs
+    }
+
+    /// Adds some of `queue` to `jobs`.
+    fn take(&self, mut queue: impl Iterator<Item = Queued>, jobs: &mut BTreeMap<Kind, Vec<Queued>>) {
         let (mut all, mut changes, mut events) = (0, 0, 0);
-        let mut next = Some(first);
-        while let Some(mut queued) = next {
+        while all < BATCH_JOBS && changes < BATCH_CHANGES && events < BATCH_EVENTS {
+            let Some(mut queued) = queue.next() else { return };
             // An outcome is written whether somebody waits for it or not.
             if queued.job.kind() != Kind::Finish && queued.job.reply().is_abandoned() {
                 self.metrics.abandoned();
@@ -85,10 +94,7 @@ impl Writer {
                 events += queued.job.events();
                 jobs.entry(queued.job.kind()).or_default().push(queued);
             }
-            let full = all == BATCH_JOBS || changes == BATCH_CHANGES || events >= BATCH_EVENTS;
-            next = if full { None } else { queue.try_recv().ok() };
         }
-        jobs
     }
 
     /// Writes a batch and answers its calls. When a statement fails, the jobs are written one by one, so that

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use prometheus_client::registry::Registry;
 
 use super::*;
+use crate::delivery::finished::{Ending, Finished};
 use crate::domain::secret::Rotation;
 use crate::domain::webhook_change::WebhookChange;
 use crate::store::commit::Job;
@@ -188,6 +189,21 @@ async fn full_queue_refuses() {
     assert_eq!(count(&results, Ok(())), 1024);
     assert_eq!(count(&results, Err(&Error::Overloaded)), 1100 - 1024);
     assert_eq!(names(&store).await.len(), 1024);
+}
+
+#[tokio::test]
+async fn outcomes_do_not_crowd_out_calls() {
+    let (_folder, store) = opened().await;
+    let queue = queue(&store);
+    let finished = Finished { delivery: id(), webhook: id(), lease: id(), ending: Ending::GivenBack };
+    // On one thread the writer takes nothing before all of them have queued, or wait for room.
+    let outcomes = join_all((0..1100).map(|_| {
+        let finished = Box::new(finished.clone());
+        queue.submit_of_engine(&"outcomes", |reply| Job::Finish { finished, reply })
+    }));
+    let (outcomes, call) = tokio::join!(outcomes, create(&queue, id(), "a"));
+    assert_eq!(count(&outcomes, Ok(())), 1100);
+    assert_eq!(call, Ok(()));
 }
 
 #[tokio::test]
