@@ -32,6 +32,10 @@ impl Server {
     }
 
     async fn start_at(listen: &str, limits: Limits) -> Self {
+        Self::start_on(TcpListener::bind(listen).await.unwrap(), limits)
+    }
+
+    fn start_on(listener: TcpListener, limits: Limits) -> Self {
         let slow = || async {
             sleep(4 * HEAD_TIME).await;
             "late"
@@ -42,7 +46,6 @@ impl Server {
             .route("/slow", get(slow))
             .route("/hangs", get(pending::<()>))
             .route("/large", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
-        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, DRAIN_LIMIT);
         let metrics = ConnectionMetrics::new(&mut Registry::default());
@@ -217,4 +220,26 @@ async fn drain_limit_cuts_off_what_hangs() {
     server.serving.await.unwrap();
     assert_eq!(started.elapsed().as_secs(), DRAIN_LIMIT.as_secs());
     assert_eq!(until_closed(hanging).await, "");
+}
+
+/// A connection with one request is served long before all that a stranger has sent on another.
+#[tokio::test]
+async fn connections_take_turns() {
+    const FRAMES: usize = 10_000;
+    // HTTP/2 frames by hand (RFC 9113, section 6.5): an empty SETTINGS and its ACK.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    stranger.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stranger.write_all(&SETTINGS.repeat(FRAMES)).await.unwrap();
+    let mut alice = TcpStream::connect(address).await.unwrap();
+    alice.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let _server = Server::start_on(listener, Limits::default());
+    assert!(until_closed(alice).await.ends_with("hello"));
+    let mut answers = vec![0; FRAMES * ACK.len()];
+    let length = stranger.try_read(&mut answers).unwrap_or_default();
+    let before = answers[..length].windows(ACK.len()).filter(|answer| *answer == ACK).count();
+    assert!(before < FRAMES / 2, "{before} frames were looked at before her request");
 }

@@ -1,28 +1,35 @@
 //! A client's socket, as its connection's [`Account`] sees it.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 
 use super::{Account, Ledger, OpenAccount};
 
-/// A socket that tells the account what is read and written, fails once the connection has to be closed, and
-/// reads nothing while many requests wait to be looked at.
+/// Bytes that a connection reads before it is the turn of the others: as much as HTTP/2 reads at once. Tokio
+/// itself would let it read a megabyte, in frames that a stranger makes as small and costly as they can be.
+const TURN_BYTES: usize = 8 * 1024;
+
+/// A socket that tells the account what is read and written, fails once the connection has to be closed,
+/// takes turns with others at reading, and reads nothing while many requests wait to be looked at.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
     open: OpenAccount,
+    /// Bytes read in this turn.
+    turn: usize,
 }
 
 impl Socket {
     /// A socket whose connection has a new account in `ledger`.
     #[must_use]
     pub fn new(stream: TcpStream, ledger: &Ledger) -> Self {
-        Self { stream, open: ledger.open() }
+        Self { stream, open: ledger.open(), turn: 0 }
     }
 
     /// The connection's account.
@@ -52,9 +59,10 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         self.fail_if_closing(context)?;
-        if self.account().ledger.is_busy() {
-            // Behind the tasks of the requests that wait.
-            context.waker().wake_by_ref();
+        if self.turn >= TURN_BYTES || self.account().ledger.is_busy() {
+            self.turn = 0;
+            // Unlike a mere waking, this also lets sockets be noticed that have become ready.
+            let _yields = pin!(yield_now()).poll(context);
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -63,6 +71,7 @@ impl AsyncRead for Socket {
         if bytes > 0 {
             self.account().read(bytes);
         }
+        self.turn = if read.is_pending() { 0 } else { self.turn + bytes };
         read
     }
 }
