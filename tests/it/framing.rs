@@ -57,6 +57,17 @@ async fn transfer_encodings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_one_host() {
+    let stack = Stack::start(Kind::Sqlite).await;
+    for (others, status) in [("", "401"), ("host: x\r\n", "400"), ("a: b\r\nHost: y\r\n", "400")] {
+        let answer = answer(&stack, "HTTP/1.1", &format!("content-length: 2\r\n{others}"), "{}").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{others}: {answer}");
+        let refused = "{\"error\":\"InvalidRequest\",\"message\":\"more than one Host header\"}";
+        assert_eq!(answer.ends_with(refused), status == "400", "{others}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_100_header_fields_over_http2() {
     let stack = Stack::start(Kind::Sqlite).await;
     let stream = TcpStream::connect(stack.gateway).await.unwrap();

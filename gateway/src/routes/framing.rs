@@ -1,5 +1,5 @@
-//! Requests that are refused for how they are framed: too many header fields, or an unusual
-//! `Transfer-Encoding`.
+//! Requests that are refused for how they are framed: too many header fields, more than one `Host`, or an
+//! unusual `Transfer-Encoding`.
 //!
 //! Over HTTP/1.1 hyper itself refuses more than [`MAX_HEADER_FIELDS`], a `Transfer-Encoding` that does not
 //! end with `chunked`, and any in HTTP/1.0. It ignores a `Content-Length` beside one, as RFC 9112 (section
@@ -8,7 +8,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::error_name::ErrorName;
@@ -22,6 +22,10 @@ pub(super) async fn check(request: Request, next: Next) -> Response<Body> {
         let mut refused = XrpcError::new(ErrorName::InvalidRequest, "over 100 header fields").into_response();
         *refused.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return refused;
+    }
+    if headers.get_all(HOST).into_iter().nth(1).is_some() {
+        // RFC 9112, section 3.2.
+        return XrpcError::new(ErrorName::InvalidRequest, "more than one Host header").into_response();
     }
     if !is_plainly_chunked(headers) {
         let message = "Transfer-Encoding: only chunked is taken here, once";
