@@ -10,9 +10,8 @@ use process::exit::Failure;
 use serde_json::json;
 
 use crate::identity::{Identity, Key, unix_seconds};
+use crate::programs::SERVICE;
 
-/// The audience of the tokens.
-pub(crate) const SERVICE: &str = "did:web:hooks.example";
 /// The number of callers. Each has its own key.
 const CALLERS: u8 = 64;
 /// How long tokens are valid, in seconds: longer than any measurement, within the hour that the gateway

@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use process::exit::Failure;
-use sea_orm::sqlx;
+use sea_orm::DatabaseConnection;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions as _};
 
 use crate::postgres::{self, Server};
 use crate::programs::migrate;
@@ -89,4 +92,27 @@ fn create_on_postgres(admin_url: &str, names: [&str; 4]) -> Result<(), Failure> 
         pool.close().await;
         Ok(())
     })
+}
+
+/// Opens one connection to SQLite, with the settings of the core-service (WAL, `synchronous=FULL`, foreign
+/// keys); `tasks` to Postgres, with the server's defaults.
+pub(crate) async fn connect(database_url: &str, tasks: usize) -> Result<Vec<DatabaseConnection>, Failure> {
+    if database_url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = database_url.parse()?;
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new().max_connections(1).test_before_acquire(false);
+        return Ok(vec![pool.connect_with(options).await?.into()]);
+    }
+    let options: PgConnectOptions = database_url.parse()?;
+    let options = options.disable_statement_logging();
+    let mut connections = Vec::new();
+    for _ in 0..tasks {
+        let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+        connections.push(pool.connect_with(options.clone()).await?.into());
+    }
+    Ok(connections)
 }

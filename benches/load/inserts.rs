@@ -1,23 +1,20 @@
 //! Yardstick (a): the same rows inserted one by one, each with its own commit, without HTTP or gRPC.
 //!
-//! There are as many tasks as the client has connections. On SQLite they share one database connection with
-//! the settings of the core-service (WAL, `synchronous=FULL`, foreign keys); on Postgres each has its own,
-//! with the server's defaults.
+//! There are as many tasks as the client has connections. On SQLite they share one database connection; on
+//! Postgres each has its own ([`connect`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use process::clock::Clock;
 use process::exit::Failure;
-use sea_orm::sqlx::ConnectOptions as _;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, Statement, Value};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::calls::{Callers, Procedure, fresh_number, url};
+use crate::databases::connect;
 use crate::sample::{CallResults, Sample};
 
 /// What encryption adds to a text, in bytes: version, key id, nonce, tag.
@@ -155,26 +152,4 @@ fn row(procedure: Procedure, number: u64, owner: &str, now_ms: i64) -> (&'static
 async fn execute(connection: &DatabaseConnection, sql: &str, values: Vec<Value>) -> Result<(), DbErr> {
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
     connection.execute_raw(statement).await.map(drop)
-}
-
-/// Opens one connection for SQLite, `tasks` for Postgres.
-async fn connect(database_url: &str, tasks: usize) -> Result<Vec<DatabaseConnection>, Failure> {
-    if database_url.starts_with("sqlite:") {
-        let options: SqliteConnectOptions = database_url.parse()?;
-        let options = options
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(1).test_before_acquire(false);
-        return Ok(vec![pool.connect_with(options).await?.into()]);
-    }
-    let options: PgConnectOptions = database_url.parse()?;
-    let options = options.disable_statement_logging();
-    let mut connections = Vec::new();
-    for _ in 0..tasks {
-        let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
-        connections.push(pool.connect_with(options.clone()).await?.into());
-    }
-    Ok(connections)
 }

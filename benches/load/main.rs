@@ -24,6 +24,7 @@
 mod calls;
 mod client;
 mod databases;
+mod figures;
 #[path = "../../tests/it/harness/identity.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "the tests use more of it, and may panic")]
 mod identity;

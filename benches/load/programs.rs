@@ -16,8 +16,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::calls::SERVICE;
-
+/// The audience of the tokens.
+pub(crate) const SERVICE: &str = "did:web:hooks.example";
 /// The repository.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Envoy's configuration, with placeholders for two ports and the file of descriptors.
@@ -31,6 +31,8 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_millis(2);
 /// The largest limit of secrets and webhooks that the settings allow: one account creates thousands.
 const NO_LIMIT: &str = "1000000";
+/// A core-service that stores as many secrets and webhooks of an account as are created.
+pub(crate) const UNLIMITED: [&str; 4] = ["--max-secrets", NO_LIMIT, "--max-webhooks", NO_LIMIT];
 
 /// What all processes of a run share.
 pub(crate) struct Programs {
@@ -86,12 +88,17 @@ impl Programs {
         Program::start(command, address, || gateway_is_ready(address))
     }
 
-    /// Starts `athook core-service` on a database.
-    pub(crate) fn core_service(&self, athook: &Path, database_url: &str) -> Result<Program, Failure> {
+    /// Starts `athook core-service` on a database, with these arguments besides.
+    pub(crate) fn core_service(
+        &self,
+        athook: &Path,
+        database_url: &str,
+        more: &[&str],
+    ) -> Result<Program, Failure> {
         let address = free_address()?;
         let mut command = quiet(athook);
         command.args(["core-service", "--listen", &address.to_string(), "--database-url", database_url]);
-        command.args(["--probe", "off", "--max-secrets", NO_LIMIT, "--max-webhooks", NO_LIMIT]);
+        command.args(["--probe", "off"]).args(more);
         command.arg("--seal-keys-file").arg(&self.seal_keys);
         Program::start(command, address, || self.runtime.block_on(core_is_ready(address)))
     }

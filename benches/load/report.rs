@@ -7,6 +7,7 @@ use process::exit::Failure;
 
 use crate::calls::{Procedure, Tokens};
 use crate::databases::Database;
+use crate::figures::{at_least, at_most, median};
 use crate::programs::Program;
 use crate::sample::{Cost, Sample};
 use crate::sides::Side;
@@ -111,16 +112,6 @@ fn core_us(sample: &Sample) -> f64 {
 
 fn rate(sample: &Sample) -> f64 {
     sample.rate
-}
-
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    match figures.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => figures[count / 2],
-        count => f64::midpoint(figures[count / 2 - 1], figures[count / 2]),
-    }
 }
 
 /// Prints what is known before any load.
@@ -255,14 +246,4 @@ pub(crate) fn slow(rounds: &[(Sample, Sample)]) {
     let slowed = median(rounds.iter().map(|(undisturbed, disturbed)| disturbed.p50_ms / undisturbed.p50_ms));
     println!("\np50 undisturbed {undisturbed:.2} ms, beside {CLIENTS} slow clients {disturbed:.2} ms");
     at_most(&format!("beside {CLIENTS} slow clients"), "times the undisturbed p50", slowed, SLOWED);
-}
-
-fn at_least(name: &str, unit: &str, figure: f64, aim: f64) {
-    let result = if figure >= aim { "met" } else { "MISSED" };
-    println!("{result:<6} {name}: {figure:.2} {unit}, at least {aim}");
-}
-
-fn at_most(name: &str, unit: &str, figure: f64, aim: f64) {
-    let result = if figure <= aim { "met" } else { "MISSED" };
-    println!("{result:<6} {name}: {figure:.2} {unit}, at most {aim}");
 }

@@ -7,7 +7,7 @@ use process::exit::Failure;
 
 use crate::calls::Dialect;
 use crate::databases::OpenDatabase;
-use crate::programs::{Program, Programs};
+use crate::programs::{Program, Programs, UNLIMITED};
 use crate::sample::Cost;
 use crate::usage;
 
@@ -29,7 +29,7 @@ pub(crate) struct Cpu {
 impl Side {
     /// Gateway and core-service of `athook`.
     pub(crate) fn pair(programs: &Programs, athook: &Path, database: &OpenDatabase) -> Result<Self, Failure> {
-        let core = programs.core_service(athook, &database.url)?;
+        let core = programs.core_service(athook, &database.url, &UNLIMITED)?;
         let front = programs.gateway(athook, core.address())?;
         Ok(Self { front, core: Some(core), dialect: Dialect::Xrpc })
     }

@@ -54,13 +54,18 @@ pub(crate) fn signature_us() -> Result<f64, Failure> {
 
 /// The processor time that all threads of a process have used so far.
 pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    cpu_in(&format!("/proc/{pid}/stat"))
+}
+
+/// The processor time in a `stat` file of a process or a thread.
+pub(crate) fn cpu_in(path: &str) -> Result<Duration, Failure> {
+    let text = std::fs::read_to_string(path)?;
     // The name of the program is in parentheses and may contain any character.
-    let (_, after_name) = text.rsplit_once(')').ok_or("no name in /proc/PID/stat")?;
+    let (_, after_name) = text.rsplit_once(')').ok_or("no name in /proc/…/stat")?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let mut ticks = 0;
     for at in [USER_TIME, SYSTEM_TIME] {
-        ticks += fields.get(at).ok_or("/proc/PID/stat ends early")?.parse::<u32>()?;
+        ticks += fields.get(at).ok_or("/proc/…/stat ends early")?.parse::<u32>()?;
     }
     Ok(TICK * ticks)
 }

@@ -54,7 +54,7 @@ impl ExposedFile {
 
 /// Raises the soft limit of open files to the hard limit: many systems set the soft one to 1,024, for
 /// programs that use `select`. If that fails, the limit stays as it is.
-pub(crate) fn raise_limit() {
+pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return;

@@ -13,8 +13,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use super::root;
 
 /// The root files of the crates.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "src/main.rs",
+    "benches/delivery/main.rs",
     "benches/load/main.rs",
     "proto/src/lib.rs",
     "process/src/lib.rs",
