@@ -15,3 +15,4 @@ pub(crate) mod publication;
 pub(crate) mod schedule;
 pub(crate) mod signature;
 pub(crate) mod text;
+pub(crate) mod wake;

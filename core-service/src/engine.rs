@@ -20,6 +20,7 @@ use self::send::Sender;
 use crate::delivery::finished::{Ending, Finished};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::{ClaimReport, Leased};
+use crate::delivery::wake::Wake;
 use crate::store::Store;
 use crate::store::commit::expire::{Progress, Retention};
 
@@ -41,8 +42,8 @@ pub(crate) struct Engine {
     pub(crate) lanes: Lanes,
     /// Leases that this process has taken.
     pub(crate) leased: mpsc::UnboundedReceiver<Leased>,
-    /// Notified when something may be due: an event was stored, a secret was made.
-    pub(crate) wake: Arc<Notify>,
+    /// Woken when something may be due: an event was stored, a secret was made.
+    pub(crate) wake: Wake,
     pub(crate) retention: Retention,
 }
 
@@ -88,13 +89,13 @@ impl Engine {
 }
 
 /// Claims whenever something is due and there is a place for it.
-async fn claim_until_drained(store: &Store, wake: &Notify, freed: &Notify, shutdown: &Shutdown) {
+async fn claim_until_drained(store: &Store, wake: &Wake, freed: &Notify, shutdown: &Shutdown) {
     let mut backlog = false;
     let mut next = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.draining() => return,
-            () = wake.notified() => {}
+            () = wake.woken() => {}
             () = freed.notified(), if backlog => sleep(FREED_INTERVAL).await,
             () = sleep_until(next) => {}
         }

@@ -38,13 +38,14 @@ use egress::resolver::Resolver;
 use process::shutdown::{End, Shutdown};
 use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
 use crate::config::{Config, Unprotected, protected};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::signature::user_agent;
+use crate::delivery::wake::Wake;
 use crate::engine::Engine;
 use crate::engine::send::Sender;
 use crate::error::Error;
@@ -132,13 +133,13 @@ pub async fn serve(
     let DeliveryConfig { mode, concurrency, timeout, settings, retention, publishers } = delivery;
     let lanes = Lanes::new(concurrency);
     let (leases, leased) = mpsc::unbounded_channel();
-    let wake = Arc::new(Notify::new());
+    let wake = Wake::default();
     let deliveries = DeliveryParts {
         settings,
         clock: clock.clone(),
         lanes: lanes.clone(),
         leased: (mode != DeliveryMode::Off).then_some(leases),
-        wake: Arc::clone(&wake),
+        wake: wake.clone(),
     };
     let store = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics)
         .await
@@ -183,12 +184,24 @@ pub async fn serve(
         tracer,
     };
     tracing::info!(%address, %database, "core-service serves");
-    let engine =
-        Engine { store: Arc::clone(&store), sender: Arc::new(sender), lanes, leased, wake, retention };
+    let engine = Engine {
+        store: Arc::clone(&store),
+        sender: Arc::new(sender),
+        lanes,
+        leased,
+        wake: wake.clone(),
+        retention,
+    };
     let served = CancellationToken::new();
     let delivering = async {
         if mode != DeliveryMode::Off {
             engine.run(shutdown.clone(), served.clone()).await;
+        }
+    };
+    let sharing_wakes = async {
+        tokio::select! {
+            () = served.cancelled() => {}
+            () = store.share_wakes(&wake, mode != DeliveryMode::Off) => {}
         }
     };
     let serving = async {
@@ -197,7 +210,7 @@ pub async fn serve(
             served.cancel();
             result
         };
-        tokio::join!(calls, delivering).0
+        tokio::join!(calls, delivering, sharing_wakes).0
     };
     let (end, result) = shutdown.limit(serving).await;
     if end == End::Cut {

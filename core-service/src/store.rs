@@ -14,6 +14,7 @@ mod metrics;
 pub(crate) mod operator;
 mod outcomes;
 pub(crate) mod purge;
+mod replicas;
 mod row;
 mod sealer;
 mod secrets;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
@@ -122,6 +122,8 @@ pub(super) struct Database {
     pub(super) writing: DatabaseConnection,
     /// For reads.
     pub(super) reading: DatabaseConnection,
+    /// For the one connection that listens to other replicas; `None` on SQLite.
+    pub(super) listening: Option<PgPool>,
     /// How many writers may work at the same time.
     pub(super) writers: usize,
     /// Those of SQLite; `None` on Postgres.
@@ -145,7 +147,8 @@ impl Database {
 
     /// The same database, with its metrics in `registry`.
     pub(super) fn with_metrics(self, registry: &mut Registry) -> Self {
-        let Self { mut writing, mut reading, writers, files, outcomes, metrics: _unregistered } = self;
+        let Self { mut writing, mut reading, listening, writers, files, outcomes, metrics: _unregistered } =
+            self;
         let metrics = Arc::new(DatabaseMetrics::new(registry));
         for database in [&mut writing, &mut reading] {
             let metrics = Arc::clone(&metrics);
@@ -153,7 +156,7 @@ impl Database {
         }
         let (written, read) = (writing.clone(), reading.clone());
         pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);
-        Self { writing, reading, writers, files, outcomes, metrics }
+        Self { writing, reading, listening, writers, files, outcomes, metrics }
     }
 
     /// Checks that the open files of an SQLite database are those at their paths.
@@ -167,6 +170,9 @@ impl Database {
 
     /// Closes all connections.
     pub(super) async fn close(&self) {
+        if let Some(listening) = &self.listening {
+            listening.close().await;
+        }
         for pool in [&self.reading, &self.writing] {
             if let Err(error) = pool.close_by_ref().await {
                 tracing::debug!(%error, "a database pool did not close");
@@ -238,6 +244,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
     Ok(Database {
         writing: writing.into(),
         reading: reading.into(),
+        listening: None,
         writers: 1,
         files: Some(Arc::new(Files::of(options.get_filename())?)),
         outcomes: Arc::default(),
@@ -287,11 +294,14 @@ async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr>
         .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
         .await
         .map_err(connection_error)?;
-    let reading = pool(READ_CONNECTIONS).connect_with(options).await.map_err(connection_error)?;
+    let reading = pool(READ_CONNECTIONS).connect_with(options.clone()).await.map_err(connection_error)?;
     let writers = POSTGRES_WRITERS as usize;
     Ok(Database {
         writing: writing.into(),
         reading: reading.into(),
+        listening: Some(
+            PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_LIMIT).connect_lazy_with(options),
+        ),
         writers,
         files: None,
         outcomes: Arc::default(),

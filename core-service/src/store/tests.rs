@@ -15,6 +15,7 @@ use super::*;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::Leased;
 use crate::delivery::schedule::Schedule;
+use crate::delivery::wake::Wake;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
@@ -71,7 +72,7 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
         clock,
         lanes: Lanes::new(64),
         leased: Some(leases),
-        wake: Arc::default(),
+        wake: Wake::default(),
     };
     (parts, leased)
 }

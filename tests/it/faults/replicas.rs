@@ -1,6 +1,7 @@
 //! Two core-services on one database: they start together, and count together.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -9,14 +10,20 @@ use super::load::gateway;
 use crate::harness::answer::{Answer, so_many_succeed};
 use crate::harness::database::{Database, Kind, assert_counted, number};
 use crate::harness::gateway::Gateway;
+use crate::harness::hook::Hook;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::processes::Service;
+use crate::harness::publisher::Publisher;
 use crate::harness::stack::{
     CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, ROTATE_SECRET, UPDATE_WEBHOOK,
 };
 
 /// Creations that race.
 const RACING: usize = 256;
+/// Events that one core-service stores and another delivers, one after the other.
+const HANDED_OVER: u32 = 10;
+/// How often a core-service looks what others have stored, if it hears nothing from them.
+const POLL: Duration = Duration::from_secs(1);
 
 /// On SQLite one process serves: `restarts::second_process_on_one_sqlite_file`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,4 +145,33 @@ async fn accounts_come_and_go() {
     let connection = two.database.connect().await;
     assert_eq!(number(&connection, "SELECT count(*) FROM secret").await, 0);
     assert_eq!(number(&connection, "SELECT count(*) FROM account").await, 0);
+}
+
+/// Each event is published just after a claim: a core-service that hears nothing takes a second for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delivered_at_once_by_another() {
+    let database = Database::create(Kind::Postgres, false).await;
+    let core = |delivery| {
+        Service::core_service(&database.url())
+            .flag("--allow-http", "true")
+            .flag("--allow-private-ranges", "127.0.0.0/8")
+            .flag("--delivery", delivery)
+    };
+    let (serving, _delivering) = tokio::join!(core("off").start(), core("only").start());
+    let gateway = gateway(serving.address).await;
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    gateway.knows(&alice);
+    let mut hook = Hook::start().await;
+    let input = json!({ "url": hook.url("/hook"), "events": ["chat"], "active": true });
+    gateway.call(&alice, CREATE_WEBHOOK, &input).await.ok();
+    let publisher = Publisher::of(serving.address);
+    publisher.chat(&alice.did, "first", "hello").await;
+    hook.next().await;
+    let begun = Instant::now();
+    for number in 0..HANDED_OVER {
+        publisher.chat(&alice.did, &number.to_string(), "hello").await;
+        hook.next().await;
+    }
+    let took = begun.elapsed();
+    assert!(took < POLL * HANDED_OVER / 2, "{HANDED_OVER} events took {took:?}");
 }

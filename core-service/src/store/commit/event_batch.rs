@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use process::clock::Clock;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Statement};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use uuid::{Builder, Uuid};
 
 use super::states::State;
@@ -15,6 +15,7 @@ use crate::delivery::lease::Leased;
 use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::outcome::Verdict;
 use crate::delivery::schedule::{Plan, Schedule, Step, Tried};
+use crate::delivery::wake::Wake;
 use crate::randomness::Randomness;
 use crate::store::sealer::Sealer;
 use crate::store::table::delivery;
@@ -73,8 +74,8 @@ pub(crate) struct DeliveryParts {
     pub(crate) lanes: Lanes,
     /// Where leases go; `None` in a process that delivers nothing.
     pub(crate) leased: Option<mpsc::UnboundedSender<Leased>>,
-    /// Notified after a commit that leaves something due.
-    pub(crate) wake: Arc<Notify>,
+    /// Woken after a commit that leaves something due.
+    pub(crate) wake: Wake,
 }
 
 /// What the jobs of deliveries need beside the database.
@@ -88,8 +89,8 @@ pub(super) struct Context {
     /// Where leases go that a committed transaction took; `None` in a process that delivers nothing. The
     /// number of places bounds it.
     pub(super) leased: Option<mpsc::UnboundedSender<Leased>>,
-    /// Notified after a commit that leaves something due.
-    pub(super) wake: Arc<Notify>,
+    /// Woken after a commit that leaves something due.
+    pub(super) wake: Wake,
     pub(super) metrics: Arc<DeliveryMetrics>,
 }
 

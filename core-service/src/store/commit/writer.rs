@@ -162,7 +162,7 @@ impl Writer {
             }
         }
         if batch.wake {
-            self.context.deliveries.wake.notify_one();
+            self.context.deliveries.wake.all();
         }
         for mut queued in batch.jobs {
             if let Some(result) = queued.job.creation().and_then(|reply| reply.decided()) {
