@@ -1,5 +1,5 @@
-//! Deliveries while the core-service is killed again and again, or Postgres restarts. No answered event is
-//! lost; what arrives twice has the same id.
+//! Deliveries while the core-service is killed again and again, or Postgres restarts or crashes. No answered
+//! event is lost; what arrives twice has the same id.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -105,9 +105,18 @@ async fn killed_again_and_again(kind: Kind) {
     println!("{} deliveries, {kills} kills, {duplicates} arrived again", ids.len() * WEBHOOKS);
 }
 
-/// The engines of both replicas go on by themselves when their database comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_restarts() {
+    postgres_comes_back(Database::pause, "restarts").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_crashes() {
+    postgres_comes_back(Database::crash, "crashes").await;
+}
+
+/// The engines of both replicas go on by themselves when their database comes back.
+async fn postgres_comes_back(end: impl Fn(&mut Database), how: &str) {
     let mut database = Database::create(Kind::Postgres, true).await;
     let (server, _name) = server_and_name(&database.url());
     let mut hook = Hook::start().await;
@@ -124,7 +133,7 @@ async fn postgres_restarts() {
         while arrived.0.len() < restart_at {
             arrived.note(&hook.next().await);
         }
-        database.pause();
+        end(&mut database);
         while TcpStream::connect(server).await.is_ok() {}
         database.resume();
     }
@@ -133,7 +142,7 @@ async fn postgres_restarts() {
     }
     let ids = publishing.await.unwrap();
     let duplicates = arrived.duplicates_of(&ids);
-    println!("{deliveries} deliveries, two restarts of Postgres, {duplicates} arrived again");
+    println!("{deliveries} deliveries, two {how} of Postgres, {duplicates} arrived again");
     let connection = database.connect().await;
     until_number(&connection, "SELECT count(*) FROM delivery WHERE state = 1", deliveries).await;
 }

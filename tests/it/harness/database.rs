@@ -81,6 +81,11 @@ impl Database {
         self.server().pause();
     }
 
+    /// Kills all processes of the database's own server at once.
+    pub(crate) fn crash(&mut self) {
+        self.server().crash();
+    }
+
     /// Starts it again.
     pub(crate) fn resume(&mut self) {
         self.server().resume();

@@ -14,8 +14,8 @@ pub(crate) struct Server {
 }
 
 /// $1: the folder of initdb and postgres, $2: the folder for the data, $3 and $4: the address and port, $5:
-/// whether commits wait for the disk. Then a word a line: stop, start; freeze and thaw all processes that it
-/// may signal.
+/// whether commits wait for the disk. Then a word a line: stop, crash, start; freeze and thaw all processes
+/// that it may signal.
 const SCRIPT: &str = r#"
     begin() {
         "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses="$address" -c unix_socket_directories= \
@@ -23,6 +23,8 @@ const SCRIPT: &str = r#"
         server=$!
     }
     end() { kill -INT "$server"; wait "$server"; }
+    # Stopped first, so that it starts no process that is not on the list.
+    crash() { kill -STOP "$server"; kill -KILL $(pgrep -P "$server") "$server"; wait "$server"; }
     programs=$1 folder=$2 address=$3 port=$4 fsync=$5
     "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || {
         cat "$folder/log" >&2; exit 1; }
@@ -31,6 +33,7 @@ const SCRIPT: &str = r#"
     while read -r word; do
         case $word in
             stop) end ;;
+            crash) crash ;;
             start) begin ;;
             freeze) kill -s STOP -- -1 ;;
             thaw) kill -s CONT -- -1 ;;
@@ -61,6 +64,11 @@ impl Server {
     /// Stops the server, and keeps its data.
     pub(crate) fn pause(&mut self) {
         self.say("stop");
+    }
+
+    /// Kills all its processes at once, and keeps its data.
+    pub(crate) fn crash(&mut self) {
+        self.say("crash");
     }
 
     /// Starts it again.
