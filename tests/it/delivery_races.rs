@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::response::IntoResponse as _;
 use http::StatusCode;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::faults::load::gateway;
-use crate::harness::database::{Database, Kind, rows};
+use crate::harness::database::{Database, Kind, rows, until_number};
 use crate::harness::gateway::Gateway;
 use crate::harness::hook::{Hook, Received};
 use crate::harness::identity::{Identity, Key};
@@ -21,11 +21,13 @@ use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::publisher::{Publisher, chat};
 use crate::harness::stack::{
-    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, ROTATE_SECRET, UPDATE_WEBHOOK,
+    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, ROTATE_SECRET, Setup, UPDATE_WEBHOOK,
 };
 use crate::harness::webhook::id;
 
-on_both! { nothing_is_claimed_after_the_answer, nothing_goes_out_unsigned }
+on_both! {
+    nothing_is_claimed_after_the_answer, nothing_goes_out_unsigned, nothing_is_sent_while_the_secret_does_not_open,
+}
 
 /// How often a webhook is deleted or switched off while deliveries go on.
 const ROUNDS: usize = 12;
@@ -214,4 +216,28 @@ async fn nothing_goes_out_unsigned(kind: Kind) {
     }
     println!("{} went out unsigned as they should, {} signed", counts.0, counts.1);
     assert!(counts.0 > 0 && counts.1 > 0);
+}
+
+async fn nothing_is_sent_while_the_secret_does_not_open(kind: Kind) {
+    let stack = Setup::on(kind).core("--allow-http", "true").start().await;
+    let mut hook = Hook::start().await;
+    let make = json!({ "name": "deploys" });
+    stack.call(CREATE_SECRET, &make).await.ok();
+    let fields =
+        json!({ "url": hook.url("/hook"), "events": ["chat"], "active": true, "secretId": "deploys" });
+    stack.call(CREATE_WEBHOOK, &fields).await.ok();
+    let connection = stack.database.connect().await;
+    let nothing = if kind == Kind::Sqlite { "x'00'" } else { r"'\x00'" };
+    connection.execute_unprepared(&format!("UPDATE secret SET sealed_token = {nothing}")).await.unwrap();
+    let publisher = Publisher::of(stack.core);
+    publisher.chat(&stack.alice.did, "k", "hello").await;
+    let waits = "SELECT count(*) FROM delivery WHERE state = 0 AND attempts = 0 AND last_outcome = 'secret' AND \
+                 lease IS NULL";
+    until_number(&connection, waits, 1).await;
+    assert!(hook.waiting().is_none());
+    let rotated = stack.call(ROTATE_SECRET, &make).await.ok();
+    let received = hook.next().await;
+    let token = standardwebhooks::Webhook::new(rotated["token"].as_str().unwrap()).unwrap();
+    token.verify(&received.body, &received.headers).unwrap();
+    until_number(&connection, "SELECT count(*) FROM delivery WHERE state = 1 AND attempts = 1", 1).await;
 }
