@@ -4,9 +4,10 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "xrpc/v1/annotations.proto",
     "athook/v1/account.proto",
+    "athook/v1/delivery.proto",
     "athook/v1/event.proto",
     "athook/v1/secret.proto",
     "athook/v1/webhook.proto",

@@ -39,6 +39,11 @@ pub(crate) enum Error {
     /// "Conventions").
     #[error("there is no such webhook")]
     WebhookNotFound,
+    /// No delivery has the id, or its webhook is deleted or another owner's: all look the same.
+    #[error("there is no such delivery")]
+    DeliveryNotFound,
+    #[error("the body of this delivery is no longer kept")]
+    PayloadExpired,
     #[error("params.cursor: must be one that this service gave out")]
     InvalidCursor,
     #[error("the limit of {limit} secrets is reached")]
@@ -47,6 +52,8 @@ pub(crate) enum Error {
     TooManyWebhooks { limit: u32 },
     #[error("too many webhook URLs were tried; try again later")]
     TooManyProbes { retry_after: Duration },
+    #[error("too many tests were sent; try again later")]
+    TooManyTests { retry_after: Duration },
     #[error("the service is overloaded; try again")]
     Overloaded,
     /// The database can't be reached or can't write. A write may have happened all the same.
@@ -63,11 +70,12 @@ impl Error {
                 Code::InvalidArgument
             }
             Self::SecretExists | Self::WebhookExists => Code::AlreadyExists,
-            Self::SecretNotFound | Self::WebhookNotFound => Code::NotFound,
-            Self::SecretInUse { .. } => Code::FailedPrecondition,
+            Self::SecretNotFound | Self::WebhookNotFound | Self::DeliveryNotFound => Code::NotFound,
+            Self::SecretInUse { .. } | Self::PayloadExpired => Code::FailedPrecondition,
             Self::TooManySecrets { .. }
             | Self::TooManyWebhooks { .. }
             | Self::TooManyProbes { .. }
+            | Self::TooManyTests { .. }
             | Self::Overloaded => Code::ResourceExhausted,
             Self::Unavailable => Code::Unavailable,
             Self::Internal => Code::Internal,
@@ -81,7 +89,7 @@ impl Error {
             Self::InvalidCursor => "INVALID_CURSOR",
             Self::TooManySecrets { .. } => "TOO_MANY_SECRETS",
             Self::TooManyWebhooks { .. } => "TOO_MANY_WEBHOOKS",
-            Self::TooManyProbes { .. } => "RATE_LIMITED",
+            Self::TooManyProbes { .. } | Self::TooManyTests { .. } => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::BrokenField(_)
             | Self::SecretExists
@@ -89,6 +97,8 @@ impl Error {
             | Self::SecretInUse { .. }
             | Self::WebhookExists
             | Self::WebhookNotFound
+            | Self::DeliveryNotFound
+            | Self::PayloadExpired
             | Self::Unavailable
             | Self::Internal => "",
         }
@@ -96,7 +106,7 @@ impl Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyProbes { retry_after } => Some(*retry_after),
+            Self::TooManyProbes { retry_after } | Self::TooManyTests { retry_after } => Some(*retry_after),
             Self::Overloaded => Some(OVERLOADED_RETRY),
             _ => None,
         }
@@ -164,11 +174,19 @@ mod tests {
             (Error::SecretInUse { webhooks: 1 }, Code::FailedPrecondition, "", None),
             (Error::WebhookExists, Code::AlreadyExists, "", None),
             (Error::WebhookNotFound, Code::NotFound, "", None),
+            (Error::DeliveryNotFound, Code::NotFound, "", None),
+            (Error::PayloadExpired, Code::FailedPrecondition, "", None),
             (Error::InvalidCursor, Code::InvalidArgument, "INVALID_CURSOR", None),
             (Error::TooManySecrets { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_SECRETS", None),
             (Error::TooManyWebhooks { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_WEBHOOKS", None),
             (
                 Error::TooManyProbes { retry_after: after },
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+                Some(after),
+            ),
+            (
+                Error::TooManyTests { retry_after: after },
                 Code::ResourceExhausted,
                 "RATE_LIMITED",
                 Some(after),

@@ -52,6 +52,7 @@ use crate::error::Error;
 use crate::probe::Prober;
 use crate::probe::metrics::ProbeMetrics;
 use crate::randomness::Randomness;
+use crate::rpc::send_test::TestLimit;
 use crate::rpc::{Context, Rpcs};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{ServerError, ServerParts};
@@ -169,6 +170,7 @@ pub async fn serve(
         clock: clock.clone(),
         randomness,
         max_webhooks: limits.webhooks,
+        tests: TestLimit::new(),
         payloads: rpc::payload_permits(),
     });
     let parts = ServerParts {

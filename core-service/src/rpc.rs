@@ -9,12 +9,19 @@ mod create_secret;
 mod create_webhook;
 mod delete_secret;
 mod delete_webhook;
+mod delivery_message;
+mod get_delivery;
 mod get_webhook;
+mod id;
+mod list_deliveries;
 mod list_secrets;
 mod list_webhooks;
 pub(crate) mod publish;
 mod purge_account;
+mod redeliver;
+mod redeliver_failed;
 mod rotate_secret;
+pub(crate) mod send_test;
 mod timestamp;
 mod update_webhook;
 mod webhook_message;
@@ -26,20 +33,25 @@ use process::clock::Clock;
 use prost::Message;
 use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountService;
+use proto::athook::delivery_service_server::DeliveryService;
 use proto::athook::event_service_server::EventService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
 use proto::athook::{
     CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse,
     DeleteSecretRequest, DeleteSecretResponse, DeleteWebhookRequest, DeleteWebhookResponse,
-    GetWebhookRequest, GetWebhookResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest,
+    GetDeliveryRequest, GetDeliveryResponse, GetWebhookRequest, GetWebhookResponse, ListDeliveriesRequest,
+    ListDeliveriesResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest,
     ListWebhooksResponse, PublishRequest, PublishResponse, PurgeAccountRequest, PurgeAccountResponse,
-    RotateSecretRequest, RotateSecretResponse, UpdateWebhookRequest, UpdateWebhookResponse,
+    RedeliverFailedRequest, RedeliverFailedResponse, RedeliverRequest, RedeliverResponse,
+    RotateSecretRequest, RotateSecretResponse, SendTestRequest, SendTestResponse, UpdateWebhookRequest,
+    UpdateWebhookResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use uuid::{Builder, Uuid};
 
+use self::send_test::TestLimit;
 use crate::domain::did::Did;
 use crate::domain::rule::{BrokenField, field};
 use crate::domain::webhook_url::Schemes;
@@ -67,6 +79,7 @@ pub(crate) struct Context {
     pub(crate) randomness: Randomness,
     /// `--max-webhooks`.
     pub(crate) max_webhooks: u32,
+    pub(crate) tests: TestLimit,
     /// A permit for each byte of payloads that may be under way.
     pub(crate) payloads: Semaphore,
 }
@@ -217,6 +230,44 @@ impl EventService for Rpcs {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let publisher = request.extensions().get().cloned();
         serve(request, |message| publish::publish(&self.0, publisher, message)).await
+    }
+}
+
+#[tonic::async_trait]
+impl DeliveryService for Rpcs {
+    async fn list_deliveries(
+        &self,
+        request: Request<ListDeliveriesRequest>,
+    ) -> Result<Response<ListDeliveriesResponse>, Status> {
+        serve(request, |message| list_deliveries::list_deliveries(&self.0, message)).await
+    }
+
+    async fn get_delivery(
+        &self,
+        request: Request<GetDeliveryRequest>,
+    ) -> Result<Response<GetDeliveryResponse>, Status> {
+        serve(request, |message| get_delivery::get_delivery(&self.0, message)).await
+    }
+
+    async fn redeliver(
+        &self,
+        request: Request<RedeliverRequest>,
+    ) -> Result<Response<RedeliverResponse>, Status> {
+        serve(request, |message| redeliver::redeliver(&self.0, message)).await
+    }
+
+    async fn redeliver_failed(
+        &self,
+        request: Request<RedeliverFailedRequest>,
+    ) -> Result<Response<RedeliverFailedResponse>, Status> {
+        serve(request, |message| redeliver_failed::redeliver_failed(&self.0, message)).await
+    }
+
+    async fn send_test(
+        &self,
+        request: Request<SendTestRequest>,
+    ) -> Result<Response<SendTestResponse>, Status> {
+        serve(request, |message| send_test::send_test(&self.0, message)).await
     }
 }
 

@@ -32,6 +32,7 @@ use process::traces::Tracer;
 use prometheus_client::metrics::gauge::Gauge;
 use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountServiceServer;
+use proto::athook::delivery_service_server::DeliveryServiceServer;
 use proto::athook::event_service_server::EventServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
@@ -138,6 +139,9 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
     let events = EventServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_PUBLICATION_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let deliveries = DeliveryServiceServer::new(rpcs.clone())
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
     let webhooks = WebhookServiceServer::new(rpcs)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -165,6 +169,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .add_service(health.clone())
         .add_service(secrets)
         .add_service(webhooks)
+        .add_service(deliveries)
         .add_service(accounts)
         .add_service(events)
         .add_service(reflection_v1)

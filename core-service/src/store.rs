@@ -19,6 +19,7 @@ mod row;
 mod sealer;
 mod secrets;
 pub(crate) mod serving_lock;
+mod shown_deliveries;
 mod table;
 mod transaction;
 mod webhooks;

@@ -10,6 +10,7 @@ mod m0001_accounts_secrets_webhooks;
 mod m0002_previous_tokens;
 mod m0003_webhooks_without_paging_index;
 mod m0004_events_deliveries;
+mod m0005_redeliveries;
 mod text;
 
 use std::collections::HashSet;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0002_previous_tokens::PreviousTokens),
             Box::new(m0003_webhooks_without_paging_index::WebhooksWithoutPagingIndex),
             Box::new(m0004_events_deliveries::EventsDeliveries),
+            Box::new(m0005_redeliveries::Redeliveries),
         ]
     }
 }

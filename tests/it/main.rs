@@ -28,6 +28,7 @@ mod http2_flood;
 mod log_floods;
 mod malformed;
 mod observability;
+mod owner_deliveries;
 mod probe_limits;
 mod programs;
 mod purge;

@@ -153,6 +153,12 @@ impl OccurredAt {
         Ok(Self { seconds, nanos })
     }
 
+    /// The moment `ms` milliseconds after 1970-01-01T00:00:00Z, which a clock has shown.
+    pub(crate) fn of_unix_ms(ms: i64) -> Self {
+        let nanos = i32::try_from(ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+        Self { seconds: ms.div_euclid(1000), nanos }
+    }
+
     /// Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off.
     pub(crate) fn unix_ms(self) -> i64 {
         self.seconds * 1000 + i64::from(self.nanos / 1_000_000)

@@ -31,10 +31,10 @@ pub(crate) struct Schedule(Vec<Duration>);
 /// A delivery at the end of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tried {
-    /// The attempts that were used, this one included.
+    /// The attempts that were used, this one included; those before a redelivery do not count.
     pub(crate) attempts: u32,
-    /// Milliseconds since 1970-01-01T00:00:00Z, like all times here.
-    pub(crate) created_at_ms: i64,
+    /// When it was made, or redelivered. Milliseconds since 1970-01-01T00:00:00Z, like all times here.
+    pub(crate) begun_at_ms: i64,
     pub(crate) now_ms: i64,
     /// Any random number: the jitter.
     pub(crate) random: u32,
@@ -82,7 +82,7 @@ impl Schedule {
         let failed = |is_gone| Step::Failed { counts_as_error, is_gone };
         let due = |after: Option<Duration>, uses_attempt| {
             let due_ms = after.map(|after| later(tried.now_ms, after));
-            let young = due_ms.filter(|due_ms| !is_too_old(tried.created_at_ms, *due_ms));
+            let young = due_ms.filter(|due_ms| !is_too_old(tried.begun_at_ms, *due_ms));
             young.map_or(failed(false), |due_ms| Step::Retry { due_ms, uses_attempt })
         };
         let step = match next {
@@ -120,9 +120,9 @@ impl Default for Schedule {
     }
 }
 
-/// Whether a delivery that was made at `created_at_ms` is no longer tried at `now_ms`.
-pub(crate) fn is_too_old(created_at_ms: i64, now_ms: i64) -> bool {
-    now_ms >= later(created_at_ms, MAX_AGE)
+/// Whether a delivery that was made, or redelivered, at `begun_at_ms` is no longer tried at `now_ms`.
+pub(crate) fn is_too_old(begun_at_ms: i64, now_ms: i64) -> bool {
+    now_ms >= later(begun_at_ms, MAX_AGE)
 }
 
 /// `wait` after `from_ms`, never earlier.
@@ -137,11 +137,11 @@ mod tests {
 
     use super::*;
 
-    const CREATED_AT_MS: i64 = 1_795_896_900_000;
+    const BEGUN_AT_MS: i64 = 1_795_896_900_000;
     const HOUR_MS: i64 = 3_600_000;
 
     fn tried(attempts: u32, random: u32) -> Tried {
-        Tried { attempts, created_at_ms: CREATED_AT_MS, now_ms: CREATED_AT_MS, random }
+        Tried { attempts, begun_at_ms: BEGUN_AT_MS, now_ms: BEGUN_AT_MS, random }
     }
 
     fn verdict(next: Next, hold: Option<Option<u64>>) -> Verdict {
@@ -156,13 +156,13 @@ mod tests {
 
     fn due_ms(plan: Plan) -> Option<i64> {
         match plan.step {
-            Step::Retry { due_ms, uses_attempt: _ } => Some(due_ms - CREATED_AT_MS),
+            Step::Retry { due_ms, uses_attempt: _ } => Some(due_ms - BEGUN_AT_MS),
             Step::Delivered | Step::Failed { .. } => None,
         }
     }
 
     fn held_ms(plan: Plan) -> Option<i64> {
-        plan.held.map(|held| held.until_ms - CREATED_AT_MS)
+        plan.held.map(|held| held.until_ms - BEGUN_AT_MS)
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(step(Next::End), Step::Failed { counts_as_error: true, is_gone: false });
         assert_eq!(step(Next::EndAndDisable), Step::Failed { counts_as_error: true, is_gone: true });
         let wait = Next::Wait { after: Duration::from_mins(10) };
-        let due_ms = CREATED_AT_MS + 600_000;
+        let due_ms = BEGUN_AT_MS + 600_000;
         assert_eq!(step(wait), Step::Retry { due_ms, uses_attempt: false });
         // Also after the last attempt.
         let late = schedule.plan(tried(99, 0), &verdict(wait, None)).step;
@@ -220,13 +220,13 @@ mod tests {
 
     #[test]
     fn three_days() {
-        let age = |ms| is_too_old(CREATED_AT_MS, CREATED_AT_MS + ms);
+        let age = |ms| is_too_old(BEGUN_AT_MS, BEGUN_AT_MS + ms);
         assert!(!age(72 * HOUR_MS - 1) && age(72 * HOUR_MS));
         let schedule = Schedule::default();
         // Nine hours and fifty-nine minutes before the end.
-        let now_ms = CREATED_AT_MS + 62 * HOUR_MS + 60_000;
+        let now_ms = BEGUN_AT_MS + 62 * HOUR_MS + 60_000;
         let step = |attempts, next, counts_as_error| {
-            let tried = Tried { attempts, created_at_ms: CREATED_AT_MS, now_ms, random: 0 };
+            let tried = Tried { attempts, begun_at_ms: BEGUN_AT_MS, now_ms, random: 0 };
             schedule.plan(tried, &Verdict { next, counts_as_error, hold: None }).step
         };
         assert!(matches!(step(7, after(0), true), Step::Retry { .. }));
@@ -258,8 +258,8 @@ mod tests {
         fn no_attempt_is_due_at_three_days(
             attempts in 1_u32..10, random: u32, age_ms in 0..80 * HOUR_MS, asked_s in 0_u64..90_000,
         ) {
-            let now_ms = CREATED_AT_MS + age_ms;
-            let tried = Tried { attempts, created_at_ms: CREATED_AT_MS, now_ms, random };
+            let now_ms = BEGUN_AT_MS + age_ms;
+            let tried = Tried { attempts, begun_at_ms: BEGUN_AT_MS, now_ms, random };
             let plan = Schedule::default().plan(tried, &verdict(after(asked_s), None));
             if let Some(due_ms) = due_ms(plan) {
                 prop_assert!(due_ms > age_ms && due_ms < 72 * HOUR_MS, "{due_ms}");
@@ -268,10 +268,10 @@ mod tests {
 
         #[test]
         fn any_numbers_give_a_plan(
-            steps in proptest::collection::vec(any::<Duration>(), 0..3), attempts: u32, created_at_ms: i64,
+            steps in proptest::collection::vec(any::<Duration>(), 0..3), attempts: u32, begun_at_ms: i64,
             now_ms: i64, random: u32, asked: Duration,
         ) {
-            let tried = Tried { attempts, created_at_ms, now_ms, random };
+            let tried = Tried { attempts, begun_at_ms, now_ms, random };
             let hold = Some(Hold { scope: HoldScope::Discord, time: None });
             let verdict = Verdict { next: Next::Retry { after: asked }, counts_as_error: true, hold };
             let plan = Schedule::new(steps).plan(tried, &verdict);

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::event_type::EventType;
-use super::rule::Rule;
+use super::rule::{BrokenField, Rule};
 use super::webhook::Webhook;
 
 /// The highest limit of a page.
@@ -17,6 +17,17 @@ const DEFAULT: u32 = 50;
 pub(crate) struct PageLimit(u32);
 
 impl PageLimit {
+    /// The parameter `limit` of a request.
+    ///
+    /// # Errors
+    ///
+    /// It is out of range.
+    pub(crate) fn of_request(limit: Option<i64>) -> Result<Self, BrokenField> {
+        limit.map_or(Ok(Self::default()), |limit| {
+            Self::try_from(limit).map_err(|rule| rule.at("params.limit"))
+        })
+    }
+
     pub(crate) fn get(self) -> u32 {
         self.0
     }

@@ -36,6 +36,8 @@ pub(crate) enum Rule {
     TokenKey { min: usize, max: usize },
     #[error("must be one of chat, livestream, follow, mention, stream.received")]
     EventType,
+    #[error("must be one of pending, delivered, failed")]
+    DeliveryState,
     #[error("must be empty or the name of the publisher whose token the call carries")]
     OwnPublisher,
     #[error("must name a secret of the caller")]

@@ -137,19 +137,19 @@ struct Probe {
 
 /// The last minute's probes by key, the oldest first.
 #[derive(Debug)]
-struct SlidingWindow<Key> {
+pub(crate) struct SlidingWindow<Key> {
     /// Probes a minute for each key.
     limit: usize,
     probes: HashMap<Key, VecDeque<Probe>>,
 }
 
 impl<Key: Hash + Eq> SlidingWindow<Key> {
-    fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, probes: HashMap::new() }
     }
 
     /// Whether `key` is below its limit; if not, how long until it is.
-    fn check<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, now: Instant) -> Result<(), Duration>
+    pub(crate) fn check<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, now: Instant) -> Result<(), Duration>
     where
         Key: Borrow<Q>,
     {
@@ -190,7 +190,7 @@ impl<Key: Hash + Eq> SlidingWindow<Key> {
         self.probes.get(key).into_iter().flatten().filter(|probe| !probe.reached).count()
     }
 
-    fn add(&mut self, key: Key, now: Instant, number: u64) {
+    pub(crate) fn add(&mut self, key: Key, now: Instant, number: u64) {
         if self.probes.len() >= MAX_KEYS && !self.probes.contains_key(&key) {
             self.make_room(now);
         }

@@ -21,10 +21,7 @@ pub(super) async fn list_webhooks(
 ) -> Result<ListWebhooksResponse, Error> {
     let ListWebhooksRequest { caller_did, limit, cursor, active, event } = request;
     let owner = caller(&caller_did)?;
-    let limit = match limit {
-        Some(limit) => PageLimit::try_from(limit).map_err(|rule| rule.at("params.limit"))?,
-        None => PageLimit::default(),
-    };
+    let limit = PageLimit::of_request(limit)?;
     let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
     let event = event.map(|text| field("params.event", &text)).transpose()?;
 

@@ -71,9 +71,11 @@ mod locks;
 pub(super) mod publish;
 pub(crate) mod purge;
 pub(super) mod queue;
+mod redeliver;
 mod reply;
 pub(super) mod rotate_secret;
 mod savepoint;
+mod send_test;
 pub(super) mod states;
 mod targets;
 pub(super) mod update_webhook;
@@ -93,7 +95,9 @@ use super::table::{secret, webhook};
 use crate::delivery::finished::Finished;
 use crate::delivery::lease::ClaimReport;
 use crate::delivery::publication::Published;
+use crate::delivery::shown::ShownDelivery;
 use crate::domain::did::Did;
+use crate::domain::event_type::EventType;
 use crate::domain::rule::Rule;
 use crate::domain::secret::SecretName;
 use crate::domain::webhook::Webhook;
@@ -142,6 +146,22 @@ pub(super) enum Job {
     },
     Purge {
         reply: Reply<Purged>,
+    },
+    Redeliver {
+        id: Uuid,
+        reply: Reply<Box<ShownDelivery>>,
+    },
+    /// Answered with how many.
+    RedeliverFailed {
+        webhook: Uuid,
+        since_ms: i64,
+        reply: Reply<u32>,
+    },
+    /// Answered with the delivery's id.
+    SendTest {
+        webhook: Uuid,
+        event_type: Option<EventType>,
+        reply: Reply<Uuid>,
     },
     Publish {
         publication: Publication,
@@ -202,6 +222,9 @@ impl Job {
             | Self::RotateSecret { .. }
             | Self::DeleteSecret { .. }
             | Self::Purge { .. }
+            | Self::Redeliver { .. }
+            | Self::RedeliverFailed { .. }
+            | Self::SendTest { .. }
             | Self::Publish { .. }
             | Self::Claim { .. }
             | Self::Finish { .. }
@@ -222,6 +245,9 @@ impl Job {
             | Self::EndLeases { reply } => reply,
             Self::UpdateWebhook { reply, .. } => reply,
             Self::Purge { reply } => reply,
+            Self::Redeliver { reply, .. } => reply,
+            Self::RedeliverFailed { reply, .. } => reply,
+            Self::SendTest { reply, .. } => reply,
             Self::Publish { reply, .. } => reply,
             Self::Claim { reply } => reply,
             Self::WriteCancelled { reply } => reply,
@@ -250,7 +276,10 @@ impl Job {
             | Self::DeleteWebhook { .. }
             | Self::RotateSecret { .. }
             | Self::DeleteSecret { .. }
-            | Self::Purge { .. } => Kind::Account,
+            | Self::Purge { .. }
+            | Self::Redeliver { .. }
+            | Self::RedeliverFailed { .. }
+            | Self::SendTest { .. } => Kind::Account,
             Self::Publish { .. } => Kind::Publish,
             Self::Claim { .. } => Kind::Claim,
             Self::Finish { .. } => Kind::Finish,

@@ -5,8 +5,11 @@
 use sea_orm::{DbErr, DerivePartialModel};
 use uuid::Uuid;
 
-use super::table::{event, secret, webhook, webhook_state};
+use super::commit::states::{DELIVERED, PENDING};
+use super::table::{delivery, event, secret, webhook, webhook_state};
 use crate::delivery::event::{Payload, StoredEvent};
+use crate::delivery::outcome::Outcome;
+use crate::delivery::shown::{DeliveryState, ShownDelivery};
 use crate::domain::did::Did;
 use crate::domain::event_type::{EventType, EventTypes};
 use crate::domain::mute_word::MuteWords;
@@ -129,6 +132,35 @@ pub(super) fn event(row: event::Model) -> Option<StoredEvent> {
     let payload = Payload::from_json(event_type, &row.payload?).ok()?;
     let streamer = row.streamer_did.parse().ok()?;
     Some(StoredEvent { streamer, occurred_at_ms: row.occurred_at_ms, payload })
+}
+
+/// The delivery of a row, as the owner of its webhook sees it. `state` is that of the webhook: deliveries of
+/// an older generation are cancelled, whether their rows say so or not.
+pub(super) fn shown_delivery(
+    row: delivery::Model,
+    state: &webhook_state::Model,
+    event_type: String,
+) -> ShownDelivery {
+    let cancelled = row.state == PENDING && row.generation != state.generation;
+    let shown = match row.state {
+        DELIVERED => DeliveryState::Delivered,
+        PENDING if !cancelled => DeliveryState::Pending,
+        _ => DeliveryState::Failed,
+    };
+    // With a lease this is the lease's end.
+    let due = row.next_at_ms.filter(|_| shown == DeliveryState::Pending && row.lease.is_none());
+    ShownDelivery {
+        id: row.id,
+        event: row.event_id,
+        event_type,
+        state: shown,
+        created_at_ms: row.created_at_ms,
+        attempts: row.attempts,
+        last_attempt_at_ms: row.last_attempt_at_ms,
+        next_attempt_at_ms: due.map(|due| state.held_until_ms.map_or(due, |held| due.max(held))),
+        last_outcome: if cancelled { Some(Outcome::Cancelled.to_string()) } else { row.last_outcome },
+        last_status: row.last_status,
+    }
 }
 
 /// A row that can't be read as a webhook. `Display` names the webhook.

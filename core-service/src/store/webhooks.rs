@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// The delivery states of these webhooks. Those to which nothing was delivered have none.
-    async fn states(
+    pub(super) async fn states(
         &self,
         webhooks: impl IntoIterator<Item = Uuid>,
     ) -> Result<HashMap<Uuid, webhook_state::Model>, Error> {

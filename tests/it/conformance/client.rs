@@ -7,14 +7,15 @@ use crate::harness::answer::{Answer, Whole};
 use crate::harness::contract::methods;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::stack::{
-    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, GET_WEBHOOK, LIST_SECRETS, LIST_WEBHOOKS,
-    ROTATE_SECRET, SERVICE, Stack, UPDATE_WEBHOOK,
+    CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, GET_DELIVERY, GET_WEBHOOK, LIST_DELIVERIES,
+    LIST_SECRETS, LIST_WEBHOOKS, REDELIVER, REDELIVER_FAILED, ROTATE_SECRET, SEND_TEST, SERVICE, Stack,
+    UPDATE_WEBHOOK,
 };
 use crate::harness::webhook::{id, made_by};
 
-/// The smallest input that the method takes, for a caller who has the secret `deploys` and a webhook with
-/// this id.
-fn least_input(nsid: &str, webhook: &str) -> Value {
+/// The smallest input that the method takes, for a caller who has the secret `deploys`, and a webhook and a
+/// delivery with these ids.
+fn least_input(nsid: &str, webhook: &str, delivery: &str) -> Value {
     match nsid {
         CREATE_SECRET => json!({ "name": "new" }),
         ROTATE_SECRET | DELETE_SECRET => json!({ "name": "deploys" }),
@@ -22,6 +23,9 @@ fn least_input(nsid: &str, webhook: &str) -> Value {
         UPDATE_WEBHOOK => json!({ "id": webhook, "active": true }),
         GET_WEBHOOK | DELETE_WEBHOOK => json!({ "id": webhook }),
         LIST_SECRETS | LIST_WEBHOOKS => json!({}),
+        LIST_DELIVERIES | SEND_TEST => json!({ "webhookId": webhook }),
+        REDELIVER_FAILED => json!({ "webhookId": webhook, "since": "2026-01-01T00:00:00Z" }),
+        GET_DELIVERY | REDELIVER => json!({ "id": delivery }),
         _ => panic!("add the least input of {nsid}"),
     }
 }
@@ -42,7 +46,10 @@ pub(super) async fn clients(stack: &Stack) -> Vec<Client<'_>> {
         let caller = stack.newcomer(&format!("did:plc:caller{number:018}"), Key::k256());
         stack.call_as(&caller, CREATE_SECRET, &json!({ "name": "deploys" })).await.ok();
         let webhook = made_by(stack, &caller, "a").await;
-        clients.push(Client { stack, caller, nsid, main, least: least_input(nsid, id(&webhook)) });
+        let test = json!({ "webhookId": id(&webhook) });
+        let delivery = stack.call_as(&caller, SEND_TEST, &test).await.ok();
+        let least = least_input(nsid, id(&webhook), id(&delivery));
+        clients.push(Client { stack, caller, nsid, main, least });
     }
     assert!(!clients.is_empty());
     clients

@@ -40,11 +40,13 @@ const XRPC_WIDE: [XrpcWide; 10] = [
 ];
 
 /// The text of a declared error that has one. Others say what is wrong with the input.
-const DECLARED: [(&str, &str); 5] = [
+const DECLARED: [(&str, &str); 7] = [
     ("AlreadyExists", "a secret with this name exists already"),
     ("NotFound", "there is no secret with this name"),
     ("DuplicateWebhook", "a webhook with this URL exists already"),
     ("WebhookNotFound", "there is no such webhook"),
+    ("DeliveryNotFound", "there is no such delivery"),
+    ("PayloadExpired", "the body of this delivery is no longer kept"),
     ("InvalidCursor", "params.cursor: must be one that this service gave out"),
 ];
 

@@ -31,6 +31,11 @@ pub(crate) const GET_WEBHOOK: &str = "place.stream.server.getWebhook";
 pub(crate) const LIST_WEBHOOKS: &str = "place.stream.server.listWebhooks";
 pub(crate) const UPDATE_WEBHOOK: &str = "place.stream.server.updateWebhook";
 pub(crate) const DELETE_WEBHOOK: &str = "place.stream.server.deleteWebhook";
+pub(crate) const LIST_DELIVERIES: &str = "internal.athook.webhook.listDeliveries";
+pub(crate) const GET_DELIVERY: &str = "internal.athook.webhook.getDelivery";
+pub(crate) const REDELIVER: &str = "internal.athook.webhook.redeliver";
+pub(crate) const REDELIVER_FAILED: &str = "internal.athook.webhook.redeliverFailed";
+pub(crate) const SEND_TEST: &str = "internal.athook.webhook.sendTest";
 /// The DID of a second caller, for [`Stack::newcomer`].
 pub(crate) const BOB: &str = "did:plc:bob22222222222222222222x";
 /// The service DID that stacks run under.

@@ -16,8 +16,10 @@ use super::end_leases::end_leases;
 use super::expire::expire;
 use super::publish::FannedOut;
 use super::purge::purge;
+use super::redeliver::{redeliver, redeliver_failed};
 use super::rotate_secret::rotate_secret;
 use super::savepoint::in_savepoint;
+use super::send_test::send_test;
 use super::update_webhook::update_webhook;
 use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, publish};
 use crate::delivery::lease::Leased;
@@ -56,10 +58,7 @@ impl Batch {
         leased.clear();
         match kind {
             Kind::Account => {
-                // With another secret, or a new token of it, deliveries may go on.
-                *wake = jobs
-                    .iter()
-                    .any(|queued| matches!(queued.job, Job::RotateSecret { .. } | Job::UpdateWebhook { .. }));
+                *wake = jobs.iter().any(|queued| may_make_due(&queued.job));
                 change_accounts(transaction, context, jobs).await?;
             }
             Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
@@ -73,6 +72,19 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// Whether something may be due after this job. With another secret, or a new token of it, deliveries go on
+/// that waited for that.
+fn may_make_due(job: &Job) -> bool {
+    matches!(
+        job,
+        Job::RotateSecret { .. }
+            | Job::UpdateWebhook { .. }
+            | Job::Redeliver { .. }
+            | Job::RedeliverFailed { .. }
+            | Job::SendTest { .. }
+    )
 }
 
 async fn change_accounts(
@@ -221,6 +233,25 @@ async fn change(
                 counts.secrets = counts.secrets.saturating_sub(1);
             }
             reply.decide(deleted);
+        }
+        Job::Redeliver { id, reply } => {
+            let now = deliveries.now(transaction).await?;
+            let work = async |savepoint: &_| redeliver(savepoint, now, owner, *id).await;
+            reply.decide(in_savepoint(transaction, metrics, work).await?);
+        }
+        Job::RedeliverFailed { webhook, since_ms, reply } => {
+            let now = deliveries.now(transaction).await?;
+            let work = async |savepoint: &_| {
+                redeliver_failed(savepoint, deliveries, now, owner, *webhook, *since_ms).await
+            };
+            reply.decide(in_savepoint(transaction, metrics, work).await?);
+        }
+        Job::SendTest { webhook, event_type, reply } => {
+            let now = deliveries.now(transaction).await?;
+            let work = async |savepoint: &_| {
+                send_test(savepoint, deliveries, now, owner, *webhook, *event_type).await
+            };
+            reply.decide(in_savepoint(transaction, metrics, work).await?);
         }
         Job::Purge { reply } => {
             let now_ms = deliveries.clock.unix_ms();

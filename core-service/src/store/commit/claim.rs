@@ -18,7 +18,7 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::event_batch::{Context, Now};
+use super::event_batch::{Context, Now, begun_at_ms};
 use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
 use super::holds::discord_is_held;
 use super::locks::locked_if_free;
@@ -273,7 +273,7 @@ pub(super) fn judge(row: &delivery::Model, state: &State, now: Now) -> Due {
         Due::Cancelled
     } else if row.lease.is_some() {
         Due::Lost
-    } else if is_too_old(row.created_at_ms, now.ms) {
+    } else if is_too_old(begun_at_ms(row), now.ms) {
         Due::TooOld
     } else {
         Due::Attempt

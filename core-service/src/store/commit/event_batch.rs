@@ -100,6 +100,11 @@ pub(super) struct Now {
     pub(super) ms: i64,
 }
 
+/// From when the age of a delivery counts.
+pub(super) fn begun_at_ms(row: &delivery::Model) -> i64 {
+    row.redelivered_at_ms.unwrap_or(row.created_at_ms)
+}
+
 impl Context {
     /// The time of `transaction`. Replicas share the clock of Postgres; a test's clock goes before it.
     pub(super) async fn now(&self, transaction: &DatabaseTransaction) -> Result<Now, DbErr> {
@@ -119,8 +124,8 @@ impl Context {
     pub(super) fn plan(&self, row: &delivery::Model, verdict: &Verdict, now: Now) -> Plan {
         let random: [u8; 4] = self.randomness.bytes().unwrap_or_default();
         let tried = Tried {
-            attempts: row.attempts.cast_unsigned() + 1,
-            created_at_ms: row.created_at_ms,
+            attempts: (row.attempts - row.attempts_before).cast_unsigned() + 1,
+            begun_at_ms: begun_at_ms(row),
             now_ms: now.ms,
             random: u32::from_le_bytes(random),
         };

@@ -134,7 +134,7 @@ async fn insert<'a>(
     let mut written = 0;
     let rows: Vec<&NewEvent> = first.values().copied().collect();
     for some in rows.chunks(STATEMENT_ROWS) {
-        let insert = event::Entity::insert_many(some.iter().map(|new| row(new, now)));
+        let insert = event::Entity::insert_many(some.iter().map(|new| row(new, now, 0)));
         written += insert.on_conflict(unless_there.clone()).exec_without_returning(transaction).await?;
     }
     let mut known: HashMap<Key<'a>, Known> = first
@@ -167,7 +167,8 @@ async fn insert<'a>(
     Ok(known)
 }
 
-fn row(new: &NewEvent, now: Now) -> event::ActiveModel {
+/// The row of an event with so many deliveries.
+pub(super) fn row(new: &NewEvent, now: Now, deliveries: i32) -> event::ActiveModel {
     let NewEvent { id, content_hash, event } = new;
     let Event { publisher, idempotency_key, streamer, occurred_at, payload } = event;
     event::Model {
@@ -179,7 +180,7 @@ fn row(new: &NewEvent, now: Now) -> event::ActiveModel {
         r#type: payload.event_type().to_string(),
         occurred_at_ms: occurred_at.unix_ms(),
         payload: Some(payload.to_json()),
-        deliveries: 0,
+        deliveries,
         created_at_ms: now.ms,
     }
     .into()

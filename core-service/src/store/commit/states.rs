@@ -66,6 +66,8 @@ pub(super) fn fresh_delivery(
         last_attempt_at_ms: None,
         ended_at_ms: None,
         created_at_ms: now_ms,
+        redelivered_at_ms: None,
+        attempts_before: 0,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Model {
     pub last_attempt_at_ms: Option<i64>,
     pub ended_at_ms: Option<i64>,
     pub created_at_ms: i64,
+    pub redelivered_at_ms: Option<i64>,
+    pub attempts_before: i32,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -13,11 +13,17 @@ const NUL: char = '\0';
 
 /// A string of any characters but U+0000.
 pub(super) fn text(text: String) -> Result<Value, Rule> {
-    if text.contains(NUL) { Err("contains U+0000") } else { Ok(Value::String(text)) }
+    without_nul(&text)?;
+    Ok(Value::String(text))
+}
+
+fn without_nul(text: &str) -> Result<(), Rule> {
+    if text.contains(NUL) { Err("contains U+0000") } else { Ok(()) }
 }
 
 /// A datetime as a Timestamp, whose descriptor is `timestamp`.
 pub(super) fn datetime(text: &str, timestamp: &MessageDescriptor) -> Result<Value, Rule> {
+    without_nul(text)?;
     datetime::read(text, timestamp).map(Value::Message).ok_or("expected an RFC 3339 datetime")
 }
 

@@ -172,7 +172,7 @@ impl Transactions {
         verdict: &Verdict,
     ) {
         let attempts = row.attempts.cast_unsigned() + 1;
-        let tried = Tried { attempts, created_at_ms: row.created_at_ms, now_ms: NOW.ms, random: 0 };
+        let tried = Tried { attempts, begun_at_ms: row.created_at_ms, now_ms: NOW.ms, random: 0 };
         let Plan { step, held } = self.settings.schedule.plan(tried, verdict);
         let delivery = &mut world.deliveries[number];
         let mut after = delivery::Model { lease: None, attempts: row.attempts + 1, ..row.clone() };

@@ -1,0 +1,135 @@
+//! The jobs that make deliveries once more: one of any state, or those of a webhook that failed.
+
+use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query, SelectStatement};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+};
+use uuid::{Builder, Uuid};
+
+use super::event_batch::{Context, Now};
+use super::locks::locked;
+use super::savepoint::ChangeError;
+use super::states::{FAILED, PENDING, States};
+use crate::delivery::outcome::Outcome;
+use crate::delivery::shown::ShownDelivery;
+use crate::domain::did::Did;
+use crate::error::Error;
+use crate::store::table::{delivery, event, webhook};
+use crate::store::{row, shown_deliveries};
+
+/// Deliveries that one call makes once more.
+const MAX_REDELIVERED: u32 = 10_000;
+
+/// Makes the delivery `id` of a webhook of `owner` due now, as if it were new. One that is being attempted
+/// stays as it is.
+pub(super) async fn redeliver(
+    transaction: &DatabaseTransaction,
+    now: Now,
+    owner: &Did,
+    id: Uuid,
+) -> Result<Box<ShownDelivery>, ChangeError> {
+    let of_owner = || shown_deliveries::of_owner(owner, id);
+    let found = of_owner().one(transaction).await?.ok_or(Error::DeliveryNotFound)?;
+    let mut states = States::lock(transaction, [found.webhook_id]).await?;
+    // As it is now that its state is locked.
+    let found = locked(transaction, of_owner()).one(transaction).await?;
+    let before = found.ok_or(Error::DeliveryNotFound)?;
+    let state = states.of_mut(before.webhook_id).ok_or(Error::DeliveryNotFound)?;
+    let event = event::Entity::find_by_id(before.event_id).one(transaction).await?;
+    let event = event.ok_or(Error::DeliveryNotFound)?;
+    let is_pending = before.state == PENDING && before.generation == state.row.generation;
+    let is_attempted = is_pending && before.lease.is_some();
+    if !is_attempted && before.body.is_none() && event.payload.is_none() {
+        return Err(Error::PayloadExpired.into());
+    }
+    let after = if is_attempted {
+        before
+    } else {
+        let mut after = before.into_active_model();
+        after.generation = sea_orm::Set(state.row.generation);
+        after.state = sea_orm::Set(PENDING);
+        after.next_at_ms = sea_orm::Set(Some(now.ms));
+        after.lease = sea_orm::Set(None);
+        after.retried = sea_orm::Set(false);
+        after.ended_at_ms = sea_orm::Set(None);
+        after.redelivered_at_ms = sea_orm::Set(Some(now.ms));
+        after.attempts_before = sea_orm::Set(after.attempts.clone().unwrap());
+        state.row.pending += i32::from(!is_pending);
+        state.due(now.ms);
+        after.update(transaction).await?
+    };
+    let shown = row::shown_delivery(after, &state.row, event.r#type);
+    states.store(transaction).await?;
+    Ok(Box::new(shown))
+}
+
+/// Makes deliveries of the webhook `id` of `owner` due now that failed and were made at or after `since_ms`,
+/// as many as the webhook has room for. Returns how many.
+pub(super) async fn redeliver_failed(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    owner: &Did,
+    id: Uuid,
+    since_ms: i64,
+) -> Result<u32, ChangeError> {
+    let of_owner = webhook::Entity::find_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
+    if of_owner.one(transaction).await?.is_none() {
+        return Err(Error::WebhookNotFound.into());
+    }
+    let mut states = States::lock(transaction, [id]).await?;
+    // Nothing was ever delivered to it.
+    let Some(state) = states.of_mut(id) else { return Ok(0) };
+    let room = context.settings.max_pending.saturating_sub(state.row.pending.cast_unsigned());
+    let limit = Ord::min(room, MAX_REDELIVERED);
+    // The ids are in the order of their times.
+    let first = Builder::from_unix_timestamp_millis(u64::try_from(since_ms).unwrap_or(0), &[0; 10]);
+    let failed = delivery::Entity::find()
+        .select_only()
+        .column(delivery::Column::Id)
+        .filter(delivery::Column::WebhookId.eq(id))
+        .filter(delivery::Column::State.eq(FAILED))
+        .filter(delivery::Column::Id.gte(first.into_uuid()))
+        .filter(delivery::Column::LastOutcome.ne(Outcome::Cancelled.as_str()))
+        .filter(
+            Condition::any()
+                .add(delivery::Column::Body.is_not_null())
+                .add(Expr::exists(event_with_payload())),
+        )
+        .order_by_asc(delivery::Column::Id)
+        .limit(u64::from(limit))
+        .into_query();
+    let redelivered = delivery::Entity::update_many()
+        .col_expr(delivery::Column::Generation, Expr::val(state.row.generation))
+        .col_expr(delivery::Column::State, Expr::val(PENDING))
+        .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms))
+        .col_expr(delivery::Column::Lease, Expr::val(None::<Uuid>))
+        .col_expr(delivery::Column::Retried, Expr::val(false))
+        .col_expr(delivery::Column::EndedAtMs, Expr::val(None::<i64>))
+        .col_expr(delivery::Column::RedeliveredAtMs, Expr::val(now.ms))
+        .col_expr(delivery::Column::AttemptsBefore, Expr::col(delivery::Column::Attempts))
+        .filter(delivery::Column::Id.in_subquery(failed))
+        .exec(transaction)
+        .await?;
+    let count = u32::try_from(redelivered.rows_affected).unwrap_or(MAX_REDELIVERED);
+    if count > 0 {
+        state.row.pending += count.cast_signed();
+        state.due(now.ms);
+    }
+    states.store(transaction).await?;
+    Ok(count)
+}
+
+/// The event of the delivery in the outer statement, if its payload is kept.
+fn event_with_payload() -> SelectStatement {
+    Query::select()
+        .expr(Expr::val(1))
+        .from(event::Entity)
+        .and_where(
+            Expr::col((event::Entity, event::Column::Id))
+                .equals((delivery::Entity, delivery::Column::EventId)),
+        )
+        .and_where(Expr::col((event::Entity, event::Column::Payload)).is_not_null())
+        .take()
+}
