@@ -2,29 +2,33 @@
 //!
 //! Beside a running `athook dev` it makes a webhook for itself ([`own_webhook`]), and removes it at the end.
 
+mod answering;
 mod own_webhook;
 mod printed;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use process::clock::Clock;
 use process::exit::Failure;
-use process::settings::{Problems, given, or_default};
+use process::settings::{Problems, WrongSettings, given, or_default};
 use process::shutdown::Shutdown;
+use tokio::time::Instant;
 
+use self::answering::Answering;
 use self::own_webhook::OwnWebhook;
-use crate::developer::{self, Developer};
-use crate::running::Running;
+use self::printed::{Form, Printed};
+use crate::developer;
 use crate::verdict::Verdict;
 use crate::xrpc::Xrpc;
 
@@ -46,23 +50,70 @@ pub(crate) struct RawListen {
     /// dev` a new one]
     #[arg(long, value_name = "TOKEN")]
     secret: Option<String>,
+    /// Pass each request on to this http URL, and answer as it does
+    #[arg(long, value_name = "URL", conflicts_with = "status")]
+    forward: Option<String>,
+    /// Answer with this HTTP status; with --fail only so often [default: 204; with --fail 500]
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+    /// Answer only the first COUNT requests with --status
+    #[arg(long, value_name = "COUNT")]
+    fail: Option<String>,
+    /// The types of events that the webhook asks for, separated by commas [default: all]
+    #[arg(long, value_name = "TYPES")]
+    events: Option<String>,
+    /// Print each request as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Print bodies of any length as a whole
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     database: core_service::config::RawDatabase,
 }
 
+/// The settings, checked.
+struct Settings {
+    port: u16,
+    secret: Option<String>,
+    answering: Answering,
+    events: Vec<String>,
+    form: Form,
+    folder: PathBuf,
+}
+
 /// Receives until SIGTERM or SIGINT.
 pub(crate) fn run(raw: RawListen) -> ExitCode {
-    let RawListen { port, secret, database } = raw;
-    let mut problems = Problems::new();
-    let port: Option<u16> = problems.parse("--port", or_default(&port, PORT));
-    let folder = developer::folder(&database, &mut problems);
-    match problems.finish(port.zip(folder)) {
+    match check(raw) {
         Err(error) => process::exit::settings(&error),
-        Ok((port, folder)) => process::exit::run(async move { listen(port, given(secret), &folder).await }),
+        Ok(settings) => process::exit::run(listen(settings)),
     }
 }
 
-async fn listen(port: u16, secret: Option<String>, folder: &Path) -> Result<(), Failure> {
+fn check(raw: RawListen) -> Result<Settings, WrongSettings> {
+    let RawListen { port, secret, forward, status, fail, events, json, verbose, database } = raw;
+    let mut problems = Problems::new();
+    let port: Option<u16> = problems.parse("--port", or_default(&port, PORT));
+    let folder = developer::folder(&database, &mut problems);
+    let answering = Answering::check(given(forward), given(status), given(fail), &mut problems);
+    let form = if json { Form::Json } else { Form::Text { verbose } };
+    let events = match given(events) {
+        None => own_webhook::EVENTS.map(str::to_owned).to_vec(),
+        Some(types) => types.split(',').map(|one| one.trim().to_owned()).collect(),
+    };
+    let settings = port.zip(folder).zip(answering).map(|((port, folder), answering)| Settings {
+        port,
+        secret: given(secret),
+        answering,
+        events,
+        form,
+        folder,
+    });
+    problems.finish(settings)
+}
+
+async fn listen(settings: Settings) -> Result<(), Failure> {
+    let Settings { port, secret, answering, events, form, folder } = settings;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = process::exit::listen("--port", address)?;
     let url = format!("http://{}/", listener.local_addr()?);
@@ -72,11 +123,15 @@ async fn listen(port: u16, secret: Option<String>, folder: &Path) -> Result<(), 
     let clock = Clock::system();
     let (token, own, how) = match secret {
         Some(token) => (Some(token), None, "verifies with the token of --secret".to_owned()),
-        None => match development(folder, &clock).await? {
+        None => match Xrpc::find(&folder, &clock).await? {
             Some(xrpc) => {
                 let token = format!("whsec_{}", STANDARD.encode(developer::random_bytes::<TOKEN_BYTES>()?));
-                let own = OwnWebhook::make(xrpc, &url, &token).await?;
-                let how = format!("has a webhook of {} for every event; Ctrl-C removes it", developer::DID);
+                let own = OwnWebhook::make(xrpc, &url, &token, &events).await?;
+                let how = format!(
+                    "has a webhook of {} for {}; Ctrl-C removes it",
+                    developer::DID,
+                    printed::types(&events)
+                );
                 (Some(token), Some(own), how)
             }
             None => {
@@ -85,9 +140,11 @@ async fn listen(port: u16, secret: Option<String>, folder: &Path) -> Result<(), 
             }
         },
     };
-    print(&format!("athook listens on {url} and {how}\n\n"));
+    if form != Form::Json {
+        print(&format!("athook listens on {url} and {how}\n\n"));
+    }
 
-    let received = Arc::new(Received { token, clock });
+    let received = Arc::new(Received { token, clock, answering, form });
     let router = Router::new().fallback(move |request: Request| {
         let received = Arc::clone(&received);
         async move { received.receive(request).await }
@@ -104,30 +161,38 @@ async fn listen(port: u16, secret: Option<String>, folder: &Path) -> Result<(), 
     Ok(())
 }
 
-/// A client of the `athook dev` that runs in this folder. `None`: none does.
-async fn development(folder: &Path, clock: &Clock) -> Result<Option<Xrpc>, Failure> {
-    let Some(running) = Running::find(folder) else { return Ok(None) };
-    let xrpc = Xrpc::new(running, Developer::open(folder)?, clock.clone());
-    Ok(own_webhook::ready(&xrpc).await?.then_some(xrpc))
-}
-
-/// What every request is judged by.
+/// What every request is judged by and answered with.
 struct Received {
     token: Option<String>,
     clock: Clock,
+    answering: Answering,
+    form: Form,
 }
 
 impl Received {
-    /// Prints a request with the verdict on it.
-    async fn receive(&self, request: Request) -> StatusCode {
+    /// Answers a request, and prints it with the verdict and the answer.
+    async fn receive(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
         let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
-            return StatusCode::PAYLOAD_TOO_LARGE;
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
         let now = self.clock.unix_seconds();
         let verdict = Verdict::of(self.token.as_deref(), &head.headers, &body, now);
-        print(&printed::request(&head.method, &head.uri, &head.headers, &body, &verdict));
-        StatusCode::NO_CONTENT
+        let begun = Instant::now();
+        let answer = self.answering.answer(&head, &body).await;
+        let printed = Printed {
+            method: &head.method,
+            uri: &head.uri,
+            headers: &head.headers,
+            body: &body,
+            verdict: &verdict,
+            answer: answer
+                .as_ref()
+                .map_or_else(|failure| Err(failure.to_string()), |answer| Ok(answer.status())),
+            milliseconds: begun.elapsed().as_millis(),
+        };
+        print(&printed.text(self.form));
+        answer.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
     }
 }
 

@@ -5,11 +5,18 @@
 
 mod banner;
 mod both;
+mod call;
 mod command_line;
+mod deliveries;
 mod developer;
 mod listen;
+mod printable;
 mod publish;
+mod redeliver;
 mod running;
+mod send_test;
+mod sign;
+mod table;
 mod token;
 mod verdict;
 mod xrpc;
@@ -46,6 +53,18 @@ enum Command {
     Publish(publish::RawPublish),
     /// Receive deliveries on this machine, print them and verify their signatures
     Listen(listen::RawListen),
+    /// Call a method at a running `athook dev`, as the development identity
+    Call(call::RawCall),
+    /// Show what became of a webhook's events, from a running `athook dev`
+    Deliveries(deliveries::RawDeliveries),
+    /// Make a delivery once more, at a running `athook dev`
+    Redeliver(redeliver::RawRedeliver),
+    /// Send a sample event to a webhook, at a running `athook dev`, and tell what came of it
+    Test(send_test::RawTest),
+    /// Print the header fields that sign a body
+    Sign(sign::RawSign),
+    /// Say whether the signatures of a request fit a token
+    Verify(sign::RawVerify),
 }
 
 #[derive(clap::Args)]
@@ -71,5 +90,11 @@ fn main() -> ExitCode {
         Some(Command::Token(raw)) => token::run(raw),
         Some(Command::Publish(raw)) => publish::run(raw),
         Some(Command::Listen(raw)) => listen::run(raw),
+        Some(Command::Call(raw)) => call::run(raw),
+        Some(Command::Deliveries(raw)) => deliveries::run(raw),
+        Some(Command::Redeliver(raw)) => redeliver::run(raw),
+        Some(Command::Test(raw)) => send_test::run(raw),
+        Some(Command::Sign(raw)) => sign::run_sign(raw),
+        Some(Command::Verify(raw)) => sign::run_verify(raw),
     }
 }

@@ -52,6 +52,41 @@ impl Verdict {
             body: check_body(token, headers, body),
         }
     }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self, Self::Checked { standard: Ok(()), body: Ok(()) })
+    }
+
+    /// Which part of the request must be wrong, as far as the two signatures tell.
+    pub(crate) fn wrong_part(&self) -> Option<&'static str> {
+        let Self::Checked { standard, body } = self else { return None };
+        match (standard, body) {
+            (Err(Fault::Time(_)), _) => Some("the time"),
+            (Err(Fault::Other(_)), Ok(())) => {
+                Some("webhook-id or webhook-timestamp: the body and the key are right")
+            }
+            (Ok(()), Err(Fault::Other(_))) => {
+                Some("X-Webhook-Signature itself: the body and the key are right")
+            }
+            (Err(Fault::Other(_)), Err(Fault::Other(_))) => Some("the body or the key"),
+            _ => None,
+        }
+    }
+}
+
+/// The header fields that sign `body`, in the order in which people read them.
+pub(crate) fn signed(token: &str, id: &str, seconds: i64, body: &[u8]) -> [(&'static str, String); 4] {
+    let of_standard = hmac::Key::new(hmac::HMAC_SHA256, &key(token));
+    let message = [format!("{id}.{seconds}.").as_bytes(), body].concat();
+    let of_body = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    let hex =
+        hmac::sign(&of_body, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    [
+        (ID, id.to_owned()),
+        (TIMESTAMP, seconds.to_string()),
+        (STANDARD_SIGNATURE, format!("v1,{}", STANDARD.encode(hmac::sign(&of_standard, &message)))),
+        (BODY_SIGNATURE, format!("sha256={hex}")),
+    ]
 }
 
 impl fmt::Display for Verdict {
@@ -160,6 +195,34 @@ mod tests {
         ] {
             assert_eq!(verdict(changed, now), VERIFIED);
         }
+    }
+
+    #[test]
+    fn what_is_signed_is_the_vector() {
+        let fields = signed(TOKEN, "msg_p5jXN8AQM9LWM0D4loKWxJek", NOW, BODY);
+        assert_eq!(
+            fields[2..],
+            [(STANDARD_SIGNATURE, SIGNATURE.to_owned()), (BODY_SIGNATURE, HEX.to_owned())]
+        );
+    }
+
+    #[test]
+    fn which_part_is_wrong() {
+        let part = |changed: &[(&'static str, &str)], body: &[u8], now| {
+            Verdict::of(Some(TOKEN), &headers(changed), body, now).wrong_part()
+        };
+        let other = HEX.replace("46", "47");
+        assert_eq!(part(&[], BODY, NOW), None);
+        assert_eq!(part(&[], BODY, NOW + 301), Some("the time"));
+        assert_eq!(part(&[], b"{}", NOW), Some("the body or the key"));
+        let id = [("webhook-id", "msg_other")];
+        assert_eq!(
+            part(&id, BODY, NOW),
+            Some("webhook-id or webhook-timestamp: the body and the key are right")
+        );
+        let hex = [("x-webhook-signature", other.as_str())];
+        assert_eq!(part(&hex, BODY, NOW), Some("X-Webhook-Signature itself: the body and the key are right"));
+        assert_eq!(part(&[("webhook-id", "")], BODY, NOW), None);
     }
 
     #[test]

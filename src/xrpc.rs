@@ -1,5 +1,6 @@
 //! Calls of XRPC methods at a running `athook dev`, as the development identity.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,13 +13,17 @@ use hyper_util::rt::TokioExecutor;
 use process::clock::Clock;
 use process::exit::Failure;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::developer::{self, Developer};
 use crate::running::Running;
 
 /// How long a call may take: more than the gateway's deadline.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long the core-service may take to be there after `athook dev` has started.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const READY_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -49,13 +54,35 @@ impl CallError {
 }
 
 impl Xrpc {
-    pub(crate) fn new(running: Running, developer: Developer, clock: Clock) -> Self {
+    /// A client of the `athook dev` whose identity is in `folder`, once calls can be made. `None`: none runs.
+    ///
+    /// # Errors
+    ///
+    /// It runs, but its core-service is not there in time.
+    pub(crate) async fn find(folder: &Path, clock: &Clock) -> Result<Option<Self>, Failure> {
+        let Some(running) = Running::find(folder) else { return Ok(None) };
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { running, developer, client, clock }
+        let xrpc = Self { running, developer: Developer::open(folder)?, client, clock: clock.clone() };
+        let end = Instant::now() + READY_LIMIT;
+        loop {
+            match xrpc.is_ready().await {
+                None => return Ok(None),
+                Some(true) => return Ok(Some(xrpc)),
+                Some(false) if Instant::now() > end => {
+                    return Err("`athook dev` runs, but its core-service is not ready".into());
+                }
+                Some(false) => sleep(READY_INTERVAL).await,
+            }
+        }
+    }
+
+    /// The same, for a tool that needs one.
+    pub(crate) async fn of_running(folder: &Path, clock: Clock) -> Result<Self, Failure> {
+        Self::find(folder, &clock).await?.ok_or_else(|| "no `athook dev` runs in this folder".into())
     }
 
     /// Whether a gateway is there, and whether it reaches its core-service. `None`: nobody answers.
-    pub(crate) async fn is_ready(&self) -> Option<bool> {
+    async fn is_ready(&self) -> Option<bool> {
         let request = Request::get(format!("{}/readyz", self.running.xrpc)).body(Full::default()).ok()?;
         let answer = timeout(CALL_LIMIT, self.client.request(request)).await.ok()?.ok()?;
         Some(answer.status() == StatusCode::OK)
@@ -67,7 +94,7 @@ impl Xrpc {
     }
 
     /// Calls a query.
-    pub(crate) async fn query(&self, nsid: &str, parameters: &[(&str, &str)]) -> Result<Value, CallError> {
+    pub(crate) async fn query(&self, nsid: &str, parameters: &[(&str, String)]) -> Result<Value, CallError> {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         self.call(Method::GET, nsid, &format!("?{query}"), String::new()).await
     }

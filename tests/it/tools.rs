@@ -196,3 +196,133 @@ async fn listener_elsewhere_has_the_token_that_it_is_given() {
     given.printed(reason).await;
     assert!(given.end("TERM").success() && unknowing.end("INT").success());
 }
+
+/// Runs a tool in the folder. The exit code, and the text.
+fn tool(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let (output, text) = output(athook(folder).args(arguments));
+    (output.status.code().unwrap(), text)
+}
+
+#[tokio::test]
+async fn deliveries_are_seen_and_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (code, text) = tool(folder, &["deliveries", "x"]);
+    assert_eq!((code, text.as_str()), (1, "error: no `athook dev` runs in this folder\n"));
+    let dev = dev(folder).await;
+    let mut listening = Program::start(
+        athook(folder).args(["listen", "--port", "0", "--fail", "1", "--status", "400", "--json"]),
+    );
+    let listed = || {
+        let (code, text) =
+            tool(folder, &["call", "place.stream.server.listWebhooks", "{\"limit\": 1}", "--json"]);
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let made = async {
+        while listed()["webhooks"][0].is_null() {
+            tokio::task::yield_now().await;
+        }
+        listed()["webhooks"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let webhook = tokio::time::timeout(std::time::Duration::from_secs(20), made).await.unwrap();
+    let (_, text) = tool(folder, &["deliveries", &webhook]);
+    assert_eq!(text, "no deliveries\n");
+
+    let (code, text) = tool(folder, &["test", &webhook, "--event", "follow"]);
+    assert!(code == 1 && text.starts_with("failed: msg_") && text.contains(" http, 400, "), "{text}");
+    assert!(text.ends_with("error: the test did not arrive\n"), "{text}");
+    let (code, text) = tool(folder, &["test", &webhook]);
+    assert!(code == 0 && text.starts_with("delivered: msg_") && text.contains(" ok, 204, "), "{text}");
+
+    let (_, table) = tool(folder, &["deliveries", &webhook]);
+    assert!(table.starts_with("DELIVERY ") && table.lines().count() == 3, "{table}");
+    let (_, failed) = tool(folder, &["deliveries", &webhook, "--failed", "--json"]);
+    let failed: Value = serde_json::from_str(&failed).unwrap();
+    assert_eq!((&failed["type"], &failed["lastStatus"]), (&json!("follow"), &json!(400)));
+    let (code, text) = tool(folder, &["redeliver", failed["id"].as_str().unwrap()]);
+    assert_eq!((code, text), (0, format!("due: msg_{}\n", failed["eventId"].as_str().unwrap())));
+    listening.printed_times(3, "\"verified\":true").await;
+    assert_eq!(tool(folder, &["redeliver", "x"]).0, 1);
+    assert_eq!(tool(folder, &["call", "place.stream.server.getWebhook", "[]"]).0, 2);
+    let (code, text) = tool(folder, &["call", "place.wisp.v2.secret.delete", "{\"name\": \"none\"}"]);
+    assert!(code == 1 && text.contains("NotFound: there is no secret with this name"), "{text}");
+    assert!(listening.end("TERM").success() && dev.end("TERM").success());
+}
+
+#[tokio::test]
+async fn requests_are_passed_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = crate::harness::hook::Hook::answering(|_, _| {
+        axum::response::IntoResponse::into_response((http::StatusCode::IM_A_TEAPOT, "short and stout"))
+    })
+    .await;
+    let to = other.url("/hook?a=b");
+    let start =
+        |to: &str| Program::start(athook(folder.path()).args(["listen", "--port", "0", "--forward", to]));
+    let mut listening = start(&to);
+    let line = listening.printed("athook listens on http://").await;
+    let url = line.split(' ').find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let answer = reqwest::Client::new().post(&url).header("webhook-id", "msg_1").body("{\"type\":\"chat\"}");
+    let answer = answer.send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (418, "short and stout"));
+    let passed_on = other.next().await;
+    assert_eq!((passed_on.path.as_str(), passed_on.header("webhook-id")), ("/hook?a=b", "msg_1"));
+    assert_eq!(passed_on.header("host"), other.address.to_string());
+    listening.printed("--> chat [msg_1] signature not verified\nPOST /\n").await;
+    listening.printed("<-- 418 POST / ").await;
+
+    let mut alone = start("http://127.0.0.1:1/");
+    let line = alone.printed("athook listens on http://").await;
+    let url = line.split(' ').find(|word| word.starts_with("http://")).unwrap().to_owned();
+    assert_eq!(reqwest::Client::new().post(&url).send().await.unwrap().status(), 502);
+    alone.printed("<-- no answer (").await;
+    assert_eq!(tool(folder.path(), &["listen", "--forward", "https://a.example/"]).0, 2);
+}
+
+#[test]
+fn signed_and_verified_without_a_service() {
+    const TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("body"), "{\"test\": 2432232314}").unwrap();
+    let of_vector =
+        ["--secret", TOKEN, "--id", "msg_p5jXN8AQM9LWM0D4loKWxJek", "--timestamp", "1614265330", "body"];
+    let (code, text) = tool(folder, &[&["sign"], &of_vector[..]].concat());
+    let expected = "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek\nwebhook-timestamp: 1614265330\n\
+                    webhook-signature: v1,O4Gjv1HqPqsMrjmczoggs/sWA8gZD0VyHG+fLh4+ktI=\n\
+                    X-Webhook-Signature: sha256=4685c9d16f64a759d47846eae0e4f6c75bedef25470e9a0e099c5a56f2f5571f\n";
+    assert_eq!((code, text.as_str()), (0, expected));
+    let fields: Vec<&str> = expected.lines().flat_map(|line| ["-H", line]).collect();
+    let verify = |token: &str, at: &str, body: &str| {
+        let own = ["verify", "--secret", token, "--at", at, body];
+        tool(folder, &[&own[..], &fields].concat())
+    };
+    std::fs::write(folder.join("edited"), "{\"test\": 2432232314}\n").unwrap();
+    std::fs::write(folder.join("other"), "{}").unwrap();
+    for (token, at, body, code, said) in [
+        (TOKEN, "1614265330", "body", 0, "verified: webhook-signature and X-Webhook-Signature\n"),
+        (TOKEN, "1614265999", "body", 1, "wrong: the time\n"),
+        (TOKEN, "1614265330", "other", 1, "wrong: the body or the key\n"),
+        (TOKEN, "1614265330", "edited", 1, "wrong: the body: the line feed at its end was not signed\n"),
+        ("another", "1614265330", "body", 1, "wrong: the body or the key\n"),
+        (TOKEN, "soon", "body", 2, "--at: "),
+    ] {
+        let (got, text) = verify(token, at, body);
+        assert!(got == code && text.contains(said), "{body} {at}: {got} {text}");
+    }
+}
+
+/// The block of the document runs as it is printed.
+#[test]
+fn lines_of_the_document() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/delivery.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let (_, tools) = document.split_once("## Tools").unwrap();
+    let block = tools.split("```sh\n").nth(1).unwrap().split_once("```").unwrap().0;
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_athook")).parent().unwrap();
+    let script = format!("PATH='{}':$PATH\n{block}", program.display());
+    let (output, text) = output(Command::new("sh").args(["-ec", &script]).current_dir(folder.path()));
+    assert_eq!((output.status.code(), text.as_str()), (Some(0), VERIFIED));
+}

@@ -1,0 +1,149 @@
+//! `athook sign` and `athook verify`: the signatures of a request, without a service.
+
+use std::fs;
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use process::clock::Clock;
+use process::exit::Failure;
+use process::settings::{Problems, given};
+use serde_json::json;
+
+use crate::developer;
+use crate::verdict::{self, Verdict};
+
+/// The flags of `athook sign`.
+#[derive(clap::Args)]
+pub(crate) struct RawSign {
+    /// The token of the secret
+    #[arg(long, value_name = "TOKEN")]
+    secret: String,
+    /// The value of webhook-id [default: a random one]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The value of webhook-timestamp, in Unix seconds [default: now]
+    #[arg(long, value_name = "SECONDS")]
+    timestamp: Option<String>,
+    /// Print the header fields as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// The file with the body; - is standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    body: String,
+}
+
+/// The flags of `athook verify`.
+#[derive(clap::Args)]
+pub(crate) struct RawVerify {
+    /// The token of the secret
+    #[arg(long, value_name = "TOKEN")]
+    secret: String,
+    /// A header field of the request, once for each: webhook-id, webhook-timestamp, webhook-signature,
+    /// X-Webhook-Signature
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// When the request came, in Unix seconds [default: now]
+    #[arg(long, value_name = "SECONDS")]
+    at: Option<String>,
+    /// Print a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// The file with the body, byte for byte as it came; - is standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    body: String,
+}
+
+/// Prints the header fields that sign a body.
+pub(crate) fn run_sign(raw: RawSign) -> ExitCode {
+    let RawSign { secret, id, timestamp, json, body } = raw;
+    let mut problems = Problems::new();
+    let now = Clock::system().unix_seconds();
+    let seconds: Option<i64> =
+        given(timestamp).map_or(Some(now), |text| problems.parse("--timestamp", &text));
+    match problems.finish(seconds) {
+        Err(error) => process::exit::settings(&error),
+        Ok(seconds) => process::exit::run(async move {
+            let id =
+                given(id).map_or_else(|| Ok(format!("msg_{}", developer::random_id()?)), Ok::<_, Failure>)?;
+            let fields = verdict::signed(&secret, &id, seconds, &read(&body)?);
+            if json {
+                println!("{}", json!(fields.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()));
+            } else {
+                for (name, value) in fields {
+                    println!("{name}: {value}");
+                }
+            }
+            Ok(())
+        }),
+    }
+}
+
+/// Says whether the signatures of a request fit. Exit code 0: both do; 1: one does not; 2: the arguments are
+/// wrong.
+pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
+    let RawVerify { secret, headers, at, json, body } = raw;
+    let mut problems = Problems::new();
+    let now = Clock::system().unix_seconds();
+    let at: Option<i64> = given(at).map_or(Some(now), |text| problems.parse("--at", &text));
+    let fields: Vec<Option<(HeaderName, HeaderValue)>> = headers
+        .iter()
+        .map(|text| {
+            let field = field(text);
+            if field.is_none() {
+                problems.note("--header", format_args!("{text:?}: not NAME: VALUE"));
+            }
+            field
+        })
+        .collect();
+    let fields: Option<HeaderMap> = fields.into_iter().collect();
+    match problems.finish(at.zip(fields)) {
+        Err(error) => process::exit::settings(&error),
+        Ok((at, headers)) => process::exit::run(async move {
+            let body = read(&body)?;
+            let verdict = Verdict::of(Some(&secret), &headers, &body, at);
+            let verified = verdict.is_verified();
+            let wrong = wrong_part(&verdict, &secret, &headers, &body, at);
+            if json {
+                let verdict = verdict.to_string();
+                println!("{}", json!({ "verified": verified, "verdict": verdict, "wrong": wrong }));
+            } else {
+                println!("{verdict}");
+                if let Some(wrong) = wrong {
+                    println!("wrong: {wrong}");
+                }
+            }
+            if verified { Ok(()) } else { Err("the request is not verified".into()) }
+        }),
+    }
+}
+
+/// Which part of a request is wrong. Editors and `echo` add a line feed, which nobody signed.
+fn wrong_part(
+    verdict: &Verdict,
+    secret: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    at: i64,
+) -> Option<&'static str> {
+    let without = body.strip_suffix(b"\n");
+    if without.is_some_and(|without| Verdict::of(Some(secret), headers, without, at).is_verified()) {
+        return Some("the body: the line feed at its end was not signed");
+    }
+    verdict.wrong_part()
+}
+
+fn field(text: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+}
+
+/// The bytes of a file, or of standard input.
+fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file {
+        "-" => std::io::stdin().read_to_end(&mut bytes).map(|_| bytes),
+        file => fs::read(file),
+    };
+    read.map_err(|error| format!("{file}: {error}").into())
+}
