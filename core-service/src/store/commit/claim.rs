@@ -223,7 +223,9 @@ async fn claim_of(
             continue;
         }
         let Some(place) = places.next() else { continue };
+        // Until an attempt was made, the webhook may still change what it says.
         let body = match (&row.body, event) {
+            (_, Some(event)) if row.attempts == 0 => Bytes::from(target.body(event.message())),
             (Some(body), _) => Bytes::copy_from_slice(body),
             (None, Some(event)) => Bytes::from(target.body(event.message())),
             // Its payload has expired.
@@ -236,7 +238,7 @@ async fn claim_of(
         let mut update = delivery::Entity::update_many()
             .col_expr(delivery::Column::Lease, Expr::val(lease))
             .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms + context.settings.lease_ms));
-        if row.body.is_none() {
+        if row.body.as_deref() != Some(&*body) {
             update = update.col_expr(delivery::Column::Body, Expr::val(body.to_vec()));
         }
         update.filter(delivery::Column::Id.eq(row.id)).exec(transaction).await?;
@@ -307,7 +309,7 @@ async fn due_deliveries(
     Ok(due)
 }
 
-/// The events of those deliveries that have no body yet, and of all if their texts may be muted.
+/// The events of those deliveries that were not attempted yet, and of all if their texts may be muted.
 async fn events_of(
     transaction: &DatabaseTransaction,
     deliveries: &[delivery::Model],
@@ -315,7 +317,7 @@ async fn events_of(
 ) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
     let may_be_muted = target.webhook.config.mute_words.iter().next().is_some();
     let to_attempt = deliveries.iter().filter(|row| row.lease.is_none());
-    let needed = to_attempt.filter(|row| may_be_muted || row.body.is_none());
+    let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0);
     let ids: Vec<Uuid> = needed.map(|row| row.event_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());

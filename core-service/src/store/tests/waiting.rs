@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::deliveries::{Fixture, NOW_MS, RETRY, attempted, chat, fixture};
 use super::*;
 use crate::delivery::finished::Ending;
+use crate::delivery::lease::Leased;
 use crate::delivery::outcome::{Hold, HoldScope, Next, Outcome};
 use crate::delivery::schedule::MAX_AGE;
 use crate::domain::mute_word::MuteWords;
@@ -136,4 +137,32 @@ async fn new_token_ends_only_the_hold_for_the_secret() {
         fixture.store.rotate_secret(&rotation).await.unwrap();
         assert_eq!(fixture.store.claim().await.unwrap().leased, expected, "{held_by_receiver}");
     }
+}
+
+/// The body is made for the first attempt, not for a lease that was given back.
+#[tokio::test]
+async fn change_before_the_first_attempt_counts() {
+    let (mut fixture, webhooks) = fixture(1).await;
+    fixture.store.publish(vec![chat("k", "hello")]).await.unwrap();
+    let says = |leased: &Leased, text: &str| String::from_utf8_lossy(&leased.body).contains(text);
+    let change = async |fixture: &Fixture, prefix: &str| {
+        let prefix = Some(Some(prefix.parse().unwrap()));
+        let change = WebhookChange { prefix, ..WebhookChange::default() };
+        fixture.store.update_webhook(&did("a"), webhooks[0].id, &change, NOW_MS).await.unwrap();
+    };
+    let unsent = fixture.taken().pop().unwrap();
+    assert!(says(&unsent, "hello") && !says(&unsent, "one hello"));
+    let mut given_back = attempted(&unsent, Outcome::Ok, Next::Done);
+    given_back.ending = Ending::GivenBack;
+    drop(unsent);
+    fixture.store.finish(given_back).await.unwrap();
+    change(&fixture, "one ").await;
+    assert_eq!(fixture.store.claim().await.unwrap().leased, 1);
+    let first = fixture.taken().pop().unwrap();
+    assert!(says(&first, "one hello"));
+    fixture.finish(first, Outcome::Timeout, RETRY).await;
+    change(&fixture, "two ").await;
+    fixture.clock.advance(Duration::from_secs(10));
+    assert_eq!(fixture.store.claim().await.unwrap().leased, 1);
+    assert!(says(&fixture.taken().pop().unwrap(), "one hello"), "a retry sends the same bytes");
 }
