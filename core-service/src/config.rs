@@ -9,6 +9,7 @@ pub(crate) mod delivery;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -24,9 +25,10 @@ use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
 use crate::store::commit::Limits;
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 
 const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";
+const PREPARED_STATEMENTS: &str = "on";
 const MAX_WEBHOOKS: &str = "50";
 const MAX_SECRETS: &str = "100";
 const PROBE: &str = "connect";
@@ -49,6 +51,25 @@ pub struct RawDatabase {
     /// A file whose first line is the database URL, in place of --database-url
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<String>,
+    /// Whether Postgres keeps prepared statements: on, or off for a pooler in transaction mode
+    #[arg(long, env = "PREPARED_STATEMENTS", default_value = PREPARED_STATEMENTS, value_name = "HOW")]
+    pub prepared_statements: String,
+}
+
+/// `--prepared-statements`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PreparedStatements(bool);
+
+impl FromStr for PreparedStatements {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err("on or off"),
+        }
+    }
 }
 
 /// The settings that only the core-service has, as text, without the address to listen on.
@@ -252,7 +273,9 @@ pub fn sqlite_file(raw: RawDatabase, problems: &mut Problems) -> Option<Option<P
 
 /// The database in the settings. `None` if a setting is wrong; `problems` then says what.
 pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Option<DatabaseUrl> {
-    let RawDatabase { database_url, database_url_file } = raw;
+    let RawDatabase { database_url, database_url_file, prepared_statements } = raw;
+    let prepared_statements = or_default(&prepared_statements, PREPARED_STATEMENTS);
+    let prepared: Option<PreparedStatements> = problems.parse("--prepared-statements", prepared_statements);
     let (flag, text) = match (given(database_url), given(database_url_file)) {
         (None, None) => ("--database-url", DATABASE_URL.to_owned()),
         (Some(text), None) => ("--database-url", text),
@@ -266,8 +289,8 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
             return None;
         }
     };
-    match text.parse() {
-        Ok(url) => Some(url),
+    match text.parse::<DatabaseUrl>() {
+        Ok(url) => prepared.map(|PreparedStatements(on)| url.with_prepared_statements(on)),
         Err(error) => {
             // Without the text, which may have a password.
             problems.note(flag, error);

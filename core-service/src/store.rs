@@ -31,13 +31,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::metrics::Metrics;
-use sea_orm::{ColumnTrait as _, DatabaseConnection, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::commit::Limits;
 use self::commit::event_batch::DeliveryParts;
 use self::commit::queue::CommitQueue;
-use self::database::{Database, DatabaseUrl};
+use self::database::Database;
+use self::database::url::DatabaseUrl;
 use self::fault::Fault;
 use self::index_key::{IndexKey, IndexKeyError};
 use self::sealer::Sealer;
@@ -96,13 +97,14 @@ async fn connect_and_migrate(url: &DatabaseUrl) -> Result<Database, OpenError> {
     loop {
         let attempt = async {
             let database = Database::connect(url).await?;
-            let usable = async {
-                migrations::run(&database.writing).await?;
-                can_write(&database.writing).await
-            };
+            let usable = database.transaction_once(async |transaction| {
+                migrations::run(transaction).await?;
+                can_write(transaction).await?;
+                Ok::<_, Failure>(())
+            });
             match usable.await {
                 Ok(()) => Ok(database),
-                Err(error) => {
+                Err(Failure { error, .. }) => {
                     database.close().await;
                     Err(error)
                 }
@@ -126,7 +128,7 @@ async fn connect_and_migrate(url: &DatabaseUrl) -> Result<Database, OpenError> {
 }
 
 /// Runs a statement that could write and matches no row: SQLite opens a read-only file without an error.
-async fn can_write(database: &DatabaseConnection) -> Result<(), DbErr> {
+async fn can_write(database: &impl ConnectionTrait) -> Result<(), DbErr> {
     let nobody = account_table::Column::Did.eq("");
     account_table::Entity::delete_many().filter(nobody).exec(database).await.map(drop)
 }
@@ -147,7 +149,10 @@ impl Store {
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let database = connect_and_migrate(url).await?;
-        let index_key = IndexKey::load_or_make(&database.writing, &keys, randomness)
+        let index_key = database
+            .transaction_once(async |transaction| {
+                IndexKey::load_or_make(transaction, &keys, randomness).await
+            })
             .await
             .map_err(|error| OpenError::IndexKey { url: url.clone(), error })?;
         let sealer = Arc::new(Sealer { keys, index_key, randomness });

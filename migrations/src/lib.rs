@@ -16,8 +16,7 @@ mod text;
 use std::collections::HashSet;
 
 use sea_orm_migration::sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager, seaql_migrations};
 
@@ -52,21 +51,14 @@ impl MigratorTrait for Migrations {
     }
 }
 
-/// Applies the missing migrations, in one transaction and under a lock: if several processes start on one
-/// database, one migrates and the others wait for it.
+/// Applies the missing migrations in `transaction`, under a lock until it ends: if several processes start on
+/// one database, one migrates and the others wait for it. On SQLite the transaction must have begun as
+/// `IMMEDIATE`: no other process writes until the commit.
 ///
 /// # Errors
 ///
-/// A statement fails. Then nothing is changed.
-pub async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
-    let transaction = database
-        .begin_with_options(TransactionOptions {
-            isolation_level: None,
-            access_mode: None,
-            // Takes SQLite's write lock at once: no other process writes until the commit.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        })
-        .await?;
+/// A statement fails. Then nothing may be committed.
+pub async fn run(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         // Waiting for another process, or rewriting a table, may take longer than the limits for requests.
         for statement in [
@@ -78,16 +70,13 @@ pub async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
             transaction.execute_unprepared(statement).await?;
         }
     }
-    let applied: HashSet<String> = Migrations::get_migration_models(&transaction)
-        .await?
-        .into_iter()
-        .map(|model| model.version)
-        .collect();
+    let applied: HashSet<String> =
+        Migrations::get_migration_models(transaction).await?.into_iter().map(|model| model.version).collect();
     let up_to_date = Migrations::migrations().iter().all(|migration| applied.contains(migration.name()));
     if !up_to_date {
-        Migrations::up(&transaction, None).await?;
+        Migrations::up(transaction, None).await?;
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// Compares the schema of `database` with that of this release. Writes nothing.

@@ -3,11 +3,25 @@
 use std::path::Path;
 
 use migrations::SchemaState;
-use sea_orm_migration::sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait as _, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
+};
 
 async fn connect(folder: &Path) -> DatabaseConnection {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
     Database::connect(url).await.expect("a new file is a database")
+}
+
+async fn run(database: &DatabaseConnection) -> Result<(), DbErr> {
+    let options = TransactionOptions {
+        isolation_level: None,
+        access_mode: None,
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+    };
+    let transaction = database.begin_with_options(options).await?;
+    migrations::run(&transaction).await?;
+    transaction.commit().await
 }
 
 async fn schema(database: &DatabaseConnection) -> Vec<String> {
@@ -22,7 +36,7 @@ async fn second_run_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
     assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Older), "an empty database");
-    migrations::run(&database).await.expect("the first run");
+    run(&database).await.expect("the first run");
     assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Same));
     let first = schema(&database).await;
     for constraint in [
@@ -34,7 +48,7 @@ async fn second_run_changes_nothing() {
     ] {
         assert!(first.iter().any(|sql| sql.contains(constraint)), "{constraint} in {first:#?}");
     }
-    migrations::run(&database).await.expect("the second run");
+    run(&database).await.expect("the second run");
     assert_eq!(schema(&database).await, first);
 }
 
@@ -43,7 +57,7 @@ async fn two_runs_at_once() {
     for _ in 0..5 {
         let folder = tempfile::tempdir().expect("a folder for tests");
         let (one, other) = (connect(folder.path()).await, connect(folder.path()).await);
-        let (first, second) = tokio::join!(migrations::run(&one), migrations::run(&other));
+        let (first, second) = tokio::join!(run(&one), run(&other));
         first.expect("one of two runs");
         second.expect("the other of two runs");
     }
@@ -53,7 +67,7 @@ async fn two_runs_at_once() {
 async fn rows_of_the_first_schema_are_kept() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
-    migrations::run(&database).await.expect("the first run");
+    run(&database).await.expect("the first run");
     let newest = schema(&database).await;
     for statement in [
         "ALTER TABLE secret DROP COLUMN previous_sealed_token",
@@ -70,7 +84,7 @@ async fn rows_of_the_first_schema_are_kept() {
     ] {
         database.execute_unprepared(statement).await.expect("the first schema, with a row");
     }
-    migrations::run(&database).await.expect("the second run");
+    run(&database).await.expect("the second run");
     assert_eq!(schema(&database).await, newest);
     let sql = "SELECT hex(sealed_token) AS token FROM secret \
                WHERE name = 'n' AND previous_sealed_token IS NULL AND previous_until_ms IS NULL";
@@ -84,13 +98,13 @@ async fn rows_of_the_first_schema_are_kept() {
 async fn newer_schema_is_left_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder for tests");
     let database = connect(folder.path()).await;
-    migrations::run(&database).await.expect("the first run");
+    run(&database).await.expect("the first run");
     database
         .execute_unprepared("INSERT INTO seaql_migrations VALUES ('m9999_from_the_future', 0)")
         .await
         .expect("a record of a newer release");
     assert_eq!(migrations::schema_state(&database).await, Ok(SchemaState::Newer));
-    migrations::run(&database).await.expect("a run of the older release");
+    run(&database).await.expect("a run of the older release");
     database
         .execute_unprepared("DELETE FROM seaql_migrations WHERE version LIKE 'm0001%'")
         .await

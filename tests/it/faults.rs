@@ -5,7 +5,7 @@
 //! cover it.
 
 mod clients;
-mod database;
+pub(crate) mod database;
 mod deliveries;
 mod disk;
 mod files;

@@ -29,6 +29,7 @@ mod log_floods;
 mod malformed;
 mod observability;
 mod owner_deliveries;
+mod pooled;
 mod probe_limits;
 mod programs;
 mod purge;

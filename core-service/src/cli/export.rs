@@ -11,7 +11,7 @@ use process::settings::{Problems, given};
 
 use super::install_logs;
 use crate::config::{RawDatabase, check_database};
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::transfer::export::export;
 use crate::store::operator::transfer::line::RowCounts;
 

@@ -15,7 +15,7 @@ use super::install_logs;
 use crate::config::{RawDatabase, check_database, seal_keys};
 use crate::randomness::Randomness;
 use crate::seal::SealKeys;
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::reseal::{Counts, Cursor, Reseal};
 
 /// The pause after a batch that wrote: SQLite has one writer at a time, and services write too.

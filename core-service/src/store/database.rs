@@ -1,11 +1,10 @@
 //! Connections: which database, with which guarantees and limits.
 //!
-//! Owns the pools and every setting of a connection. The URL of a database may hold a password: it is parsed
-//! here, never kept as text and never printed.
+//! Owns the pools and every setting of a connection.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+mod pooled;
+pub(crate) mod url;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +12,13 @@ use prometheus_client::registry::Registry;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _};
-use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    TransactionOptions, TransactionTrait as _,
+};
 use tokio::time::{Instant, timeout};
 
+use self::url::{DatabaseUrl, Kind};
 use super::files::Files;
 use super::metrics::{DatabaseMetrics, Pool, pools};
 use super::outcomes::Outcomes;
@@ -48,73 +51,6 @@ const WRITER_STATEMENTS: usize = 128;
 /// and only the newest copy of each is written back.
 const CHECKPOINT_PAGES: &str = "16000";
 
-/// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
-#[derive(Clone)]
-pub(crate) struct DatabaseUrl(Kind);
-
-#[derive(Clone)]
-enum Kind {
-    Sqlite(Box<SqliteConnectOptions>),
-    Postgres(Box<PgConnectOptions>),
-}
-
-/// A text that is no URL of a usable database.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WrongDatabaseUrl {
-    #[error("must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
-    Syntax,
-    #[error("an SQLite database in memory would be lost at the end; give a file")]
-    InMemory,
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = WrongDatabaseUrl;
-
-    fn from_str(text: &str) -> Result<Self, WrongDatabaseUrl> {
-        if text.starts_with("sqlite:") {
-            if text.contains(":memory:") || text.contains("mode=memory") {
-                return Err(WrongDatabaseUrl::InMemory);
-            }
-            let options: SqliteConnectOptions = text.parse().map_err(|_| WrongDatabaseUrl::Syntax)?;
-            return Ok(Self(Kind::Sqlite(Box::new(options))));
-        }
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            let options: PgConnectOptions = text.parse().map_err(|_| WrongDatabaseUrl::Syntax)?;
-            return Ok(Self(Kind::Postgres(Box::new(options))));
-        }
-        Err(WrongDatabaseUrl::Syntax)
-    }
-}
-
-impl DatabaseUrl {
-    /// The file of an SQLite database.
-    pub(crate) fn sqlite_file(&self) -> Option<PathBuf> {
-        match &self.0 {
-            Kind::Sqlite(options) => Some(options.get_filename().to_owned()),
-            Kind::Postgres(_) => None,
-        }
-    }
-}
-
-/// The kind of database and where it is; no user name and no password.
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Sqlite(options) => write!(f, "SQLite file {}", options.get_filename().display()),
-            Kind::Postgres(options) => {
-                let database = options.get_database().unwrap_or_default();
-                write!(f, "Postgres {}:{}/{database}", options.get_host(), options.get_port())
-            }
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// The pools of one database.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
@@ -122,10 +58,12 @@ pub(super) struct Database {
     pub(super) writing: DatabaseConnection,
     /// For reads.
     pub(super) reading: DatabaseConnection,
-    /// For the one connection that listens to other replicas; `None` on SQLite.
+    /// For the one connection that listens to other replicas; `None` on SQLite and behind a pooler.
     pub(super) listening: Option<PgPool>,
     /// How many writers may work at the same time.
     pub(super) writers: usize,
+    /// What each transaction of `writing` begins with, behind a pooler.
+    pub(super) prelude: Option<String>,
     /// Those of SQLite; `None` on Postgres.
     pub(super) files: Option<Arc<Files>>,
     pub(super) outcomes: Arc<Outcomes>,
@@ -139,16 +77,25 @@ impl Database {
     ///
     /// The database can't be reached, or refuses.
     pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, DbErr> {
-        match &url.0 {
+        match url.kind() {
             Kind::Sqlite(options) => connect_sqlite(options).await,
-            Kind::Postgres(options) => connect_postgres(options).await,
+            Kind::Postgres(options) if url.has_prepared_statements() => connect_postgres(options).await,
+            Kind::Postgres(options) => pooled::connect(options).await,
         }
     }
 
     /// The same database, with its metrics in `registry`.
     pub(super) fn with_metrics(self, registry: &mut Registry) -> Self {
-        let Self { mut writing, mut reading, listening, writers, files, outcomes, metrics: _unregistered } =
-            self;
+        let Self {
+            mut writing,
+            mut reading,
+            listening,
+            writers,
+            prelude,
+            files,
+            outcomes,
+            metrics: _unregistered,
+        } = self;
         let metrics = Arc::new(DatabaseMetrics::new(registry));
         for database in [&mut writing, &mut reading] {
             let metrics = Arc::clone(&metrics);
@@ -156,7 +103,36 @@ impl Database {
         }
         let (written, read) = (writing.clone(), reading.clone());
         pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);
-        Self { writing, reading, listening, writers, files, outcomes, metrics }
+        Self { writing, reading, listening, writers, prelude, files, outcomes, metrics }
+    }
+
+    /// Begins a transaction at `pool`, which is one of the two.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub(super) async fn begin(
+        &self,
+        pool: &DatabaseConnection,
+        options: TransactionOptions,
+    ) -> Result<DatabaseTransaction, DbErr> {
+        let transaction = pool.begin_with_options(options).await?;
+        if let Some(prelude) = &self.prelude {
+            transaction.execute_unprepared(prelude).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// Makes `transaction` ready for its commit.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub(super) async fn before_commit(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+        if self.prelude.is_some() {
+            transaction.execute_unprepared(pooled::FORGET).await?;
+        }
+        Ok(())
     }
 
     /// Checks that the open files of an SQLite database are those at their paths.
@@ -246,6 +222,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
         reading: reading.into(),
         listening: None,
         writers: 1,
+        prelude: None,
         files: Some(Arc::new(Files::of(options.get_filename())?)),
         outcomes: Arc::default(),
         metrics: unregistered_metrics(),
@@ -255,12 +232,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
 async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr> {
     let options = options.clone().disable_statement_logging();
     try_postgres(&options).await.map_err(connection_error)?;
-    let limits = format!(
-        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
-        STATEMENT_LIMIT.as_millis(),
-        LOCK_LIMIT.as_millis(),
-        STATEMENT_LIMIT.as_millis(),
-    );
+    let limits = limits("SET");
     let silence = Silence::default();
     let pool = |connections| {
         let limits = limits.clone();
@@ -295,18 +267,31 @@ async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr>
         .await
         .map_err(connection_error)?;
     let reading = pool(READ_CONNECTIONS).connect_with(options.clone()).await.map_err(connection_error)?;
-    let writers = POSTGRES_WRITERS as usize;
-    Ok(Database {
+    let listening = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_LIMIT);
+    Ok(Database { listening: Some(listening.connect_lazy_with(options)), ..postgres(writing, reading) })
+}
+
+/// Hears nothing of other replicas.
+fn postgres(writing: PgPool, reading: PgPool) -> Database {
+    Database {
         writing: writing.into(),
         reading: reading.into(),
-        listening: Some(
-            PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_LIMIT).connect_lazy_with(options),
-        ),
-        writers,
+        listening: None,
+        writers: POSTGRES_WRITERS as usize,
+        prelude: None,
         files: None,
         outcomes: Arc::default(),
         metrics: unregistered_metrics(),
-    })
+    }
+}
+
+/// The statements that set the limits of Postgres, each beginning with `set`.
+fn limits(set: &str) -> String {
+    let (statement, lock) = (STATEMENT_LIMIT.as_millis(), LOCK_LIMIT.as_millis());
+    format!(
+        "{set} statement_timeout = {statement}; {set} lock_timeout = {lock}; \
+         {set} idle_in_transaction_session_timeout = {statement}"
+    )
 }
 
 /// When a connection to Postgres last failed to answer a ping. Connections that have been idle since before
@@ -343,25 +328,4 @@ async fn try_postgres(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
 
 fn connection_error(error: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn password_is_not_printed() {
-        let url: DatabaseUrl = "postgres://someone:letmein@db.example:5433/hooks".parse().unwrap();
-        assert_eq!(format!("{url} {url:?}"), ["Postgres db.example:5433/hooks"; 2].join(" "));
-    }
-
-    #[test]
-    fn urls_that_are_refused() {
-        for text in ["", "mysql://host/name", "athook.db", "postgres://host:port/name"] {
-            assert_eq!(text.parse::<DatabaseUrl>().unwrap_err(), WrongDatabaseUrl::Syntax, "{text}");
-        }
-        for text in ["sqlite::memory:", "sqlite://:memory:", "sqlite://a?mode=memory"] {
-            assert_eq!(text.parse::<DatabaseUrl>().unwrap_err(), WrongDatabaseUrl::InMemory, "{text}");
-        }
-    }
 }

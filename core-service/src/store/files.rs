@@ -82,7 +82,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::database::{Database, DatabaseUrl};
+    use crate::store::database::Database;
+    use crate::store::database::url::DatabaseUrl;
     use crate::store::fault::{self, Fault};
 
     #[tokio::test]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use ring::hmac;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
 
 use super::table::index_key;
+use super::transaction::Failure;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::randomness::{NoRandomness, Randomness};
 use crate::seal::{OpenError, Purpose, SealKeys};
@@ -35,6 +36,12 @@ pub(crate) enum IndexKeyError {
     Sealed(#[source] OpenError),
 }
 
+impl From<Failure> for IndexKeyError {
+    fn from(failure: Failure) -> Self {
+        Self::Database(failure.error)
+    }
+}
+
 impl IndexKey {
     /// Loads the key from `database`. If there is none, makes one; when several processes make one at the
     /// same time, one wins and all use that one.
@@ -43,7 +50,7 @@ impl IndexKey {
     ///
     /// The database fails, or `keys` do not open its key.
     pub(super) async fn load_or_make(
-        database: &DatabaseConnection,
+        database: &impl ConnectionTrait,
         keys: &SealKeys,
         randomness: Randomness,
     ) -> Result<Self, IndexKeyError> {
@@ -77,13 +84,13 @@ impl std::fmt::Debug for IndexKey {
     }
 }
 
-async fn load(database: &DatabaseConnection) -> Result<Option<Vec<u8>>, IndexKeyError> {
+async fn load(database: &impl ConnectionTrait) -> Result<Option<Vec<u8>>, IndexKeyError> {
     let row = index_key::Entity::find_by_id(ID).one(database).await.map_err(IndexKeyError::Database)?;
     Ok(row.map(|row| row.sealed_key))
 }
 
 async fn make(
-    database: &DatabaseConnection,
+    database: &impl ConnectionTrait,
     keys: &SealKeys,
     randomness: Randomness,
 ) -> Result<(), IndexKeyError> {

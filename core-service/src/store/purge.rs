@@ -5,7 +5,7 @@ use sea_orm::DbErr;
 use super::Store;
 use super::commit::Job;
 use super::commit::purge::{Purged, purge_account};
-use super::database::DatabaseUrl;
+use super::database::url::DatabaseUrl;
 use super::operator::existing::{self, ExistingError};
 use crate::domain::did::Did;
 use crate::error::Error;

@@ -24,7 +24,7 @@ const LISTEN_RETRY: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Tells the other replicas what `wake` says, and `wake` what they say if this process `delivers`. Goes
-    /// on for ever, but on SQLite, which one process serves and delivers from, it returns.
+    /// on for ever, but returns on SQLite, which one process serves and delivers from, and behind a pooler.
     pub(crate) async fn share_wakes(&self, wake: &Wake, delivers: bool) {
         let Some(listening) = &self.database.listening else { return };
         let writing = self.database.writing.get_postgres_connection_pool();

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use process::traces::{Span, TraceContext};
 use prometheus_client::metrics::histogram::Histogram;
-use sea_orm::{
-    DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
-};
+use sea_orm::{DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions};
 use tokio::time::{Instant, timeout};
 
 use super::database::Database;
@@ -137,8 +135,9 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
         self.check_files().map_err(Failure::from)?;
-        let transaction = self.writing.begin_with_options(options).await.map_err(Failure::from)?;
+        let transaction = self.begin(&self.writing, options).await.map_err(Failure::from)?;
         let done = work(&transaction).await?;
+        self.before_commit(&transaction).await.map_err(Failure::from)?;
         let stored = transaction.commit().await;
         // Not before the commit: a file may be removed until then.
         stored.and_then(|()| self.check_files()).map_err(|error| Failure { error, may_be_stored: true })?;

@@ -81,7 +81,7 @@ async fn postgres_goes_silent() {
 }
 
 /// Of `postgres://athook@ADDRESS/NAME`.
-pub(super) fn server_and_name(url: &str) -> (SocketAddr, String) {
+pub(crate) fn server_and_name(url: &str) -> (SocketAddr, String) {
     let (server, name) = url.strip_prefix("postgres://athook@").unwrap().split_once('/').unwrap();
     (server.parse().unwrap(), name.to_owned())
 }

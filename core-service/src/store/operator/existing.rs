@@ -9,12 +9,13 @@
 use sea_orm::{
     AccessMode, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
     IsolationLevel, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _, Value,
+    TransactionOptions, Value,
 };
 
 use migrations::SchemaState;
 
-use crate::store::database::{Database, DatabaseUrl};
+use crate::store::database::Database;
+use crate::store::database::url::DatabaseUrl;
 
 /// The most rows of a page. A webhook has at most 25 kB.
 pub(super) const PAGE_ROWS: u64 = 250;
@@ -73,8 +74,9 @@ pub(super) async fn require_same(database: &Database, url: &DatabaseUrl) -> Resu
 
 /// Begins a read-only transaction that sees the database as it is now, however long it takes.
 pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction, DbErr> {
-    let reading = &database.reading;
-    let options = match reading.get_database_backend() {
+    // Behind a pooler, whatever `reading` runs is a transaction already.
+    let pool = if database.prelude.is_none() { &database.reading } else { &database.writing };
+    let options = match pool.get_database_backend() {
         DbBackend::Postgres => TransactionOptions {
             isolation_level: Some(IsolationLevel::RepeatableRead),
             access_mode: Some(AccessMode::ReadOnly),
@@ -88,7 +90,7 @@ pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
         },
     };
-    let transaction = reading.begin_with_options(options).await?;
+    let transaction = database.begin(pool, options).await?;
     lift_limits(&transaction).await?;
     Ok(transaction)
 }

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, Value};
 
 use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{self, ExistingError, page, snapshot};
 use crate::store::table::{account, index_key, secret, webhook};
 

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCounts, VERSION};
 use super::{PROGRESS_ROWS, check};
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::table::{account, index_key, secret, webhook};

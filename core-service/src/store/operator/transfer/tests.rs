@@ -10,7 +10,7 @@ use super::export::export;
 use super::import::{ImportError, import};
 use super::line::{LineError, LineFault, RowCounts};
 use crate::domain::secret::NewSecret;
-use crate::store::database::DatabaseUrl;
+use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{self, ExistingError};
 use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::tests::{LIMITS, new_secret, new_webhook, open, opened};
