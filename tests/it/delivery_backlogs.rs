@@ -71,7 +71,7 @@ struct Site {
 impl Site {
     async fn start(kind: Kind, due: usize) -> Self {
         let database = Database::create(kind, false).await;
-        let slow = Slow::start(Manner::Waits).await;
+        let slow = Slow::start(Manner::Waits(204)).await;
         let first = core(&database).start().await;
         Direct::to(first.address).await.create_active_webhook(HANGING, &slow.url(0)).await.unwrap();
         Publisher::of(first.address).chat(HANGING, "k", "hello").await;
@@ -128,7 +128,7 @@ async fn ended(kind: Kind, nsid: &str, input: impl Fn(&Value) -> Value) {
     let database = Database::create(kind, false).await;
     let connection = database.connect().await;
     let alice = Identity::new(HANGING, Key::k256());
-    let slow = Slow::start(Manner::Waits).await;
+    let slow = Slow::start(Manner::Waits(204)).await;
     let first = core(&database).start().await;
     let gateway = gateway(first.address).await;
     gateway.knows(&alice);

@@ -1,5 +1,7 @@
 //! What owners see of deliveries, and what they may do with them: `internal.athook.webhook.*`.
 
+mod in_flight;
+
 use std::time::Duration;
 
 use axum::response::IntoResponse as _;
@@ -29,7 +31,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
 fn setup(kind: Kind) -> Setup {
-    Setup::on(kind).core("--allow-http", "true").core("--retry-schedule", "10ms")
+    retrying_after(kind, "10ms")
+}
+
+fn retrying_after(kind: Kind, step: &str) -> Setup {
+    Setup::on(kind).core("--allow-http", "true").core("--retry-schedule", step)
 }
 
 async fn webhook(stack: &Stack, url: &str) -> String {
@@ -108,7 +114,7 @@ async fn attempts_and_body(kind: Kind) {
 }
 
 async fn states_and_pages(kind: Kind) {
-    let stack = setup(kind).core("--retry-schedule", "1h").start().await;
+    let stack = retrying_after(kind, "1h").start().await;
     let mut hook = Hook::answering(|number, _| match number % 3 {
         0 => StatusCode::BAD_REQUEST.into_response(),
         1 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -239,7 +245,7 @@ async fn failed_ones_at_once(kind: Kind) {
 /// From the answer that the webhook is off, what waits shows as cancelled, and no call for what failed makes
 /// it due again; a call for the one does.
 async fn cancelled_at_once(kind: Kind) {
-    let stack = setup(kind).core("--retry-schedule", "1h").start().await;
+    let stack = retrying_after(kind, "1h").start().await;
     let mut hook = failing_at_first(3).await;
     let webhook = webhook(&stack, &hook.url("/hook")).await;
     for number in 0..3 {

@@ -79,7 +79,7 @@ async fn many_deliveries_to_one_that_waits(kind: Kind) {
     let database = Database::create(kind, false).await;
     // It takes longer than the healthy one needs, however slow the machine is.
     let core = core(&database).flag("--delivery-timeout", "60s").start().await;
-    let slow = Slow::start(Manner::Waits).await;
+    let slow = Slow::start(Manner::Waits(204)).await;
     create(core.address, (0..WAITING).map(|number| slow.url(number))).await;
     let mut healthy = Healthy::start(core.address, &database).await;
     publish_to_slow(core.address, WAITING).await;
@@ -97,7 +97,7 @@ async fn many_deliveries_to_one_that_waits(kind: Kind) {
 async fn receivers_that_hang(kind: Kind) {
     let database = Database::create(kind, false).await;
     let core = core(&database).start().await;
-    let slow = Slow::start(Manner::Waits).await;
+    let slow = Slow::start(Manner::Waits(204)).await;
     create(core.address, (0..HANGING).map(|number| slow.url_of_origin(number))).await;
     let mut healthy = Healthy::start(core.address, &database).await;
     publish_to_slow(core.address, HANGING).await;

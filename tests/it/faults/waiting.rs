@@ -96,7 +96,7 @@ async fn attempts_in_flight(kind: Kind) {
     let connection = database.connect().await;
     let core = |database| core(database).flag("--delivery-timeout", "60s").flag("--retry-schedule", "50ms");
     let killed = core(&database).start().await;
-    let slow = Slow::start(Manner::Waits).await;
+    let slow = Slow::start(Manner::Waits(204)).await;
     let direct = Direct::to(killed.address).await;
     let urls: Vec<String> = (0..DELIVERIES).map(|number| slow.url_of_origin(number)).collect();
     for urls in urls.chunks(30) {
@@ -128,7 +128,7 @@ async fn delivery_that_ends_the_process(kind: Kind) {
     let core =
         |database| core(database).flag("--delivery-timeout", "60s").flag("--retry-schedule", "1ms,1ms,1ms");
     let mut running = core(&database).start().await;
-    let slow = Slow::start(Manner::Waits).await;
+    let slow = Slow::start(Manner::Waits(204)).await;
     Direct::to(running.address).await.create_active_webhook(STREAMER, &slow.url(0)).await.unwrap();
     Publisher::of(running.address).chat(STREAMER, "k", "hello").await;
     for attempt in 1..=ATTEMPTS {

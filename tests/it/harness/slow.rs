@@ -23,8 +23,8 @@ pub(crate) enum Manner {
     Drips,
     /// A head with this status, then as much as the client takes.
     NeverEnds(u16),
-    /// 204, but not before the test releases it.
-    Waits,
+    /// A head with this status, but not before the test releases it.
+    Waits(u16),
 }
 
 /// Receivers of one manner. They stop when dropped.
@@ -162,9 +162,9 @@ async fn answer(stream: &mut (impl AsyncWrite + Unpin), shared: &Shared) -> std:
                 shared.bytes_sent.fetch_add(written, Ordering::SeqCst);
             }
         }
-        Manner::Waits => {
+        Manner::Waits(status) => {
             let _ = shared.released.subscribe().wait_for(|released| *released).await;
-            stream.write_all(head(204, "").as_bytes()).await
+            stream.write_all(head(status, "").as_bytes()).await
         }
     }
 }

@@ -236,7 +236,7 @@ async fn change(
         }
         Job::Redeliver { id, reply } => {
             let now = deliveries.now(transaction).await?;
-            let work = async |savepoint: &_| redeliver(savepoint, now, owner, *id).await;
+            let work = async |savepoint: &_| redeliver(savepoint, deliveries, now, owner, *id).await;
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }
         Job::RedeliverFailed { webhook, since_ms, reply } => {

@@ -183,6 +183,8 @@ pub(super) async fn end(
     status: Option<u16>,
 ) -> Result<(), DbErr> {
     let next_at_ms = fail(state, row, step, now);
+    // What was cancelled during the attempt stays so.
+    let outcome = if row.generation == state.row.generation { outcome } else { Outcome::Cancelled };
     delivery::Entity::update_many()
         .col_expr(delivery::Column::State, Expr::val(if next_at_ms.is_some() { PENDING } else { FAILED }))
         .col_expr(delivery::Column::NextAtMs, Expr::val(next_at_ms))

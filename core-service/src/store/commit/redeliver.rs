@@ -22,9 +22,10 @@ use crate::store::{row, shown_deliveries};
 const MAX_REDELIVERED: u32 = 10_000;
 
 /// Makes the delivery `id` of a webhook of `owner` due now, as if it were new. One that is being attempted
-/// stays as it is.
+/// stays as it is; if it was cancelled meanwhile, that attempt is the redelivery's first.
 pub(super) async fn redeliver(
     transaction: &DatabaseTransaction,
+    context: &Context,
     now: Now,
     owner: &Did,
     id: Uuid,
@@ -39,24 +40,26 @@ pub(super) async fn redeliver(
     let event = event::Entity::find_by_id(before.event_id).one(transaction).await?;
     let event = event.ok_or(Error::DeliveryNotFound)?;
     let is_pending = before.state == PENDING && before.generation == state.row.generation;
-    let is_attempted = is_pending && before.lease.is_some();
+    let is_attempted = before.lease.is_some();
     if !is_attempted && before.body.is_none() && event.payload.is_none() {
         return Err(Error::PayloadExpired.into());
     }
-    let after = if is_attempted {
+    let after = if is_pending && is_attempted {
         before
     } else {
+        // The end of the lease, which a row that says that it is cancelled no longer has.
+        let lease_end_ms = before.next_at_ms.unwrap_or(now.ms + context.settings.lease_ms);
+        let next_at_ms = if is_attempted { lease_end_ms } else { now.ms };
         let mut after = before.into_active_model();
         after.generation = sea_orm::Set(state.row.generation);
         after.state = sea_orm::Set(PENDING);
-        after.next_at_ms = sea_orm::Set(Some(now.ms));
-        after.lease = sea_orm::Set(None);
+        after.next_at_ms = sea_orm::Set(Some(next_at_ms));
         after.retried = sea_orm::Set(false);
         after.ended_at_ms = sea_orm::Set(None);
         after.redelivered_at_ms = sea_orm::Set(Some(now.ms));
         after.attempts_before = sea_orm::Set(after.attempts.clone().unwrap());
         state.row.pending += i32::from(!is_pending);
-        state.due(now.ms);
+        state.due(next_at_ms);
         after.update(transaction).await?
     };
     let shown = row::shown_delivery(after, &state.row, event.r#type);
