@@ -54,6 +54,9 @@ async fn call(folder: &Path, nsid: &str, input: Map<String, Value>, json: bool) 
         Some(Verb::Query) => xrpc.query(nsid, &parameters(&input)).await?,
         Some(Verb::Procedure) | None => xrpc.procedure(nsid, &Value::Object(input)).await?,
     };
+    if output.is_null() {
+        return Ok(());
+    }
     if json {
         println!("{output}");
     } else {

@@ -1,5 +1,6 @@
 //! `athook deliveries`: what became of a webhook's events, from a running `athook dev`.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,8 +17,9 @@ const METHOD: &str = "internal.athook.webhook.listDeliveries";
 const LIMIT: &str = "50";
 /// The most deliveries of one call.
 const PAGE: usize = 100;
-const COLUMNS: [(&str, &str); 7] = [
+const COLUMNS: [(&str, &str); 8] = [
     ("DELIVERY", "id"),
+    ("EVENT", "eventId"),
     ("TYPE", "type"),
     ("STATE", "state"),
     ("ATTEMPTS", "attempts"),
@@ -49,12 +51,12 @@ pub(crate) struct RawDeliveries {
 pub(crate) fn run(raw: RawDeliveries) -> ExitCode {
     let RawDeliveries { webhook, failed, limit, json, database } = raw;
     let mut problems = Problems::new();
-    let limit: Option<usize> = problems.parse("--limit", &limit);
+    let limit: Option<NonZeroUsize> = problems.parse("--limit", &limit);
     let folder = developer::folder(&database, &mut problems);
     match problems.finish(limit.zip(folder)) {
         Err(error) => process::exit::settings(&error),
         Ok((limit, folder)) => process::exit::run(async move {
-            let deliveries = deliveries(&folder, &webhook, failed, limit).await?;
+            let deliveries = deliveries(&folder, &webhook, failed, limit.get()).await?;
             print(&deliveries, json);
             Ok(())
         }),

@@ -51,7 +51,7 @@ pub(crate) struct RawListen {
     #[arg(long, value_name = "TOKEN")]
     secret: Option<String>,
     /// Pass each request on to this http URL, and answer as it does
-    #[arg(long, value_name = "URL", conflicts_with = "status")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["status", "fail"])]
     forward: Option<String>,
     /// Answer with this HTTP status; with --fail only so often [default: 204; with --fail 500]
     #[arg(long, value_name = "STATUS")]
@@ -127,10 +127,11 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
             Some(xrpc) => {
                 let token = format!("whsec_{}", STANDARD.encode(developer::random_bytes::<TOKEN_BYTES>()?));
                 let own = OwnWebhook::make(xrpc, &url, &token, &events).await?;
+                let types = printed::types(&events);
                 let how = format!(
-                    "has a webhook of {} for {}; Ctrl-C removes it",
-                    developer::DID,
-                    printed::types(&events)
+                    "has the webhook {} of {} for {types}; Ctrl-C removes it",
+                    own.id(),
+                    developer::DID
                 );
                 (Some(token), Some(own), how)
             }
@@ -140,8 +141,11 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
             }
         },
     };
-    if form != Form::Json {
-        print(&format!("athook listens on {url} and {how}\n\n"));
+    let first = format!("athook listens on {url} and {how}\n\n");
+    match form {
+        Form::Text { .. } => print(&first),
+        // Standard output has lines of JSON alone.
+        Form::Json => eprint!("{first}"),
     }
 
     let received = Arc::new(Received { token, clock, answering, form });

@@ -222,11 +222,12 @@ fn json_line(result: &Published, key: &str) -> String {
 
 fn text(result: &Published, streamer: &str) -> String {
     let Published { event_id, outcome: _, deliveries } = result;
-    let outcome = outcome(result).to_lowercase();
+    let outcome_name = outcome(result).to_lowercase();
     match deliveries {
-        0 => format!("{outcome}: msg_{event_id}, and no webhook of {streamer} asks for it"),
-        1 => format!("{outcome}: msg_{event_id}, 1 delivery"),
-        _ => format!("{outcome}: msg_{event_id}, {deliveries} deliveries"),
+        _ if result.outcome() == Outcome::Conflict => format!("{outcome_name}: msg_{event_id} has this key"),
+        0 => format!("{outcome_name}: msg_{event_id}, and no webhook of {streamer} asks for it"),
+        1 => format!("{outcome_name}: msg_{event_id}, 1 delivery"),
+        _ => format!("{outcome_name}: msg_{event_id}, {deliveries} deliveries"),
     }
 }
 
@@ -245,6 +246,7 @@ mod tests {
             (result(Outcome::Stored, 0), "stored: msg_0198, and no webhook of did:plc:a asks for it"),
             (result(Outcome::Stored, 1), "stored: msg_0198, 1 delivery"),
             (result(Outcome::Seen, 2), "seen: msg_0198, 2 deliveries"),
+            (result(Outcome::Conflict, 0), "conflict: msg_0198 has this key"),
         ] {
             assert_eq!(text(&result, "did:plc:a"), line);
         }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use process::exit::Failure;
 use serde::{Deserialize, Serialize};
 
-const FILE: &str = "running.json";
+/// Without `.json`, which the DID documents in the same folder have.
+const FILE: &str = "running";
 
 /// How a running `athook dev` can be called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

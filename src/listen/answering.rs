@@ -55,8 +55,8 @@ impl Answering {
         }
         let Some(text) = forward else { return Some(Self::Status { status, times }) };
         let to: Uri = problems.parse("--forward", &text)?;
-        if to.scheme_str() != Some("http") || to.host().is_none() || times.is_some() {
-            problems.note("--forward", format_args!("{text:?}: an http URL, and no --fail"));
+        if to.scheme_str() != Some("http") || to.host().is_none() {
+            problems.note("--forward", format_args!("{text:?}: must be an http URL"));
             return None;
         }
         let client = Client::builder(TokioExecutor::new()).build_http();

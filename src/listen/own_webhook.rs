@@ -35,6 +35,10 @@ impl OwnWebhook {
         Ok(Self { xrpc, id })
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Removes the webhook. The secret stays; it gets another token next time.
     pub(super) async fn remove(self) -> Result<(), Failure> {
         let Self { xrpc, id } = self;
