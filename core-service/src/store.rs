@@ -13,6 +13,7 @@ mod index_key;
 mod metrics;
 pub(crate) mod operator;
 mod outcomes;
+mod owned;
 pub(crate) mod purge;
 mod replicas;
 mod row;

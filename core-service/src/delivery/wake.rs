@@ -33,7 +33,7 @@ impl Wake {
         self.0.here.notified().await;
     }
 
-    /// Waits until other replicas are to be told.
+    /// Waits until there is something for other replicas to know.
     pub(crate) async fn has_news(&self) {
         self.0.elsewhere.notified().await;
     }

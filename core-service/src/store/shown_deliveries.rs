@@ -1,21 +1,19 @@
 //! Deliveries as owners see them, and what owners may do with them.
 //!
-//! Every statement names the owner beside the id, so that a delivery of somebody else is one that does not
-//! exist. A delivery whose webhook is deleted has no owner.
+//! A delivery whose webhook is deleted has no owner.
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::{Condition, SelectStatement};
+use sea_orm::sea_query::Condition;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
-    Select,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 use uuid::Uuid;
 
 use super::commit::Job;
 use super::commit::states::{DELIVERED, FAILED, PENDING};
 use super::table::{attempt, delivery, event, webhook, webhook_state};
-use super::{Store, row};
+use super::{Store, owned, row};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::format::Format;
 use crate::delivery::shown::{
@@ -43,10 +41,7 @@ impl Store {
         request: &DeliveryPageRequest,
     ) -> Result<DeliveryPage, Error> {
         let reading = &self.database.reading;
-        let of_owner = || {
-            let row = webhook::Entity::find_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
-            row.one(reading)
-        };
+        let of_owner = || owned::webhook(owner, id).one(reading);
         self.database.read(of_owner).await?.ok_or(Error::WebhookNotFound)?;
         let Some(state) = self.states([id]).await?.remove(&id) else {
             // Nothing was ever delivered to it.
@@ -85,7 +80,7 @@ impl Store {
     /// There is none, its webhook can't be opened, or the database fails.
     pub(crate) async fn delivery(&self, owner: &Did, id: Uuid) -> Result<DeliveryDetails, Error> {
         let reading = &self.database.reading;
-        let of_owner = || of_owner(owner, id).one(reading);
+        let of_owner = || owned::delivery(owner, id).one(reading);
         let row = self.database.read(of_owner).await?.ok_or(Error::DeliveryNotFound)?;
         // Each of these may be deleted meanwhile.
         let webhook = || webhook::Entity::find_by_id(row.webhook_id).one(reading);
@@ -167,19 +162,6 @@ impl Store {
     ) -> Result<Uuid, Error> {
         self.commits.submit(owner, |reply| Job::SendTest { webhook, event_type, reply }).await
     }
-}
-
-/// The delivery `id`, if its webhook is one of `owner`.
-pub(super) fn of_owner(owner: &Did, id: Uuid) -> Select<delivery::Entity> {
-    delivery::Entity::find_by_id(id).filter(delivery::Column::WebhookId.in_subquery(webhooks_of(owner)))
-}
-
-fn webhooks_of(owner: &Did) -> SelectStatement {
-    webhook::Entity::find()
-        .select_only()
-        .column(webhook::Column::Id)
-        .filter(webhook::Column::OwnerDid.eq(owner.as_str()))
-        .into_query()
 }
 
 /// One row more than requested, to know whether there are more. The ids are in the order of their times.

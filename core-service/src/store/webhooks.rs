@@ -17,7 +17,7 @@ use super::commit::Job;
 use super::commit::update_webhook::WebhookUpdate;
 use super::row::EVENT_SEPARATOR;
 use super::table::{webhook, webhook_state};
-use super::{Store, row};
+use super::{Store, owned, row};
 use crate::domain::cursor::Cursor;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventType;
@@ -46,10 +46,7 @@ impl Store {
     ///
     /// There is none, its row can't be opened, or the database fails.
     pub(crate) async fn webhook(&self, owner: &Did, id: Uuid) -> Result<Webhook, Error> {
-        let of_owner = || {
-            let row = webhook::Entity::find_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
-            row.one(&self.database.reading)
-        };
+        let of_owner = || owned::webhook(owner, id).one(&self.database.reading);
         let row = self.database.read(of_owner).await?;
         let webhook = self.sealer.open_webhook(&row.ok_or(Error::WebhookNotFound)?)?;
         let states = self.states([id]).await?;

@@ -31,9 +31,9 @@ const QUEUE_JOBS: usize = 1024;
 /// Jobs of the engine that may wait for one writer. More wait for room.
 const ENGINE_JOBS: usize = 1024;
 
-/// Whose job it is.
+/// Who submits a job.
 #[derive(Debug, Clone, Copy)]
-enum From {
+enum Submitter {
     Call,
     Engine,
 }
@@ -106,7 +106,7 @@ impl CommitQueue {
         owner: &Did,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(owner), Some(owner.clone()), From::Call, job).await
+        self.submit_to(self.writer_of(owner), Some(owner.clone()), Submitter::Call, job).await
     }
 
     /// Runs `job` of a delivery, at the same writer as all jobs with this `key`.
@@ -119,7 +119,7 @@ impl CommitQueue {
         key: &impl Hash,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(key), None, From::Call, job).await
+        self.submit_to(self.writer_of(key), None, Submitter::Call, job).await
     }
 
     /// The same for a job of the engine, which waits where calls are refused: it bounds itself by its places.
@@ -132,23 +132,23 @@ impl CommitQueue {
         key: &impl Hash,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
-        self.submit_to(self.writer_of(key), None, From::Engine, job).await
+        self.submit_to(self.writer_of(key), None, Submitter::Engine, job).await
     }
 
     async fn submit_to<T>(
         &self,
         writer: usize,
         owner: Option<Did>,
-        from: From,
+        submitter: Submitter,
         job: impl FnOnce(Reply<T>) -> Job,
     ) -> Result<T, Error> {
         let (reply, result) = Reply::channel();
         let mut span = TraceContext::current().step("write row");
         let queued = Queued { owner, job: job(reply), request: RequestId::current(), trace: span.context() };
         let Senders { calls, engine } = &self.senders[writer];
-        let sent = match from {
-            From::Call => calls.try_send(queued),
-            From::Engine => engine.send(queued).await.map_err(|closed| TrySendError::Closed(closed.0)),
+        let sent = match submitter {
+            Submitter::Call => calls.try_send(queued),
+            Submitter::Engine => engine.send(queued).await.map_err(|closed| TrySendError::Closed(closed.0)),
         };
         let result = match sent {
             // No reply means that the batch panicked; its writer has logged that.

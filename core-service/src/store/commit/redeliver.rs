@@ -15,8 +15,8 @@ use crate::delivery::outcome::Outcome;
 use crate::delivery::shown::ShownDelivery;
 use crate::domain::did::Did;
 use crate::error::Error;
-use crate::store::table::{delivery, event, webhook};
-use crate::store::{row, shown_deliveries};
+use crate::store::table::{delivery, event};
+use crate::store::{owned, row};
 
 /// Deliveries that one call makes once more.
 const MAX_REDELIVERED: u32 = 10_000;
@@ -30,7 +30,7 @@ pub(super) async fn redeliver(
     owner: &Did,
     id: Uuid,
 ) -> Result<Box<ShownDelivery>, ChangeError> {
-    let of_owner = || shown_deliveries::of_owner(owner, id);
+    let of_owner = || owned::delivery(owner, id);
     let found = of_owner().one(transaction).await?.ok_or(Error::DeliveryNotFound)?;
     let mut states = States::lock(transaction, [found.webhook_id]).await?;
     // As it is now that its state is locked.
@@ -77,8 +77,7 @@ pub(super) async fn redeliver_failed(
     id: Uuid,
     since_ms: i64,
 ) -> Result<u32, ChangeError> {
-    let of_owner = webhook::Entity::find_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
-    if of_owner.one(transaction).await?.is_none() {
+    if owned::webhook(owner, id).one(transaction).await?.is_none() {
         return Err(Error::WebhookNotFound.into());
     }
     let mut states = States::lock(transaction, [id]).await?;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
-};
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::event_batch::{Context, Now};
@@ -19,7 +17,8 @@ use crate::domain::did::Did;
 use crate::domain::event_type::EventType;
 use crate::domain::rule::field;
 use crate::error::Error;
-use crate::store::table::{delivery, webhook};
+use crate::store::owned;
+use crate::store::table::delivery;
 
 /// Stores a sample event with a delivery for the webhook `id` of `owner`, also if it is off and whatever it
 /// asks for. Returns the delivery's id.
@@ -31,8 +30,7 @@ pub(super) async fn send_test(
     id: Uuid,
     event_type: Option<EventType>,
 ) -> Result<Uuid, ChangeError> {
-    let of_owner = webhook::Entity::find_by_id(id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
-    let row = of_owner.one(transaction).await?.ok_or(Error::WebhookNotFound)?;
+    let row = owned::webhook(owner, id).one(transaction).await?.ok_or(Error::WebhookNotFound)?;
     let config = context.sealer.open_webhook(&row)?.config;
     let event_type = event_type.or_else(|| config.events.iter().next()).unwrap_or(EventType::Chat);
     let event = new_event(context, now, owner, event_type)?;

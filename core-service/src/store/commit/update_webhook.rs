@@ -1,9 +1,6 @@
 //! The job that changes a webhook.
 
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Iterable as _,
-    ModelTrait as _, QueryFilter as _, SqlErr,
-};
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, DbErr, Iterable as _, ModelTrait as _, SqlErr};
 use uuid::Uuid;
 
 use super::event_batch::Context;
@@ -15,6 +12,7 @@ use crate::domain::did::Did;
 use crate::domain::webhook::Webhook;
 use crate::domain::webhook_change::WebhookChange;
 use crate::error::Error;
+use crate::store::owned;
 use crate::store::row;
 use crate::store::sealer::Sealer;
 use crate::store::table::webhook;
@@ -37,8 +35,7 @@ pub(super) async fn update_webhook(
 ) -> Result<Box<Webhook>, ChangeError> {
     let WebhookUpdate { id, change, at_ms } = update;
     let sealer = &deliveries.sealer;
-    let of_owner = webhook::Entity::find_by_id(*id).filter(webhook::Column::OwnerDid.eq(owner.as_str()));
-    let before = of_owner.one(transaction).await?.ok_or(Error::WebhookNotFound)?;
+    let before = owned::webhook(owner, *id).one(transaction).await?.ok_or(Error::WebhookNotFound)?;
     let (after, mut webhook) = changed(sealer, &before, change.clone(), *at_ms)?;
     let url_changed = before.url_hash != after.url_hash;
     let switched_off = before.active && !after.active;
