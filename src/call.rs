@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gateway::binding::Verb;
-use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::Problems;
 use serde_json::{Map, Value};
 use shrike::syntax::Nsid;
 
 use crate::developer;
+use crate::printable;
 use crate::xrpc::Xrpc;
 
 /// The flags of `athook call`.
@@ -47,7 +47,7 @@ pub(crate) fn run(raw: RawCall) -> ExitCode {
 }
 
 async fn call(folder: &Path, nsid: &str, input: Map<String, Value>, json: bool) -> Result<(), Failure> {
-    let xrpc = Xrpc::of_running(folder, Clock::system()).await?;
+    let xrpc = Xrpc::of_running(folder).await?;
     let methods = gateway::bound(None, None)?;
     // A method that is not built in may be either; most are procedures.
     let output = match methods.get(nsid).map(|method| method.verb()) {
@@ -67,10 +67,9 @@ async fn call(folder: &Path, nsid: &str, input: Map<String, Value>, json: bool) 
 
 /// The members of `input` as parameters of a query: a list is a parameter several times.
 fn parameters(input: &Map<String, Value>) -> Vec<(&str, String)> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let each = input.iter().flat_map(|(name, value)| match value {
-        Value::Array(items) => items.iter().map(|item| (name.as_str(), text(item))).collect(),
-        value => vec![(name.as_str(), text(value))],
+        Value::Array(items) => items.iter().map(|item| (name.as_str(), printable::value(item))).collect(),
+        value => vec![(name.as_str(), printable::value(value))],
     });
     each.collect()
 }

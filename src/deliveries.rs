@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
-use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::Problems;
 use serde_json::Value;
@@ -64,7 +63,7 @@ pub(crate) fn run(raw: RawDeliveries) -> ExitCode {
 }
 
 async fn deliveries(folder: &Path, webhook: &str, failed: bool, limit: usize) -> Result<Vec<Value>, Failure> {
-    let xrpc = Xrpc::of_running(folder, Clock::system()).await?;
+    let xrpc = Xrpc::of_running(folder).await?;
     let mut deliveries: Vec<Value> = Vec::new();
     let mut cursor = None;
     while deliveries.len() < limit {

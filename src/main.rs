@@ -59,7 +59,7 @@ enum Command {
     Deliveries(deliveries::RawDeliveries),
     /// Make a delivery once more, at a running `athook dev`
     Redeliver(redeliver::RawRedeliver),
-    /// Send a sample event to a webhook, at a running `athook dev`, and tell what came of it
+    /// Send a sample event to a webhook, at a running `athook dev`, and say what came of it
     Test(send_test::RawTest),
     /// Print the header fields that sign a body
     Sign(sign::RawSign),

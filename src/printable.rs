@@ -1,6 +1,14 @@
-//! Text of strangers on a terminal.
+//! Text for a terminal.
 
-/// `text` with every control character but line feeds escaped, and those that change the direction of text.
+use serde_json::Value;
+
+/// A text as it is, any other value as JSON.
+pub(crate) fn value(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// `text`, which strangers wrote, with every control character but line feeds escaped, and those that change
+/// the direction of text.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::Problems;
 use serde_json::json;
@@ -36,7 +35,7 @@ pub(crate) fn run(raw: RawRedeliver) -> ExitCode {
 }
 
 async fn redeliver(folder: &Path, id: &str, json: bool) -> Result<(), Failure> {
-    let xrpc = Xrpc::of_running(folder, Clock::system()).await?;
+    let xrpc = Xrpc::of_running(folder).await?;
     let output = xrpc.procedure("internal.athook.webhook.redeliver", &json!({ "id": id })).await?;
     let delivery = &output["delivery"];
     if json {

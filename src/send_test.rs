@@ -1,16 +1,16 @@
-//! `athook test`: sends a sample event to a webhook at a running `athook dev`, and tells what came of it.
+//! `athook test`: sends a sample event to a webhook at a running `athook dev`, and says what came of it.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::{Problems, given};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::developer;
+use crate::printable;
 use crate::xrpc::Xrpc;
 
 /// How long the first attempt may take: longer than the default of `--delivery-timeout`.
@@ -47,7 +47,7 @@ pub(crate) fn run(raw: RawTest) -> ExitCode {
 }
 
 async fn test(folder: &Path, webhook: &str, event: Option<String>, json: bool) -> Result<(), Failure> {
-    let xrpc = Xrpc::of_running(folder, Clock::system()).await?;
+    let xrpc = Xrpc::of_running(folder).await?;
     let mut input = json!({ "webhookId": webhook });
     if let Some(event) = event {
         input["event"] = event.into();
@@ -77,13 +77,9 @@ async fn watch(xrpc: &Xrpc, id: &str) -> Result<Value, Failure> {
 
 /// `delivered: msg_… ok, 204, 12 ms`, and what the receiver answered if it is not delivered.
 fn text(shown: &Value) -> String {
-    let word = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let delivery = &shown["delivery"];
-    let event = word(&delivery["eventId"]);
-    let mut text = format!("{}: msg_{event}", word(&delivery["state"]));
+    let event = printable::value(&delivery["eventId"]);
+    let mut text = format!("{}: msg_{event}", printable::value(&delivery["state"]));
     let outcome = &delivery["lastOutcome"];
     text.push_str(
         &outcome.as_str().map_or_else(|| " not attempted yet".to_owned(), |word| format!(" {word}")),
@@ -94,12 +90,12 @@ fn text(shown: &Value) -> String {
     if let Some(status) = attempt["status"].as_u64() {
         text.push_str(&format!(", {status}"));
     }
-    text.push_str(&format!(", {} ms", word(&attempt["durationMs"])));
+    text.push_str(&format!(", {} ms", printable::value(&attempt["durationMs"])));
     if let Some(next) = delivery["nextAttemptAt"].as_str() {
         text.push_str(&format!(", tried again at {next}"));
     }
     if let Some(response) = attempt["response"].as_str().filter(|_| delivery["state"] != "delivered") {
-        text.push_str(&format!("\n{}", crate::printable::escaped(response)));
+        text.push_str(&format!("\n{}", printable::escaped(response)));
     }
     text
 }

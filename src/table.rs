@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::printable;
+
 /// The `rows` as lines: each column has a heading and the name of the member that it shows.
 pub(crate) fn table(columns: &[(&str, &str)], rows: &[Value]) -> String {
     let mut lines: Vec<Vec<String>> =
@@ -19,11 +21,7 @@ pub(crate) fn table(columns: &[(&str, &str)], rows: &[Value]) -> String {
 
 /// A member that is absent is `-`.
 fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    if value.is_null() { "-".to_owned() } else { printable::value(value) }
 }
 
 #[cfg(test)]

@@ -77,8 +77,10 @@ impl Xrpc {
     }
 
     /// The same, for a tool that needs one.
-    pub(crate) async fn of_running(folder: &Path, clock: Clock) -> Result<Self, Failure> {
-        Self::find(folder, &clock).await?.ok_or_else(|| "no `athook dev` runs in this folder".into())
+    pub(crate) async fn of_running(folder: &Path) -> Result<Self, Failure> {
+        Self::find(folder, &Clock::system())
+            .await?
+            .ok_or_else(|| "no `athook dev` runs in this folder".into())
     }
 
     /// Whether a gateway is there, and whether it reaches its core-service. `None`: nobody answers.
