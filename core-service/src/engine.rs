@@ -5,6 +5,7 @@
 //! through a channel, whether it was claimed or taken by the transaction that stored the event ("born
 //! leased").
 
+pub(crate) mod depth;
 pub(crate) mod send;
 
 use std::sync::Arc;

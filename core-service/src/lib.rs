@@ -44,9 +44,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
 use crate::config::{Config, Unprotected, protected};
 use crate::delivery::lanes::Lanes;
+use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::signature::user_agent;
 use crate::delivery::wake::Wake;
 use crate::engine::Engine;
+use crate::engine::depth;
 use crate::engine::send::Sender;
 use crate::error::Error;
 use crate::probe::Prober;
@@ -135,12 +137,15 @@ pub async fn serve(
     let lanes = Lanes::new(concurrency);
     let (leases, leased) = mpsc::unbounded_channel();
     let wake = Wake::default();
+    let delivery_metrics =
+        Arc::new(metrics.register(METRICS, |registry| DeliveryMetrics::new(registry, &lanes)));
     let deliveries = DeliveryParts {
         settings,
         clock: clock.clone(),
         lanes: lanes.clone(),
         leased: (mode != DeliveryMode::Off).then_some(leases),
         wake: wake.clone(),
+        metrics: Arc::clone(&delivery_metrics),
     };
     let store = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics)
         .await
@@ -153,6 +158,7 @@ pub async fn serve(
         timeout,
         clock: clock.clone(),
         user_agent: user_agent(env!("CARGO_PKG_VERSION"), public_url.as_ref()),
+        metrics: Arc::clone(&delivery_metrics),
     };
     let _serving = match database.sqlite_file() {
         Some(file) => Some(ServingLock::take_soon(&file).await.map_err(Cause::Served)?),
@@ -206,13 +212,19 @@ pub async fn serve(
             () = store.share_wakes(&wake, mode != DeliveryMode::Off) => {}
         }
     };
+    let measuring = async {
+        tokio::select! {
+            () = served.cancelled() => {}
+            _never = depth::show_for_ever(&store, &delivery_metrics, &clock) => {}
+        }
+    };
     let serving = async {
         let calls = async {
             let result = server::serve(parts, &shutdown).await;
             served.cancel();
             result
         };
-        tokio::join!(calls, delivering, sharing_wakes).0
+        tokio::join!(calls, delivering, sharing_wakes, measuring).0
     };
     let (end, result) = shutdown.limit(serving).await;
     if end == End::Cut {

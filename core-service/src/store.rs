@@ -15,6 +15,7 @@ pub(crate) mod operator;
 mod outcomes;
 mod owned;
 pub(crate) mod purge;
+mod queue_depth;
 mod replicas;
 mod row;
 mod sealer;

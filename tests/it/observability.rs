@@ -1,6 +1,7 @@
 //! What operators see beside the logs: the metrics of a running pair, and the dashboard and alerts that use
 //! them.
 
+mod deliveries;
 mod exposition;
 mod queries;
 

@@ -159,6 +159,16 @@ impl Lanes {
         self.lock().limit = 0;
     }
 
+    /// Places of the process that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().in_process.all
+    }
+
+    /// Places of the process.
+    pub(crate) fn limit(&self) -> usize {
+        self.lock().limit
+    }
+
     /// What is full now.
     pub(crate) fn full(&self) -> Full {
         let places = self.lock();

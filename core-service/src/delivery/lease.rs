@@ -26,6 +26,8 @@ pub(crate) struct Leased {
     /// The same in all attempts. Empty: there is nothing to send.
     pub(crate) body: Bytes,
     pub(crate) place: Place,
+    /// When the event was published, on the clock of this process.
+    pub(crate) published: Instant,
     /// When the lease was taken: the attempt starts soon after, or not at all.
     pub(crate) taken: Instant,
 }

@@ -4,6 +4,7 @@
 //! [`signature`], and what an answer means is said by
 //! [`outcome`](crate::delivery::outcome).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use egress::client::deliveries::{Answered, Attempted as Exchange, Deliverer};
@@ -17,6 +18,7 @@ use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
 use crate::delivery::lanes::Place;
 use crate::delivery::lease::{Leased, Signing, may_start};
+use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::outcome::{Answer, Next, Outcome, verdict};
 use crate::delivery::signature::{self, Request};
 
@@ -30,13 +32,15 @@ pub(crate) struct Sender {
     pub(crate) timeout: Duration,
     pub(crate) clock: Clock,
     pub(crate) user_agent: HeaderValue,
+    pub(crate) metrics: Arc<DeliveryMetrics>,
 }
 
 impl Sender {
     /// Makes the attempt that `leased` allows. A failed attempt is a result, not an error. The place is to be
     /// kept until that is written.
     pub(crate) async fn attempt(&self, leased: Leased) -> (Finished, Place) {
-        let Leased { delivery, event, webhook, lease, attempt, url, signing, body, place, taken } = leased;
+        let Leased { delivery, event, webhook, lease, attempt, url, signing, body, place, published, taken } =
+            leased;
         let finished = |ending| Finished { delivery, webhook, lease, ending };
         if !may_start(taken.elapsed()) {
             return (finished(Ending::GivenBack), place);
@@ -46,6 +50,9 @@ impl Sender {
             Signing::With(tokens) => Some(tokens),
             Signing::Unavailable => return (finished(Ending::NoSecret), place),
         };
+        if attempt == 1 {
+            self.metrics.first_attempt(published.elapsed());
+        }
         let at_ms = self.clock.unix_ms();
         let begun = Instant::now();
         let exchange = if body.is_empty() {

@@ -64,7 +64,7 @@ pub(crate) mod event_batch;
 pub(crate) mod expire;
 mod fan_out;
 mod finish;
-mod holds;
+pub(super) mod holds;
 #[cfg(test)]
 mod lease_model;
 mod locks;

@@ -14,6 +14,7 @@ use super::table::{account, secret, webhook};
 use super::*;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::Leased;
+use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::schedule::Schedule;
 use crate::delivery::wake::Wake;
 use crate::domain::did::Did;
@@ -30,6 +31,7 @@ use crate::seal::Purpose;
 mod commits;
 mod deliveries;
 mod paging;
+mod queue_depth;
 mod secrets;
 mod together;
 mod waiting;
@@ -61,6 +63,8 @@ pub(super) async fn open_delivering(
 
 pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<Leased>) {
     let (leases, leased) = unbounded_channel();
+    let lanes = Lanes::new(64);
+    let counted = metrics().register("test", |registry| DeliveryMetrics::new(registry, &lanes));
     let parts = DeliveryParts {
         settings: DeliverySettings {
             max_pending: 100,
@@ -70,9 +74,10 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
             schedule: Schedule::default(),
         },
         clock,
-        lanes: Lanes::new(64),
+        lanes,
         leased: Some(leases),
         wake: Wake::default(),
+        metrics: Arc::new(counted),
     };
     (parts, leased)
 }

@@ -252,10 +252,18 @@ async fn claim_of(
             signing: target.signing.clone(),
             body,
             place,
+            published: published(now, row.created_at_ms),
             taken: Instant::now(),
         });
     }
     Ok(leased)
+}
+
+/// When what was stored at `created_at_ms` was published, on the clock of this process. After a start of the
+/// machine that clock may not reach back so far.
+fn published(now: Now, created_at_ms: i64) -> Instant {
+    let here = Instant::now();
+    here.checked_sub(now.since(created_at_ms)).unwrap_or(here)
 }
 
 /// What a claim does with a delivery that is due.

@@ -3,9 +3,10 @@
 //! Their jobs share transactions by kind ([`Kind`](super::Kind)): publications one, claims one, outcomes one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use process::clock::Clock;
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
 use tokio::sync::mpsc;
 use uuid::{Builder, Uuid};
 
@@ -76,6 +77,7 @@ pub(crate) struct DeliveryParts {
     pub(crate) leased: Option<mpsc::UnboundedSender<Leased>>,
     /// Woken after a commit that leaves something due.
     pub(crate) wake: Wake,
+    pub(crate) metrics: Arc<DeliveryMetrics>,
 }
 
 /// What the jobs of deliveries need beside the database.
@@ -96,8 +98,33 @@ pub(super) struct Context {
 
 /// The time of a transaction, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) ms: i64,
+pub(in crate::store) struct Now {
+    pub(in crate::store) ms: i64,
+}
+
+impl Now {
+    /// The time of `connection`, a transaction or not. Replicas share the clock of Postgres; a test's clock
+    /// goes before it.
+    pub(in crate::store) async fn of(
+        connection: &impl ConnectionTrait,
+        clock: &Clock,
+    ) -> Result<Self, DbErr> {
+        if !clock.is_system() || connection.get_database_backend() != DbBackend::Postgres {
+            return Ok(Self { ms: clock.unix_ms() });
+        }
+        let query = Statement::from_string(
+            DbBackend::Postgres,
+            "SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms",
+        );
+        let row = connection.query_one_raw(query).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("now".to_owned()))?;
+        Ok(Self { ms: row.try_get("", "ms")? })
+    }
+
+    /// How long ago `ms` was; zero if it is to come.
+    pub(in crate::store) fn since(self, ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(self.ms.saturating_sub(ms)).unwrap_or(0))
+    }
 }
 
 /// From when the age of a delivery counts.
@@ -106,18 +133,9 @@ pub(super) fn begun_at_ms(row: &delivery::Model) -> i64 {
 }
 
 impl Context {
-    /// The time of `transaction`. Replicas share the clock of Postgres; a test's clock goes before it.
+    /// The time of `transaction`.
     pub(super) async fn now(&self, transaction: &DatabaseTransaction) -> Result<Now, DbErr> {
-        if !self.clock.is_system() || transaction.get_database_backend() != DbBackend::Postgres {
-            return Ok(Now { ms: self.clock.unix_ms() });
-        }
-        let query = Statement::from_string(
-            DbBackend::Postgres,
-            "SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms",
-        );
-        let row = transaction.query_one_raw(query).await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound("now".to_owned()))?;
-        Ok(Now { ms: row.try_get("", "ms")? })
+        Now::of(transaction, &self.clock).await
     }
 
     /// What follows from `verdict` for the delivery of `row`.

@@ -110,6 +110,7 @@ impl FanOut {
             signing: target.signing.clone(),
             body,
             place,
+            published: Instant::now(),
             taken: Instant::now(),
         };
         Ok((row, Some(leased)))

@@ -1,7 +1,9 @@
 //! Holds that bind all replicas: of all webhooks of Discord at once.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, OnConflict};
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
+};
 
 use super::event_batch::Now;
 use crate::store::table::host_hold;
@@ -10,10 +12,13 @@ use crate::store::table::host_hold;
 const DISCORD: &str = "discord.com";
 
 /// Whether all deliveries to Discord are held.
-pub(super) async fn discord_is_held(transaction: &DatabaseTransaction, now: Now) -> Result<bool, DbErr> {
+pub(in crate::store) async fn discord_is_held(
+    connection: &impl ConnectionTrait,
+    now: Now,
+) -> Result<bool, DbErr> {
     let held = host_hold::Entity::find_by_id(DISCORD)
         .filter(host_hold::Column::HeldUntilMs.gt(now.ms))
-        .one(transaction)
+        .one(connection)
         .await?;
     Ok(held.is_some())
 }

@@ -18,7 +18,6 @@ use super::reply::Reply;
 use super::waiting::Waiting;
 use super::writer::{self, Writer};
 use super::{Job, Limits, Queued};
-use crate::delivery::metrics::DeliveryMetrics;
 use crate::domain::did::Did;
 use crate::error::Error;
 use crate::request_id::RequestId;
@@ -66,7 +65,7 @@ impl CommitQueue {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
-        let DeliveryParts { settings, clock, lanes, leased, wake } = deliveries;
+        let DeliveryParts { settings, clock, lanes, leased, wake, metrics: delivery_metrics } = deliveries;
         let deliveries = event_batch::Context {
             settings,
             randomness: sealer.randomness,
@@ -75,7 +74,7 @@ impl CommitQueue {
             lanes,
             leased,
             wake,
-            metrics: Arc::new(DeliveryMetrics::new(registry)),
+            metrics: delivery_metrics,
         };
         let context = Context { limits, metrics: Arc::clone(&database.metrics), deliveries };
         let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));
