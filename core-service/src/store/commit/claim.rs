@@ -6,11 +6,13 @@
 //!
 //! A lease that has ended is found here too: its attempt is written as `lost`, and is over.
 
+mod due;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::sea_query::{Condition, Expr, OnConflict};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -18,6 +20,8 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::due::{events_of, find_due_deliveries};
+use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now, begun_at_ms};
 use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
 use super::holds::discord_is_held;
@@ -31,8 +35,7 @@ use crate::delivery::lease::{ClaimReport, Leased};
 use crate::delivery::outcome::{Outcome, verdict};
 use crate::delivery::schedule::{Step, is_too_old};
 use crate::delivery::text::MuteText;
-use crate::store::row;
-use crate::store::table::{attempt, delivery, event, webhook, webhook_state};
+use crate::store::table::{attempt, delivery, webhook, webhook_state};
 
 /// Webhooks whose deliveries one round of a claim takes.
 const CLAIMED_WEBHOOKS: usize = 64;
@@ -40,9 +43,6 @@ const CLAIMED_WEBHOOKS: usize = 64;
 const ROUNDS: usize = 4;
 /// How long a claim goes on. It holds the states of webhooks, and what it takes must start within a second.
 const TIME_LIMIT: Duration = Duration::from_millis(300);
-
-/// Ended leases of one webhook that one claim writes as lost.
-const ENDED_LEASES: usize = 32;
 
 /// Takes leases of deliveries that are due, as many as there are places for.
 pub(super) async fn claim(
@@ -112,11 +112,8 @@ async fn claim_round(
     let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
     let targets: HashMap<Uuid, Target> =
         opened.targets.into_iter().map(|target| (target.webhook.id, target)).collect();
-    let mut leased = Vec::new();
+    let mut claims = Vec::new();
     for id in due {
-        if begun.elapsed() > TIME_LIMIT {
-            break;
-        }
         let Some(state) = states.of_mut(id) else { continue };
         let Some(target) = targets.get(&id) else {
             // It can't be read: an operator must act, and the next look is in ten minutes.
@@ -127,14 +124,46 @@ async fn claim_round(
         state.row.origin = target.origin.to_vec();
         state.row.discord = target.is_discord();
         let places = places(context, state, target);
-        if places.is_empty() {
-            continue;
+        if !places.is_empty() {
+            claims.push(Claim { target, generation: state.row.generation, places, due: Vec::new() });
         }
-        leased.extend(claim_of(transaction, context, now, state, target, places, lost).await?);
-        state.find_due(transaction).await?;
+    }
+    let mut leased = Vec::new();
+    while !claims.is_empty() && begun.elapsed() <= TIME_LIMIT {
+        let mut some: Vec<Claim<'_>> = claims.drain(..claims.len().min(STATEMENT_ROWS)).collect();
+        find_due_deliveries(transaction, now, &mut some).await?;
+        let events = events_of(transaction, &some).await?;
+        let webhooks: Vec<Uuid> = some.iter().map(Claim::webhook).collect();
+        let mut rows = Vec::new();
+        for claim in some {
+            let Some(state) = states.of_mut(claim.webhook()) else { continue };
+            let taken = claim_of(transaction, context, now, state, claim, &events, lost).await?;
+            for (row, one) in taken {
+                rows.push(row);
+                leased.push(one);
+            }
+        }
+        store_leases(transaction, rows).await?;
+        states.find_due(transaction, webhooks).await?;
     }
     states.store(transaction).await?;
     Ok(leased)
+}
+
+/// What a claim can take of one webhook.
+struct Claim<'a> {
+    target: &'a Target,
+    generation: i32,
+    /// As many as are free.
+    places: Vec<Place>,
+    /// At least as many deliveries as there are places, if so many are due.
+    due: Vec<delivery::Model>,
+}
+
+impl Claim<'_> {
+    fn webhook(&self) -> Uuid {
+        self.target.webhook.id
+    }
 }
 
 /// Webhooks that have something due and a place, those that wait longest first.
@@ -186,24 +215,20 @@ fn places(context: &Context, state: &State, target: &Target) -> Vec<Place> {
     std::iter::from_fn(|| context.lanes.reserve(&lane)).collect()
 }
 
+/// Takes the leases of one webhook: the rows as they are to be stored, and what the engine needs.
 async fn claim_of(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
     state: &mut State,
-    target: &Target,
-    places: Vec<Place>,
+    claim: Claim<'_>,
+    events: &HashMap<Uuid, StoredEvent>,
     lost: &mut Vec<attempt::Model>,
-) -> Result<Vec<Leased>, DbErr> {
-    let mut due = due_deliveries(transaction, now, state, places.len()).await?;
-    if due.iter().any(|row| row.lease.is_some()) {
-        // Ended leases need no place.
-        due = due_deliveries(transaction, now, state, places.len() + ENDED_LEASES).await?;
-    }
-    let events = events_of(transaction, &due, target).await?;
+) -> Result<Vec<(delivery::Model, Leased)>, DbErr> {
+    let Claim { target, generation: _, places, due } = claim;
     let mut places = places.into_iter();
-    let mut leased = Vec::new();
-    for row in due {
+    let mut taken = Vec::new();
+    for mut row in due {
         match judge(&row, state, now) {
             Due::Cancelled => break,
             Due::Lost => {
@@ -235,14 +260,10 @@ async fn claim_of(
             }
         };
         let lease = context.new_lease()?;
-        let mut update = delivery::Entity::update_many()
-            .col_expr(delivery::Column::Lease, Expr::val(lease))
-            .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms + context.settings.lease_ms));
-        if row.body.as_deref() != Some(&*body) {
-            update = update.col_expr(delivery::Column::Body, Expr::val(body.to_vec()));
-        }
-        update.filter(delivery::Column::Id.eq(row.id)).exec(transaction).await?;
-        leased.push(Leased {
+        row.lease = Some(lease);
+        row.next_at_ms = Some(now.ms + context.settings.lease_ms);
+        row.body = Some(body.to_vec());
+        let leased = Leased {
             delivery: row.id,
             event: row.event_id,
             webhook: row.webhook_id,
@@ -254,9 +275,10 @@ async fn claim_of(
             place,
             published: published(now, row.created_at_ms),
             taken: Instant::now(),
-        });
+        };
+        taken.push((row, leased));
     }
-    Ok(leased)
+    Ok(taken)
 }
 
 /// When what was stored at `created_at_ms` was published, on the clock of this process. After a start of the
@@ -290,48 +312,17 @@ pub(super) fn judge(row: &delivery::Model, state: &State, now: Now) -> Due {
     }
 }
 
-/// Deliveries of a webhook that are due, first attempts before others.
-async fn due_deliveries(
-    transaction: &DatabaseTransaction,
-    now: Now,
-    state: &State,
-    limit: usize,
-) -> Result<Vec<delivery::Model>, DbErr> {
-    let mut due = Vec::new();
-    for retried in [false, true] {
-        let rest = limit - due.len();
-        if rest == 0 {
-            break;
-        }
-        let more = delivery::Entity::find()
-            .filter(delivery::Column::WebhookId.eq(state.row.webhook_id))
-            .filter(delivery::Column::Generation.eq(state.row.generation))
-            .filter(delivery::Column::Retried.eq(retried))
-            .filter(delivery::Column::NextAtMs.lte(now.ms))
-            .order_by_asc(delivery::Column::NextAtMs)
-            .limit(rest as u64)
-            .all(transaction)
-            .await?;
-        due.extend(more);
+/// Stores the leases, due times and bodies of deliveries whose webhooks are locked.
+async fn store_leases(transaction: &DatabaseTransaction, rows: Vec<delivery::Model>) -> Result<(), DbErr> {
+    let replace = OnConflict::column(delivery::Column::Id)
+        .update_columns([delivery::Column::Lease, delivery::Column::NextAtMs, delivery::Column::Body])
+        .to_owned();
+    for some in rows.chunks(STATEMENT_ROWS) {
+        let rows = some.iter().cloned().map(delivery::ActiveModel::from);
+        let insert = delivery::Entity::insert_many(rows).on_conflict(replace.clone());
+        insert.exec_without_returning(transaction).await?;
     }
-    Ok(due)
-}
-
-/// The events of those deliveries that were not attempted yet, and of all if their texts may be muted.
-async fn events_of(
-    transaction: &DatabaseTransaction,
-    deliveries: &[delivery::Model],
-    target: &Target,
-) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
-    let may_be_muted = target.webhook.config.mute_words.iter().next().is_some();
-    let to_attempt = deliveries.iter().filter(|row| row.lease.is_none());
-    let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0);
-    let ids: Vec<Uuid> = needed.map(|row| row.event_id).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = event::Entity::find().filter(event::Column::Id.is_in(ids)).all(transaction).await?;
-    Ok(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))).collect())
+    Ok(())
 }
 
 /// Writes that the attempt of a lease that ended has no known outcome.

@@ -72,11 +72,7 @@ pub(super) async fn finish(
     }
     store_delivered(transaction, delivered, now).await?;
     insert_attempts(transaction, attempts).await?;
-    for webhook in changed {
-        if let Some(state) = states.of_mut(webhook) {
-            state.find_due(transaction).await?;
-        }
-    }
+    states.find_due(transaction, changed).await?;
     states.store(transaction).await
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Iterable as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
@@ -132,6 +132,43 @@ impl States {
         self.0.get_mut(&webhook)
     }
 
+    /// Looks up when the next pending delivery of each of `webhooks` is due. Call it after the deliveries
+    /// have changed. The stored generation is the current one, unless nothing is pending.
+    pub(super) async fn find_due(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        webhooks: impl IntoIterator<Item = Uuid>,
+    ) -> Result<(), DbErr> {
+        let mut pending = Vec::new();
+        for webhook in webhooks {
+            let Some(state) = self.0.get_mut(&webhook) else { continue };
+            state.row.due_at_ms = None;
+            if state.row.pending > 0 {
+                pending.push(webhook);
+            }
+        }
+        for some in pending.chunks(STATEMENT_ROWS) {
+            // A minimum for each of the two, which is the first entry of the index: a webhook may have a
+            // hundred thousand deliveries.
+            let earliest: Vec<(Uuid, Option<i64>, Option<i64>)> = webhook_state::Entity::find()
+                .select_only()
+                .column(webhook_state::Column::WebhookId)
+                .expr_as(earliest_pending(false), "first")
+                .expr_as(earliest_pending(true), "retried")
+                .filter(webhook_state::Column::WebhookId.is_in(some.iter().copied()))
+                .into_tuple()
+                .all(transaction)
+                .await?;
+            for (webhook, first, retried) in earliest {
+                let Some(state) = self.0.get_mut(&webhook) else { continue };
+                for at_ms in [first, retried].into_iter().flatten() {
+                    state.due(at_ms);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Stores the states that differ.
     pub(super) async fn store(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         let differing: Vec<_> =
@@ -216,33 +253,28 @@ impl State {
         self.row.disabled_at_ms = None;
     }
 
-    /// Looks up when the next pending delivery is due. Call it after the deliveries have changed.
-    pub(super) async fn find_due(&mut self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        self.row.due_at_ms = None;
-        if self.row.pending > 0 {
-            for retried in [false, true] {
-                let earliest: Option<Option<i64>> = delivery::Entity::find()
-                    .select_only()
-                    .column_as(delivery::Column::NextAtMs.min(), "earliest")
-                    .filter(delivery::Column::WebhookId.eq(self.row.webhook_id))
-                    .filter(delivery::Column::Generation.eq(self.row.generation))
-                    .filter(delivery::Column::Retried.eq(retried))
-                    .filter(delivery::Column::NextAtMs.is_not_null())
-                    .into_tuple()
-                    .one(transaction)
-                    .await?;
-                if let Some(earliest) = earliest.flatten() {
-                    self.due(earliest);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the webhook's last attempt was a success.
     pub(super) fn is_healthy(&self) -> bool {
         self.row.last_triggered_at_ms.is_some() && !self.row.last_failed
     }
+}
+
+/// When the earliest pending delivery is due, of those that were retried or not, of the webhook whose state
+/// is in the outer statement.
+fn earliest_pending(retried: bool) -> Expr {
+    use sea_orm::sea_query::ExprTrait as _;
+    let of_webhook = |column: delivery::Column, state: webhook_state::Column| {
+        Expr::col((delivery::Entity, column)).equals((webhook_state::Entity, state))
+    };
+    let earliest = Query::select()
+        .expr(Expr::col((delivery::Entity, delivery::Column::NextAtMs)).min())
+        .from(delivery::Entity)
+        .and_where(of_webhook(delivery::Column::WebhookId, webhook_state::Column::WebhookId))
+        .and_where(of_webhook(delivery::Column::Generation, webhook_state::Column::Generation))
+        .and_where(delivery::Column::Retried.eq(retried))
+        .and_where(delivery::Column::NextAtMs.is_not_null())
+        .take();
+    earliest.into()
 }
 
 /// Cancels the deliveries of `webhooks`.

@@ -267,7 +267,7 @@ pub(super) fn end_leases(world: &mut World) {
     }
 }
 
-/// `State::find_due`.
+/// `States::find_due`.
 fn find_due(world: &World, state: &mut State) {
     state.row.due_at_ms = None;
     if state.row.pending > 0 {
