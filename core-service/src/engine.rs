@@ -17,11 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::send::Sender;
+use self::send::{Made, Sender};
 use crate::delivery::finished::{Ending, Finished};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::{ClaimReport, Leased};
 use crate::delivery::wake::Wake;
+use crate::request_id::RequestId;
 use crate::store::Store;
 use crate::store::commit::expire::{Progress, Retention};
 
@@ -145,8 +146,8 @@ fn pause_after(report: ClaimReport) -> Duration {
 /// Makes one attempt and writes what came of it.
 async fn attempt(store: Arc<Store>, sender: Arc<Sender>, leased: Leased) {
     // The place of the process is kept until the outcome is written.
-    let (finished, _place) = sender.attempt(leased).await;
-    write(&store, finished).await;
+    let Made { finished, place: _place, trace } = sender.attempt(leased).await;
+    trace.scope(write(&store, finished)).await;
 }
 
 async fn give_back(store: &Store, leased: Leased) {
@@ -157,10 +158,15 @@ async fn give_back(store: &Store, leased: Leased) {
 /// Writes the end of an attempt, also when the database is away for some seconds. If that fails, the lease
 /// ends by itself, and the attempt counts as lost. Written twice it counts once, as its lease is over then.
 async fn write(store: &Store, finished: Finished) {
-    for _ in 0..WRITE_TRIES {
-        match store.finish(finished.clone()).await {
-            Ok(()) => return,
-            Err(_logged) => sleep(RETRY_INTERVAL).await,
+    let delivery = finished.delivery;
+    let tries = async {
+        for _ in 0..WRITE_TRIES {
+            match store.finish(finished.clone()).await {
+                Ok(()) => return,
+                Err(_logged) => sleep(RETRY_INTERVAL).await,
+            }
         }
-    }
+        process::once_a_second!(warn, %delivery, "the outcome is not written: the attempt counts as lost");
+    };
+    RequestId::of_delivery(delivery).scope(tries).await;
 }

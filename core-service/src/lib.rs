@@ -146,6 +146,7 @@ pub async fn serve(
         leased: (mode != DeliveryMode::Off).then_some(leases),
         wake: wake.clone(),
         metrics: Arc::clone(&delivery_metrics),
+        traced: tracer.is_on(),
     };
     let store = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics)
         .await
@@ -159,6 +160,7 @@ pub async fn serve(
         clock: clock.clone(),
         user_agent: user_agent(env!("CARGO_PKG_VERSION"), public_url.as_ref()),
         metrics: Arc::clone(&delivery_metrics),
+        tracer: tracer.clone(),
     };
     let _serving = match database.sqlite_file() {
         Some(file) => Some(ServingLock::take_soon(&file).await.map_err(Cause::Served)?),

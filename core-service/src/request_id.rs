@@ -1,11 +1,14 @@
 //! The id of the HTTP request that a call belongs to, as the gateway sends it. It is used in logs only.
 //!
+//! What the engine does belongs to no request; the id of the delivery stands there instead.
+//!
 //! A task-local holds it while the call is served, so that only code that logs deals with it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
 /// The metadata key of the id.
 const KEY: &str = "x-request-id";
@@ -18,7 +21,7 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The id of a request: at most 64 bytes of visible ASCII, or `-`.
+/// The id of a request: at most 64 bytes of visible ASCII, or `-`; or of a delivery.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(Arc<str>);
 
@@ -29,6 +32,11 @@ impl RequestId {
         let is_valid =
             |id: &&str| !id.is_empty() && id.len() <= MAX_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
         Self(sent.filter(is_valid).unwrap_or(NONE).into())
+    }
+
+    /// In place of it, for what the engine writes of a delivery.
+    pub(crate) fn of_delivery(delivery: Uuid) -> Self {
+        Self(format!("delivery {delivery}").into())
     }
 
     /// Runs `call` with this id as the current one.

@@ -61,6 +61,22 @@ impl Tracer {
         Self(None)
     }
 
+    /// Whether it starts spans.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The context of a span that another process may have started, perhaps days ago: for work that was left
+    /// for later. `traceparent` is what [`TraceContext::sampled_traceparent`] gave. No context if there is
+    /// none or it is malformed.
+    #[must_use]
+    pub fn resume(&self, traceparent: Option<&str>) -> TraceContext {
+        let context = traceparent.and_then(|text| parse(&HeaderValue::from_str(text).ok()?));
+        let (Some(tracer), Some(context)) = (&self.0, context) else { return TraceContext::default() };
+        TraceContext(Some(Arc::new(Parent { tracer: tracer.clone(), context })))
+    }
+
     /// Starts the span of a request with these headers. With a well-formed `traceparent` it is a child of
     /// that span, and sampled if that span is. Otherwise it starts a new trace.
     #[must_use]
@@ -158,6 +174,13 @@ impl TraceContext {
         let traceparent = format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), flags.to_u8());
         // Spans that start after the exporter has ended have no ids.
         context.is_valid().then_some(traceparent)
+    }
+
+    /// The same for work that is left for later ([`Tracer::resume`]). `None`: the trace is not sampled.
+    #[must_use]
+    pub fn sampled_traceparent(&self) -> Option<String> {
+        self.0.as_ref().filter(|parent| parent.context.is_sampled())?;
+        self.traceparent()
     }
 
     /// The trace id for the log. `None`: the trace is not sampled.

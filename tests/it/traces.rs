@@ -1,5 +1,7 @@
 //! Traces: from a client's `traceparent` over both services to the database, and what is in the spans.
 
+mod deliveries;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

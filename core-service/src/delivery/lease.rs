@@ -26,6 +26,8 @@ pub(crate) struct Leased {
     /// The same in all attempts. Empty: there is nothing to send.
     pub(crate) body: Bytes,
     pub(crate) place: Place,
+    /// The span that published the event, if it was sampled and this process sends spans.
+    pub(crate) traceparent: Option<String>,
     /// When the event was published, on the clock of this process.
     pub(crate) published: Instant,
     /// When the lease was taken: the attempt starts soon after, or not at all.

@@ -10,6 +10,8 @@ pub(crate) struct NewEvent {
     pub(crate) id: Uuid,
     pub(crate) content_hash: [u8; 32],
     pub(crate) event: Event,
+    /// The span of the call that publishes it, if that is sampled: attempts belong to the same trace.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What became of a published event.

@@ -12,7 +12,9 @@ use egress::error::AttemptFailure;
 use http::HeaderValue;
 use process::clock::Clock;
 use process::exit::chain;
+use process::traces::{Span, TraceContext, Tracer};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
@@ -24,6 +26,8 @@ use crate::delivery::signature::{self, Request};
 
 /// How much of an answer's body is kept for the owner, in bytes.
 const MAX_RESPONSE_BYTES: usize = 1024;
+/// The name of an attempt's span.
+const SPAN: &str = "delivery attempt";
 
 /// What attempts are made with.
 pub(crate) struct Sender {
@@ -33,26 +37,53 @@ pub(crate) struct Sender {
     pub(crate) clock: Clock,
     pub(crate) user_agent: HeaderValue,
     pub(crate) metrics: Arc<DeliveryMetrics>,
+    pub(crate) tracer: Tracer,
+}
+
+/// An attempt that was made, or not begun.
+pub(crate) struct Made {
+    pub(crate) finished: Finished,
+    /// To be kept until that is written.
+    pub(crate) place: Place,
+    /// The context of the attempt's span.
+    pub(crate) trace: TraceContext,
 }
 
 impl Sender {
-    /// Makes the attempt that `leased` allows. A failed attempt is a result, not an error. The place is to be
-    /// kept until that is written.
-    pub(crate) async fn attempt(&self, leased: Leased) -> (Finished, Place) {
-        let Leased { delivery, event, webhook, lease, attempt, url, signing, body, place, published, taken } =
-            leased;
+    /// Makes the attempt that `leased` allows. A failed attempt is a result, not an error. Its span is a
+    /// child of the span of the call that published the event; the receiver hears nothing of it.
+    pub(crate) async fn attempt(&self, leased: Leased) -> Made {
+        let Leased {
+            delivery,
+            event,
+            webhook,
+            lease,
+            attempt,
+            url,
+            signing,
+            body,
+            place,
+            traceparent,
+            published,
+            taken,
+        } = leased;
         let finished = |ending| Finished { delivery, webhook, lease, ending };
+        let not_begun = |ending, place| {
+            tracing::debug!(%delivery, %webhook, ?ending, "an attempt was not begun");
+            Made { finished: finished(ending), place, trace: TraceContext::default() }
+        };
         if !may_start(taken.elapsed()) {
-            return (finished(Ending::GivenBack), place);
+            return not_begun(Ending::GivenBack, place);
         }
         let tokens = match &signing {
             Signing::None => None,
             Signing::With(tokens) => Some(tokens),
-            Signing::Unavailable => return (finished(Ending::NoSecret), place),
+            Signing::Unavailable => return not_begun(Ending::NoSecret, place),
         };
         if attempt == 1 {
             self.metrics.first_attempt(published.elapsed());
         }
+        let mut span = self.tracer.resume(traceparent.as_deref()).call(SPAN);
         let at_ms = self.clock.unix_ms();
         let begun = Instant::now();
         let exchange = if body.is_empty() {
@@ -77,16 +108,44 @@ impl Sender {
         });
         let verdict = verdict(seen.outcome, answer, Format::of(url.expose()), self.clock.unix_ms());
         let place = place.ended(verdict.next == Next::Done);
+        let status = seen.answered.as_ref().map(|answered| answered.status.as_u16());
+        let trace = span.context();
+        tracing::debug!(
+            %delivery,
+            %webhook,
+            attempt,
+            outcome = %seen.outcome,
+            status,
+            duration_ms,
+            causes = seen.causes.as_deref(),
+            trace_id = trace.trace_id(),
+            "attempt ended"
+        );
+        note(&mut span, delivery, webhook, attempt, seen.outcome, status);
         let attempted = Attempted {
             number: attempt,
             at_ms,
             duration_ms,
             outcome: seen.outcome,
-            status: seen.answered.as_ref().map(|answered| answered.status.as_u16()),
+            status,
             response: seen.answered.as_ref().and_then(|answered| response(&answered.body)),
             verdict,
         };
-        (finished(Ending::Attempted(attempted)), place)
+        Made { finished: finished(Ending::Attempted(attempted)), place, trace }
+    }
+}
+
+/// Writes into the span of an attempt what is known of it, without the URL and the body.
+fn note(span: &mut Span, delivery: Uuid, webhook: Uuid, attempt: u32, outcome: Outcome, status: Option<u16>) {
+    span.note_text("athook.delivery_id", &delivery.to_string());
+    span.note_text("athook.webhook_id", &webhook.to_string());
+    span.note("athook.attempt", i64::from(attempt));
+    span.note_text("athook.outcome", outcome.as_str());
+    if let Some(status) = status {
+        span.note("http.response.status_code", i64::from(status));
+    }
+    if outcome != Outcome::Ok {
+        span.fail();
     }
 }
 
@@ -94,19 +153,22 @@ impl Sender {
 struct Seen {
     outcome: Outcome,
     answered: Option<Answered>,
+    /// Why there is no answer.
+    causes: Option<String>,
 }
 
 impl Seen {
     /// `None`: there was nothing to send, which is a success.
     fn of(exchange: Option<Exchange>) -> Self {
         let failure = match exchange {
-            None => return Self { outcome: Outcome::Ok, answered: None },
+            None => return Self { outcome: Outcome::Ok, answered: None, causes: None },
             Some(Exchange::Answered(answered)) => {
-                return Self { outcome: Outcome::of(answered.status), answered: Some(answered) };
+                let outcome = Outcome::of(answered.status);
+                return Self { outcome, answered: Some(answered), causes: None };
             }
             Some(Exchange::Failed(failure)) => failure,
         };
-        tracing::debug!(causes = chain(&failure), "an attempt failed");
+        let causes = Some(chain(&failure));
         let outcome = match failure {
             AttemptFailure::Timeout(_) => Outcome::Timeout,
             AttemptFailure::Connect(_) => Outcome::Connect,
@@ -114,7 +176,7 @@ impl Seen {
             AttemptFailure::Dns(_) => Outcome::Dns,
             AttemptFailure::Refused(_) => Outcome::Refused,
         };
-        Self { outcome, answered: None }
+        Self { outcome, answered: None, causes }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use process::traces::TraceContext;
 use prost::Message as _;
 use proto::athook::event::Payload as PayloadMessage;
 use proto::athook::{
@@ -101,7 +102,8 @@ fn new_event(
         payload: payload_of(&path, payload)?,
     };
     let content_hash = event.content_hash();
-    Ok(NewEvent { id: context.new_id(now_ms)?, content_hash, event })
+    let traceparent = TraceContext::current().sampled_traceparent();
+    Ok(NewEvent { id: context.new_id(now_ms)?, content_hash, event, traceparent })
 }
 
 fn payload_of(path: &str, payload: Option<PayloadMessage>) -> Result<Payload, BrokenField> {

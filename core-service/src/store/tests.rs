@@ -78,6 +78,7 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
         leased: Some(leases),
         wake: Wake::default(),
         metrics: Arc::new(counted),
+        traced: false,
     };
     (parts, leased)
 }

@@ -12,16 +12,22 @@ use tonic::{Request, Status};
 pub(crate) struct Publisher {
     core: SocketAddr,
     token: Option<String>,
+    traceparent: Option<String>,
 }
 
 impl Publisher {
     pub(crate) fn of(core: SocketAddr) -> Self {
-        Self { core, token: None }
+        Self { core, token: None, traceparent: None }
     }
 
     /// The same with this token.
     pub(crate) fn with_token(core: SocketAddr, token: &str) -> Self {
-        Self { core, token: Some(token.to_owned()) }
+        Self { core, token: Some(token.to_owned()), traceparent: None }
+    }
+
+    /// The same with this `traceparent`.
+    pub(crate) fn traced(core: SocketAddr, traceparent: &str) -> Self {
+        Self { core, token: None, traceparent: Some(traceparent.to_owned()) }
     }
 
     /// Publishes these events.
@@ -32,6 +38,9 @@ impl Publisher {
         let mut request = Request::new(PublishRequest { events });
         if let Some(token) = &self.token {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
         }
         Ok(client.publish(request).await?.into_inner().results)
     }

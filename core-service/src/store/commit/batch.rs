@@ -196,7 +196,7 @@ async fn change(
     queued: &mut Queued,
 ) -> Result<(), DbErr> {
     let Context { limits: _, metrics, deliveries } = context;
-    let Queued { owner, job, .. } = queued;
+    let Queued { owner, job, trace, .. } = queued;
     let owner = owner_of(owner);
     let counts = accounts.of_mut(owner.as_str());
     match job {
@@ -249,7 +249,7 @@ async fn change(
         Job::SendTest { webhook, event_type, reply } => {
             let now = deliveries.now(transaction).await?;
             let work = async |savepoint: &_| {
-                send_test(savepoint, deliveries, now, owner, *webhook, *event_type).await
+                send_test(savepoint, deliveries, now, owner, *webhook, *event_type, trace).await
             };
             reply.decide(in_savepoint(transaction, metrics, work).await?);
         }

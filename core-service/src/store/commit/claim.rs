@@ -20,7 +20,7 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::due::{events_of, find_due_deliveries};
+use self::due::{events_of, find_due_deliveries, find_traceparents};
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now, begun_at_ms};
 use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
@@ -147,6 +147,9 @@ async fn claim_round(
         states.find_due(transaction, webhooks).await?;
     }
     states.store(transaction).await?;
+    if context.traced {
+        find_traceparents(transaction, &mut leased).await?;
+    }
     Ok(leased)
 }
 
@@ -273,6 +276,7 @@ async fn claim_of(
             signing: target.signing.clone(),
             body,
             place,
+            traceparent: None,
             published: published(now, row.created_at_ms),
             taken: Instant::now(),
         };
@@ -347,6 +351,13 @@ async fn lose(
         next_at_ms: due_of(step),
     });
     context.metrics.attempt(Outcome::Lost);
+    tracing::debug!(
+        delivery = %row.id,
+        webhook = %row.webhook_id,
+        attempt = row.attempts + 1,
+        outcome = %Outcome::Lost,
+        "attempt ended"
+    );
     end(transaction, now, state, row, step, Outcome::Lost, None).await?;
     context.disable(state, step, now);
     Ok(())

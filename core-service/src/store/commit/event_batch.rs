@@ -78,6 +78,8 @@ pub(crate) struct DeliveryParts {
     /// Woken after a commit that leaves something due.
     pub(crate) wake: Wake,
     pub(crate) metrics: Arc<DeliveryMetrics>,
+    /// Whether this process sends spans.
+    pub(crate) traced: bool,
 }
 
 /// What the jobs of deliveries need beside the database.
@@ -94,6 +96,8 @@ pub(super) struct Context {
     /// Woken after a commit that leaves something due.
     pub(super) wake: Wake,
     pub(super) metrics: Arc<DeliveryMetrics>,
+    /// Whether this process sends spans.
+    pub(super) traced: bool,
 }
 
 /// The time of a transaction, in milliseconds since 1970-01-01T00:00:00Z.

@@ -110,6 +110,7 @@ impl FanOut {
             signing: target.signing.clone(),
             body,
             place,
+            traceparent: new.traceparent.clone(),
             published: Instant::now(),
             taken: Instant::now(),
         };

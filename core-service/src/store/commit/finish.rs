@@ -37,6 +37,7 @@ pub(super) async fn finish(
     for Finished { delivery, webhook, lease, ending } in ended {
         let Some(row) = rows.get(delivery).filter(|row| is_leased(row, *lease)) else {
             context.metrics.leases_lost.inc();
+            tracing::debug!(%delivery, %webhook, "the outcome is not written: the lease is lost");
             continue;
         };
         let Some(state) = states.of_mut(*webhook) else { continue };

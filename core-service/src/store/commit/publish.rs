@@ -169,7 +169,7 @@ async fn insert<'a>(
 
 /// The row of an event with so many deliveries.
 pub(super) fn row(new: &NewEvent, now: Now, deliveries: i32) -> event::ActiveModel {
-    let NewEvent { id, content_hash, event } = new;
+    let NewEvent { id, content_hash, event, traceparent } = new;
     let Event { publisher, idempotency_key, streamer, occurred_at, payload } = event;
     event::Model {
         id: *id,
@@ -182,6 +182,7 @@ pub(super) fn row(new: &NewEvent, now: Now, deliveries: i32) -> event::ActiveMod
         payload: Some(payload.to_json()),
         deliveries,
         created_at_ms: now.ms,
+        traceparent: traceparent.clone(),
     }
     .into()
 }

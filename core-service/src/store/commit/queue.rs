@@ -65,7 +65,8 @@ impl CommitQueue {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
-        let DeliveryParts { settings, clock, lanes, leased, wake, metrics: delivery_metrics } = deliveries;
+        let DeliveryParts { settings, clock, lanes, leased, wake, metrics: delivery_metrics, traced } =
+            deliveries;
         let deliveries = event_batch::Context {
             settings,
             randomness: sealer.randomness,
@@ -75,6 +76,7 @@ impl CommitQueue {
             leased,
             wake,
             metrics: delivery_metrics,
+            traced,
         };
         let context = Context { limits, metrics: Arc::clone(&database.metrics), deliveries };
         let writer = Writer::new(database.clone(), context, Arc::clone(&metrics));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use process::traces::TraceContext;
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction};
 use uuid::Uuid;
 
@@ -29,11 +30,12 @@ pub(super) async fn send_test(
     owner: &Did,
     id: Uuid,
     event_type: Option<EventType>,
+    trace: &TraceContext,
 ) -> Result<Uuid, ChangeError> {
     let row = owned::webhook(owner, id).one(transaction).await?.ok_or(Error::WebhookNotFound)?;
     let config = context.sealer.open_webhook(&row)?.config;
     let event_type = event_type.or_else(|| config.events.iter().next()).unwrap_or(EventType::Chat);
-    let event = new_event(context, now, owner, event_type)?;
+    let event = new_event(context, now, owner, event_type, trace)?;
     let stored = publish::row(&event, now, 1).insert(transaction).await?;
 
     let origin = context.sealer.index_key.origin(&config.url).to_vec();
@@ -53,6 +55,7 @@ fn new_event(
     now: Now,
     streamer: &Did,
     event_type: EventType,
+    trace: &TraceContext,
 ) -> Result<NewEvent, ChangeError> {
     let id = context.new_id(now.ms)?;
     let event = Event {
@@ -62,5 +65,5 @@ fn new_event(
         occurred_at: OccurredAt::of_unix_ms(now.ms),
         payload: sample::sample(event_type, streamer),
     };
-    Ok(NewEvent { id, content_hash: event.content_hash(), event })
+    Ok(NewEvent { id, content_hash: event.content_hash(), event, traceparent: trace.sampled_traceparent() })
 }

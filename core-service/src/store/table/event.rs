@@ -19,6 +19,7 @@ pub(crate) struct Model {
     pub payload: Option<String>,
     pub deliveries: i32,
     pub created_at_ms: i64,
+    pub traceparent: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -50,7 +50,7 @@ pub(super) fn chat(key: &str, text: &str) -> NewEvent {
         occurred_at: OccurredAt::parse("at", 1_700_000_000, 0).unwrap(),
         payload: Payload::Chat(Chat { author, text: text.to_owned(), uri: String::new() }),
     };
-    NewEvent { id: time_ordered_id(), content_hash: event.content_hash(), event }
+    NewEvent { id: time_ordered_id(), content_hash: event.content_hash(), event, traceparent: None }
 }
 
 /// A UUIDv7 of the time at which tests begin.
@@ -143,6 +143,7 @@ async fn event_is_stored_with_its_deliveries_and_seen_again() {
             payload: Some(r#"{"author":{"did":"did:plc:author"},"text":"hello","uri":""}"#.to_owned()),
             deliveries: 2,
             created_at_ms: NOW_MS,
+            traceparent: None,
         }
     );
 }

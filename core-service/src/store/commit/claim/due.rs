@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Claim;
 use crate::delivery::event::StoredEvent;
+use crate::delivery::lease::Leased;
 use crate::store::commit::STATEMENT_ROWS;
 use crate::store::commit::event_batch::Now;
 use crate::store::row;
@@ -100,4 +101,27 @@ pub(super) async fn events_of(
         events.extend(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))));
     }
     Ok(events)
+}
+
+/// Finds the spans that published the events of what was leased.
+pub(super) async fn find_traceparents(
+    transaction: &DatabaseTransaction,
+    leased: &mut [Leased],
+) -> Result<(), DbErr> {
+    let ids: BTreeSet<Uuid> = leased.iter().map(|one| one.event).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut traceparents: HashMap<Uuid, String> = HashMap::new();
+    for some in ids.chunks(STATEMENT_ROWS) {
+        let found = event::Entity::find()
+            .select_only()
+            .columns([event::Column::Id, event::Column::Traceparent])
+            .filter(event::Column::Id.is_in(some.iter().copied()))
+            .filter(event::Column::Traceparent.is_not_null());
+        let rows: Vec<(Uuid, String)> = found.into_tuple().all(transaction).await?;
+        traceparents.extend(rows);
+    }
+    for one in leased {
+        one.traceparent = traceparents.get(&one.event).cloned();
+    }
+    Ok(())
 }
