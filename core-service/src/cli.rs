@@ -53,7 +53,10 @@ enum Command {
     /// Brings the schema up to date, and writes all rows or none. The core-service of that database needs the
     /// file of seal keys of the one that was exported.
     Import(import::RawImport),
-    /// Remove all secrets and webhooks of a DID
+    /// Remove all secrets, webhooks and events of a DID
+    ///
+    /// Deliveries and attempts go with their events, in steps, beside services that run. It can be repeated:
+    /// if it was stopped, the next run removes the rest.
     Purge(purge::RawPurge),
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use process::metrics::Metrics;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::commit::Limits;
@@ -64,6 +65,8 @@ pub(crate) struct Store {
     database: Database,
     commits: CommitQueue,
     sealer: Arc<Sealer>,
+    /// Held while events of an account are purged: one batch at a time.
+    purging: Mutex<()>,
 }
 
 /// A store that can't be opened.
@@ -168,7 +171,7 @@ impl Store {
             let commits = CommitQueue::start(&database, limits, Arc::clone(&sealer), deliveries, registry);
             (database, commits)
         });
-        Ok(Self { database, commits, sealer })
+        Ok(Self { database, commits, sealer, purging: Mutex::new(()) })
     }
 
     /// Reads the index key, to see whether the database answers.

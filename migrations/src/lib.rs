@@ -11,6 +11,7 @@ mod m0002_previous_tokens;
 mod m0003_webhooks_without_paging_index;
 mod m0004_events_deliveries;
 mod m0005_redeliveries;
+mod m0006_operators;
 mod m0007_event_traceparent;
 mod text;
 
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0003_webhooks_without_paging_index::WebhooksWithoutPagingIndex),
             Box::new(m0004_events_deliveries::EventsDeliveries),
             Box::new(m0005_redeliveries::Redeliveries),
+            Box::new(m0006_operators::Operators),
             Box::new(m0007_event_traceparent::EventTraceparent),
         ]
     }

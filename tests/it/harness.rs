@@ -26,6 +26,7 @@ pub(crate) mod processes;
 pub(crate) mod program;
 pub(crate) mod publisher;
 pub(crate) mod receiver;
+pub(crate) mod rows;
 pub(crate) mod rpc_stub;
 pub(crate) mod sealed;
 pub(crate) mod slow;

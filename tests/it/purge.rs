@@ -1,5 +1,7 @@
 //! Removal of everything that a DID owns, by rpc and by command.
 
+mod events;
+
 use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -139,8 +141,14 @@ async fn by_command(kind: Kind) {
     fill(&client, BOB).await;
     let url = database.url();
     let purge = async || commands::run(&["purge", "--did", ALICE, "--database-url", &url]).await.ok().output;
-    assert_eq!(purge().await, format!("removed of {ALICE}: 2 secrets, 3 webhooks\n"));
-    assert_eq!(purge().await, format!("removed of {ALICE}: 0 secrets, 0 webhooks\n"));
+    assert_eq!(
+        purge().await,
+        format!("removed of {ALICE}: 2 secrets, 3 webhooks, 0 events, 0 deliveries, 0 attempts\n")
+    );
+    assert_eq!(
+        purge().await,
+        format!("removed of {ALICE}: 0 secrets, 0 webhooks, 0 events, 0 deliveries, 0 attempts\n")
+    );
     assert_eq!(counts(&database, ALICE).await, (None, (0, 0)));
     assert_eq!(counts(&database, BOB).await, (Some((2, 3)), (2, 3)));
 }

@@ -7,12 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::Value;
 use tonic::Code;
 
-use self::rows::{EACH, all_rows, seed};
+use self::rows::{EACH, seed};
 use crate::harness::commands::{self, Ended};
 use crate::harness::database::{Database, Kind};
 use crate::harness::direct::Direct;
 use crate::harness::on_both;
 use crate::harness::processes::{KEY, Service};
+use crate::harness::rows::all_rows;
 
 const ALICE: &str = "did:plc:alice2222222222222222222";
 const URL: &str = "https://hooks.example.com/1";

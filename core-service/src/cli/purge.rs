@@ -14,7 +14,7 @@ use crate::store::purge::purge_at;
 
 #[derive(clap::Args)]
 pub(super) struct RawPurge {
-    /// The DID whose secrets and webhooks are removed
+    /// The DID whose secrets, webhooks and events are removed
     #[arg(long, value_name = "DID")]
     did: String,
     #[command(flatten)]
@@ -33,8 +33,12 @@ pub(super) fn run(raw: RawPurge) -> ExitCode {
     };
     install_logs(&exposed);
     exit::run(async move {
-        let Purged { secrets, webhooks } = purge_at(&database, &did, Clock::system().unix_ms()).await?;
-        println!("removed of {did}: {secrets} secrets, {webhooks} webhooks");
+        let purged = purge_at(&database, &did, Clock::system().unix_ms()).await?;
+        let Purged { secrets, webhooks, events, deliveries, attempts } = purged;
+        println!(
+            "removed of {did}: {secrets} secrets, {webhooks} webhooks, {events} events, {deliveries} deliveries, \
+             {attempts} attempts"
+        );
         Ok(())
     })
 }

@@ -21,14 +21,15 @@ pub(super) async fn purge_account(
     let PurgeAccountRequest { did } = request;
     let owner: Did = field("did", &did)?;
     let purged = context.store.purge_account(&owner).await?;
-    let Purged { secrets, webhooks } = purged;
-    tracing::info!(%owner, secrets, webhooks, "account purged");
+    let Purged { secrets, webhooks, events, deliveries, attempts } = purged;
+    tracing::info!(%owner, secrets, webhooks, events, deliveries, attempts, "account purged");
     Ok(response(purged))
 }
 
 fn response(purged: Purged) -> PurgeAccountResponse {
-    let Purged { secrets, webhooks } = purged;
+    let Purged { secrets, webhooks, events, deliveries, attempts } = purged;
     // The limits of secrets and webhooks are at most a million.
     let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    PurgeAccountResponse { secrets: number(secrets), webhooks: number(webhooks) }
+    let (secrets, webhooks) = (number(secrets), number(webhooks));
+    PurgeAccountResponse { secrets, webhooks, events, deliveries, attempts }
 }

@@ -87,7 +87,7 @@ use uuid::Uuid;
 
 use self::expire::{Expired, Progress, Retention};
 use self::publish::Publication;
-use self::purge::Purged;
+use self::purge::{Purged, PurgedBatch};
 use self::reply::{AnyReply, Reply};
 use self::rotate_secret::SecretRotation;
 use self::update_webhook::WebhookUpdate;
@@ -144,8 +144,15 @@ pub(super) enum Job {
         name: SecretName,
         reply: Reply<()>,
     },
+    /// What an owner has configured.
     Purge {
         reply: Reply<Purged>,
+    },
+    /// Some of the events of `owner` after the event `after`, with their deliveries.
+    PurgeEvents {
+        owner: Did,
+        after: Uuid,
+        reply: Reply<PurgedBatch>,
     },
     Redeliver {
         id: Uuid,
@@ -229,6 +236,7 @@ impl Job {
             | Self::Claim { .. }
             | Self::Finish { .. }
             | Self::EndLeases { .. }
+            | Self::PurgeEvents { .. }
             | Self::Expire { .. }
             | Self::WriteCancelled { .. } => None,
         }
@@ -245,6 +253,7 @@ impl Job {
             | Self::EndLeases { reply } => reply,
             Self::UpdateWebhook { reply, .. } => reply,
             Self::Purge { reply } => reply,
+            Self::PurgeEvents { reply, .. } => reply,
             Self::Redeliver { reply, .. } => reply,
             Self::RedeliverFailed { reply, .. } => reply,
             Self::SendTest { reply, .. } => reply,
@@ -283,7 +292,10 @@ impl Job {
             Self::Publish { .. } => Kind::Publish,
             Self::Claim { .. } => Kind::Claim,
             Self::Finish { .. } => Kind::Finish,
-            Self::EndLeases { .. } | Self::WriteCancelled { .. } | Self::Expire { .. } => Kind::Upkeep,
+            Self::EndLeases { .. }
+            | Self::WriteCancelled { .. }
+            | Self::Expire { .. }
+            | Self::PurgeEvents { .. } => Kind::Upkeep,
         }
     }
 }

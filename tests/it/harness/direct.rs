@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use proto::athook::account_service_client::AccountServiceClient;
 use proto::athook::secret_service_client::SecretServiceClient;
 use proto::athook::webhook_service_client::WebhookServiceClient;
-use proto::athook::{CreateSecretRequest, CreateWebhookRequest, PurgeAccountRequest, PurgeAccountResponse};
+use proto::athook::{
+    CreateSecretRequest, CreateWebhookRequest, DeleteWebhookRequest, ListWebhooksRequest,
+    PurgeAccountRequest, PurgeAccountResponse,
+};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -65,6 +68,20 @@ impl Direct {
         };
         let answer = WebhookServiceClient::new(self.0.clone()).create_webhook(request).await;
         answer.map(|_| ()).map_err(|status| status.code())
+    }
+
+    /// The ids of all webhooks of `did`.
+    pub(crate) async fn webhooks(&self, did: &str) -> Vec<String> {
+        let request =
+            ListWebhooksRequest { caller_did: did.to_owned(), limit: Some(100), ..Default::default() };
+        let answer = WebhookServiceClient::new(self.0.clone()).list_webhooks(request).await.unwrap();
+        answer.into_inner().webhooks.into_iter().map(|webhook| webhook.id).collect()
+    }
+
+    /// Deletes a webhook.
+    pub(crate) async fn delete_webhook(&self, did: &str, id: &str) {
+        let request = DeleteWebhookRequest { caller_did: did.to_owned(), id: id.to_owned() };
+        WebhookServiceClient::new(self.0.clone()).delete_webhook(request).await.unwrap();
     }
 
     /// Removes all that `did` has.

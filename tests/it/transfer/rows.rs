@@ -1,104 +1,16 @@
-//! Rows inserted directly into a database, and all rows of a database as comparable text.
+//! Rows inserted directly into a database.
 
 use sea_orm::sea_query::{Alias, Query, SimpleExpr};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use uuid::Uuid;
 
-use crate::harness::database::{Database, rows};
+use crate::harness::database::Database;
+use crate::harness::rows::TABLES;
 
 /// How many secrets, and how many webhooks, are seeded.
 pub(super) const EACH: u64 = 10_000;
 /// How many accounts own them.
 const ACCOUNTS: u64 = 100;
-
-/// The type of a column.
-#[derive(Debug, Clone, Copy)]
-enum Type {
-    Text,
-    Bytes,
-    Id,
-    Integer,
-    BigInteger,
-    Boolean,
-}
-
-const TABLES: [(&str, &[(&str, Type)]); 4] = [
-    ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes)]),
-    ("account", &[("did", Type::Text), ("secrets", Type::Integer), ("webhooks", Type::Integer)]),
-    (
-        "secret",
-        &[
-            ("id", Type::Id),
-            ("owner_did", Type::Text),
-            ("name", Type::Text),
-            ("sealed_token", Type::Bytes),
-            ("created_at_ms", Type::BigInteger),
-            ("last_rotated_at_ms", Type::BigInteger),
-            ("previous_sealed_token", Type::Bytes),
-            ("previous_until_ms", Type::BigInteger),
-        ],
-    ),
-    (
-        "webhook",
-        &[
-            ("id", Type::Id),
-            ("owner_did", Type::Text),
-            ("sealed_url", Type::Bytes),
-            ("url_hash", Type::Bytes),
-            ("events", Type::Text),
-            ("active", Type::Boolean),
-            ("name", Type::Text),
-            ("description", Type::Text),
-            ("prefix", Type::Text),
-            ("suffix", Type::Text),
-            ("rewrite", Type::Text),
-            ("mute_words", Type::Text),
-            ("streamplace_format", Type::Boolean),
-            ("secret_name", Type::Text),
-            ("created_at_ms", Type::BigInteger),
-            ("updated_at_ms", Type::BigInteger),
-            ("last_triggered_at_ms", Type::BigInteger),
-            ("error_count", Type::Integer),
-        ],
-    ),
-];
-
-/// Every row of every table, as text, by its first column; and each column is one that is known here.
-pub(super) async fn all_rows(database: &Database) -> Vec<(&'static str, Vec<Vec<String>>)> {
-    let connection = database.connect().await;
-    let mut all = Vec::new();
-    for (table, columns) in TABLES {
-        let known: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        assert_eq!(columns_of(&connection, database, table).await, known, "{table}");
-        let sql = format!("SELECT * FROM {table} ORDER BY {}", known[0]);
-        let rows = rows(&connection, &sql).await;
-        let text = |row: &QueryResult| columns.iter().map(|(name, of)| value(row, name, *of)).collect();
-        all.push((table, rows.iter().map(text).collect()));
-    }
-    all
-}
-
-async fn columns_of(connection: &DatabaseConnection, database: &Database, table: &str) -> Vec<String> {
-    let sql = match database {
-        Database::Sqlite { .. } => format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"),
-        Database::Postgres { .. } => format!(
-            "SELECT column_name::text AS name FROM information_schema.columns WHERE table_name = '{table}'
-             ORDER BY ordinal_position"
-        ),
-    };
-    rows(connection, &sql).await.iter().map(|row| row.try_get("", "name").unwrap()).collect()
-}
-
-fn value(row: &QueryResult, name: &str, of: Type) -> String {
-    match of {
-        Type::Text => format!("{:?}", row.try_get::<Option<String>>("", name).unwrap()),
-        Type::Bytes => format!("{:02x?}", row.try_get::<Option<Vec<u8>>>("", name).unwrap()),
-        Type::Id => row.try_get::<Uuid>("", name).unwrap().to_string(),
-        Type::Integer => format!("{:?}", row.try_get::<Option<i32>>("", name).unwrap()),
-        Type::BigInteger => format!("{:?}", row.try_get::<Option<i64>>("", name).unwrap()),
-        Type::Boolean => format!("{:?}", row.try_get::<Option<bool>>("", name).unwrap()),
-    }
-}
 
 /// Inserts accounts, secrets and webhooks directly. Sealed columns hold random bytes; optional columns are
 /// NULL in some rows and as long as possible in others.

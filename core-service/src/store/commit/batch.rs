@@ -15,7 +15,7 @@ use super::delete_webhook::delete_webhook;
 use super::end_leases::end_leases;
 use super::expire::expire;
 use super::publish::FannedOut;
-use super::purge::purge;
+use super::purge::{purge, purge_events};
 use super::redeliver::{redeliver, redeliver_failed};
 use super::rotate_secret::rotate_secret;
 use super::savepoint::in_savepoint;
@@ -163,6 +163,9 @@ async fn keep_up(
         match &mut queued.job {
             Job::EndLeases { reply } => reply.decide(Ok(end_leases(transaction, now).await?)),
             Job::WriteCancelled { reply } => reply.decide(Ok(write_cancelled(transaction, now).await?)),
+            Job::PurgeEvents { owner, after, reply } => {
+                reply.decide(Ok(purge_events(transaction, owner, *after).await?));
+            }
             Job::Expire { retention, progress, reply } => {
                 reply.decide(Ok(expire(transaction, now, *retention, *progress).await?));
             }
@@ -206,6 +209,7 @@ async fn change(
         | Job::Claim { .. }
         | Job::Finish { .. }
         | Job::EndLeases { .. }
+        | Job::PurgeEvents { .. }
         | Job::Expire { .. }
         | Job::WriteCancelled { .. } => {}
         Job::UpdateWebhook { update, reply } => {

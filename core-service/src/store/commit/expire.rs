@@ -167,7 +167,7 @@ async fn delete_events(
 }
 
 /// The deliveries of the event in the outer statement.
-fn deliveries_of_event(that: Condition) -> SelectStatement {
+pub(super) fn deliveries_of_event(that: Condition) -> SelectStatement {
     Query::select()
         .expr(Expr::val(1))
         .from(delivery::Entity)

@@ -35,11 +35,13 @@ pub(super) async fn finish(
     let mut delivered: HashMap<Option<u16>, Vec<Uuid>> = HashMap::new();
     let mut changed = BTreeSet::new();
     for Finished { delivery, webhook, lease, ending } in ended {
-        let Some(row) = rows.get(delivery).filter(|row| is_leased(row, *lease)) else {
+        // It was purged.
+        let Some(row) = rows.get(delivery) else { continue };
+        if !is_leased(row, *lease) {
             context.metrics.leases_lost.inc();
             tracing::debug!(%delivery, %webhook, "the outcome is not written: the lease is lost");
             continue;
-        };
+        }
         let Some(state) = states.of_mut(*webhook) else { continue };
         changed.insert(*webhook);
         match ending {
