@@ -1,7 +1,14 @@
-//! `athook publish`: publishes one event to a core-service over gRPC.
+//! `athook publish`: publishes events to a core-service over gRPC: one that flags describe, the same several
+//! times, or those of a file.
 
 mod event;
+mod file;
+mod report;
+mod sending;
 
+use std::fs::File;
+use std::io::BufReader;
+use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,29 +16,61 @@ use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::{CoreToken, Problems, core_tokens, given, optional_file, or_default};
 use prost_types::Timestamp;
-use proto::athook::event_service_client::EventServiceClient;
-use proto::athook::{Event, Outcome, PublishRequest, Result as Published};
-use serde_json::json;
+use proto::athook::Event;
+use proto::athook::event::Payload;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
 
 use self::event::RawEvent;
+use self::file::{Lines, Numbered};
+use self::report::Report;
+use self::sending::send;
 use crate::developer;
 
 const CORE_URL: &str = "http://127.0.0.1:50051";
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long the call may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long a call may take: as long as the core-service takes for one.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// The default of `--repeat`.
+const ONCE: &str = "1";
 
 /// The flags of `athook publish`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct RawPublish {
     #[command(subcommand)]
-    event: RawEvent,
+    event: Option<RawEvent>,
+    /// Publish the events of this file of JSON lines, in place of one; -: of standard input
+    #[arg(long, required = true, value_name = "FILE")]
+    file: Option<String>,
+    #[command(flatten)]
+    common: RawCommon,
 }
 
-/// The flags that all types have.
+/// The flags of an event that flags describe, besides [`RawCommon`].
+#[derive(clap::Args)]
+pub(crate) struct RawOne {
+    /// Publish a sample: what is not given is made up
+    #[arg(long)]
+    example: bool,
+    /// Publish it so many times, each time as a new event
+    #[arg(long, default_value = ONCE, value_name = "COUNT", conflicts_with = "idempotency_key")]
+    repeat: String,
+    /// The event's key: an event with the same key is stored once [default: a random one]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    common: RawCommon,
+}
+
+impl RawOne {
+    /// Whose webhooks a sample is for. `None`: no sample is wanted.
+    fn sample_for(&self) -> Option<String> {
+        self.example.then(|| streamer(self.common.streamer.clone()))
+    }
+}
+
+/// The flags that a file and all types have.
 #[derive(clap::Args)]
 pub(crate) struct RawCommon {
     /// Whose webhooks are called [default: the development identity]
@@ -40,9 +79,6 @@ pub(crate) struct RawCommon {
     /// When it happened, as 2026-11-21T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     occurred_at: Option<String>,
-    /// The event's key: an event with the same key is stored once [default: a random one]
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
     /// Who publishes [default: empty, or the name of the token]
     #[arg(long, value_name = "NAME")]
     publisher: Option<String>,
@@ -61,77 +97,84 @@ pub(crate) struct RawCommon {
     /// A PEM file with the key of that certificate
     #[arg(long, env = "CORE_KEY", value_name = "FILE")]
     core_key: Option<String>,
-    /// Print a line of JSON
+    /// Print a line of JSON for each event
     #[arg(long)]
     json: bool,
 }
 
-/// The settings, checked.
-struct Publication {
-    event: Event,
-    core: Endpoint,
-    core_url: String,
-    token: Option<CoreToken>,
-    json: bool,
+/// What an event has unless it says otherwise.
+#[derive(Debug, Clone)]
+struct Defaults {
+    publisher: String,
+    streamer: String,
+    occurred_at: Timestamp,
 }
 
-/// Publishes the event and prints what became of it. Exit code 0: it is stored; 1: it is not; 2: the settings
-/// are wrong.
+/// The core-service, and what is shown to it.
+struct Core {
+    endpoint: Endpoint,
+    url: String,
+    token: Option<CoreToken>,
+}
+
+/// The events.
+enum Source {
+    /// One with this key, or so many with random ones.
+    Flags { payload: Payload, key: Option<String>, times: NonZeroU64 },
+    /// `-`: standard input.
+    File(String),
+}
+
+/// Publishes the events and prints what became of them. Exit code 0: all are stored; 1: some are not; 2: the
+/// settings are wrong.
 pub(crate) fn run(raw: RawPublish) -> ExitCode {
-    let (payload, common) = raw.event.into_parts();
-    match check(common) {
-        Err(exit) => exit,
-        Ok(mut publication) => {
-            publication.event.payload = Some(payload);
-            process::exit::run(publish(publication))
+    let RawPublish { event, file, common } = raw;
+    let mut problems = Problems::new();
+    let (source, common) = match event {
+        None => (Some(Source::File(file.unwrap_or_default())), common),
+        Some(event) => {
+            let (payload, RawOne { example: _, repeat, idempotency_key: key, common }) = event.into_parts();
+            let times = problems.parse("--repeat", &repeat);
+            (times.map(|times| Source::Flags { payload, key, times }), common)
         }
+    };
+    let json = common.json;
+    let checked = source.zip(check(common, &mut problems));
+    match problems.finish(checked) {
+        Err(error) => process::exit::settings(&error),
+        Ok((source, (defaults, core))) => process::exit::run(publish(source, defaults, core, json)),
     }
 }
 
-/// Everything but the payload, which the core-service judges.
-fn check(raw: RawCommon) -> Result<Publication, ExitCode> {
+/// The settings that all sources have. What is wrong with an event is the core-service's to say.
+fn check(raw: RawCommon, problems: &mut Problems) -> Option<(Defaults, Core)> {
     let RawCommon {
-        streamer,
+        streamer: of,
         occurred_at,
-        idempotency_key,
         publisher,
         core_url,
         core_token_file,
         core_ca,
         core_cert,
         core_key,
-        json,
+        json: _,
     } = raw;
-    let mut problems = Problems::new();
     let occurred_at = match given(occurred_at) {
         None => Some(now()),
         Some(text) => problems.parse::<Timestamp>("--occurred-at", &text),
     };
-    let idempotency_key = match idempotency_key.map_or_else(developer::random_id, Ok) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            problems.note("--idempotency-key", error);
-            None
-        }
-    };
-    let core_url = or_default(&core_url, CORE_URL).trim().to_owned();
-    let tokens = core_tokens(&mut problems, core_token_file);
-    let core = endpoint(&core_url, [core_ca, core_cert, core_key], &mut problems);
-    let checked = occurred_at.zip(idempotency_key).zip(tokens).zip(core);
-    let publication = checked.map(|(((occurred_at, idempotency_key), tokens), core)| Publication {
-        event: Event {
-            publisher: publisher.unwrap_or_default(),
-            idempotency_key,
-            streamer_did: given(streamer).unwrap_or_else(|| developer::DID.to_owned()),
-            occurred_at: Some(occurred_at),
-            payload: None,
-        },
-        core,
-        core_url,
-        token: tokens.into_iter().next(),
-        json,
-    });
-    problems.finish(publication).map_err(|error| process::exit::settings(&error))
+    let url = or_default(&core_url, CORE_URL).trim().to_owned();
+    let tokens = core_tokens(problems, core_token_file);
+    let endpoint = endpoint(&url, [core_ca, core_cert, core_key], problems);
+    occurred_at.zip(tokens).zip(endpoint).map(|((occurred_at, tokens), endpoint)| {
+        let publisher = publisher.unwrap_or_default();
+        let defaults = Defaults { publisher, streamer: streamer(of), occurred_at };
+        (defaults, Core { endpoint, url, token: tokens.into_iter().next() })
+    })
+}
+
+fn streamer(given_did: Option<String>) -> String {
+    given(given_did).unwrap_or_else(|| developer::DID.to_owned())
 }
 
 fn now() -> Timestamp {
@@ -180,79 +223,40 @@ fn endpoint(url: &str, files: [Option<String>; 3], problems: &mut Problems) -> O
     }
 }
 
-async fn publish(publication: Publication) -> Result<(), Failure> {
-    let Publication { event, core, core_url, token, json } = publication;
-    let (key, streamer) = (event.idempotency_key.clone(), event.streamer_did.clone());
-    let channel = core
-        .connect()
-        .await
-        .map_err(|error| format!("no core-service at {core_url}: {}", process::exit::chain(&error)))?;
-    let mut request = Request::new(PublishRequest { events: vec![event] });
-    if let Some(token) = token {
-        let bearer = format!("Bearer {}", token.expose()).parse()?;
-        request.metadata_mut().insert("authorization", bearer);
-    }
-    let answer =
-        EventServiceClient::new(channel).publish(request).await.map_err(|status| refusal(&status))?;
-    let result = answer.into_inner().results.into_iter().next().ok_or("the answer has no result")?;
-    let line = if json { json_line(&result, &key) } else { text(&result, &streamer) };
-    println!("{line}");
-    match result.outcome() {
-        Outcome::Stored | Outcome::Seen => Ok(()),
-        Outcome::Conflict => Err("the idempotency key belongs to an event with other content".into()),
-        Outcome::Unspecified => Err("the answer has no outcome".into()),
-    }
-}
-
-fn refusal(status: &Status) -> Failure {
-    format!("the core-service refuses: {:?}: {}", status.code(), status.message()).into()
-}
-
-/// The name of the outcome in the `.proto`, without its prefix.
-fn outcome(result: &Published) -> &'static str {
-    let name = result.outcome().as_str_name();
-    name.strip_prefix("OUTCOME_").unwrap_or(name)
-}
-
-fn json_line(result: &Published, key: &str) -> String {
-    let Published { event_id, outcome: _, deliveries } = result;
-    json!({ "eventId": event_id, "outcome": outcome(result), "deliveries": deliveries, "idempotencyKey": key })
-        .to_string()
-}
-
-fn text(result: &Published, streamer: &str) -> String {
-    let Published { event_id, outcome: _, deliveries } = result;
-    let outcome_name = outcome(result).to_lowercase();
-    match deliveries {
-        _ if result.outcome() == Outcome::Conflict => format!("{outcome_name}: msg_{event_id} has this key"),
-        0 => format!("{outcome_name}: msg_{event_id}, and no webhook of {streamer} asks for it"),
-        1 => format!("{outcome_name}: msg_{event_id}, 1 delivery"),
-        _ => format!("{outcome_name}: msg_{event_id}, {deliveries} deliveries"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results() {
-        let result = |outcome: Outcome, deliveries| Published {
-            event_id: "0198".to_owned(),
-            outcome: outcome.into(),
-            deliveries,
-        };
-        for (result, line) in [
-            (result(Outcome::Stored, 0), "stored: msg_0198, and no webhook of did:plc:a asks for it"),
-            (result(Outcome::Stored, 1), "stored: msg_0198, 1 delivery"),
-            (result(Outcome::Seen, 2), "seen: msg_0198, 2 deliveries"),
-            (result(Outcome::Conflict, 0), "conflict: msg_0198 has this key"),
-        ] {
-            assert_eq!(text(&result, "did:plc:a"), line);
+async fn publish(source: Source, defaults: Defaults, core: Core, json: bool) -> Result<(), Failure> {
+    match source {
+        Source::Flags { payload, key, times } => {
+            let single = times == NonZeroU64::MIN;
+            let report = if single { Report::of_one(json) } else { Report::of_many(json, Some(times.get())) };
+            let event = Event {
+                publisher: defaults.publisher,
+                idempotency_key: String::new(),
+                streamer_did: defaults.streamer,
+                occurred_at: Some(defaults.occurred_at),
+                payload: Some(payload),
+            };
+            let events = (0..times.get()).map(|_| {
+                let idempotency_key = key.clone().map_or_else(developer::random_id, Ok)?;
+                Ok(Numbered { line: None, event: Event { idempotency_key, ..event.clone() } })
+            });
+            send(core, events, report).await
         }
-        assert_eq!(
-            json_line(&result(Outcome::Conflict, 0), "k"),
-            r#"{"deliveries":0,"eventId":"0198","idempotencyKey":"k","outcome":"CONFLICT"}"#
-        );
+        Source::File(path) if path == "-" => {
+            let report = Report::of_many(json, None);
+            send(core, Lines::new(std::io::stdin().lock(), defaults), report).await
+        }
+        Source::File(path) => {
+            let open = || {
+                let file = File::open(&path).map_err(|error| format!("{path}: {error}"))?;
+                Ok::<_, Failure>(Lines::new(BufReader::new(file), defaults.clone()))
+            };
+            // Nothing of a file with a bad line is published.
+            let mut count = 0;
+            for event in open()? {
+                event?;
+                count += 1;
+            }
+            send(core, open()?, Report::of_many(json, Some(count))).await
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! `athook dev` and the tools beside it: what it refuses, `athook publish`, `athook listen`.
 
+mod publish;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -96,11 +96,14 @@ fn table(text: &mut String, title: &str, settings: &[Setting]) {
     text.push('\n');
 }
 
-/// The tables of a command that has commands itself: of what all of these have, and of what each has besides.
+/// The tables of a command that has commands itself: of what it has or all of these, and of what each has
+/// besides.
 fn tables_of_types(text: &mut String, command: &str, arguments: &[&str], types: &[String]) {
     let of_each = types.iter().map(|name| settings(&[arguments, &[name]].concat())).collect::<Vec<_>>();
     let is_shared = |setting: &Setting| of_each.iter().all(|settings| settings.contains(setting));
-    let shared: Vec<_> = of_each[0].iter().filter(|one| is_shared(one)).cloned().collect();
+    let mut shared = settings(arguments);
+    let of_all = of_each[0].iter().filter(|one| is_shared(one) && !shared.contains(one)).cloned();
+    shared.extend(of_all.collect::<Vec<_>>());
     table(text, &format!("\n### {command}"), &shared);
     for (name, settings) in types.iter().zip(&of_each) {
         let own: Vec<_> = settings.iter().filter(|one| !is_shared(one)).cloned().collect();
