@@ -1,5 +1,5 @@
 //! A first-time user gets to a verified delivery with the lines that the banner prints, and with those of the
-//! README.
+//! README; and the lines of every tool do what the document says.
 
 use std::path::Path;
 
@@ -19,6 +19,11 @@ fn run(machine: &Machine, folder: &Path, lines: &str) -> String {
 fn assert_verified(printed: &str, text: &str) {
     assert!(printed.contains("\nPOST /\n") && printed.contains(&format!("\"text\":\"{text}\"")), "{printed}");
     assert!(!printed.contains("not verified"), "{printed}");
+}
+
+/// The blocks of a document that are pasted into a shell.
+fn blocks(document: &str) -> Vec<&str> {
+    document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect()
 }
 
 #[tokio::test]
@@ -49,8 +54,7 @@ async fn lines_of_the_banner() {
 #[tokio::test]
 async fn lines_of_the_readme() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let blocks: Vec<&str> =
-        readme.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let blocks = blocks(&readme);
     // The first block has the two commands.
     let [_, dev, listen, publish, create_secret, create_webhook] = blocks[..] else {
         panic!("other blocks than this test runs: {blocks:#?}");
@@ -67,5 +71,43 @@ async fn lines_of_the_readme() {
     assert_eq!(secret["name"], "deploys");
     let webhook: serde_json::Value = serde_json::from_str(&run(&machine, &folder, create_webhook)).unwrap();
     assert_eq!(webhook["webhook"]["secretId"], "deploys", "{webhook}");
+    assert!(listening.end("INT").success() && running.end("INT").success());
+}
+
+#[tokio::test]
+async fn lines_of_the_tools() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/delivery.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let blocks = blocks(document.split_once("## Tools").unwrap().1);
+    let [dev, listen, publish, seen, token, signed] = blocks[..] else {
+        panic!("other blocks than this test runs: {blocks:#?}");
+    };
+    let machine = Machine::new();
+    let folder = machine.folder("clone");
+    let mut running = Program::start(&mut machine.shell(&folder, dev));
+    running.printed("athook token").await;
+    let mut listening = Program::start(&mut machine.shell(&folder, listen));
+    listening.printed("athook listens on").await;
+
+    let published = run(&machine, &folder, publish);
+    let published: Vec<&str> = published.lines().collect();
+    let [chat, livestream, follows, file] = published[..] else { panic!("{published:#?}") };
+    for one in [chat, livestream] {
+        assert!(one.starts_with("stored: msg_") && one.ends_with(", 1 delivery"), "{one}");
+    }
+    assert_eq!(follows, "100 events: 100 stored, 0 seen, 0 in conflict; 100 deliveries");
+    assert_eq!(file, "2 events: 2 stored, 0 seen, 0 in conflict; 2 deliveries");
+
+    let seen = run(&machine, &folder, seen);
+    let seen: Vec<&str> = seen.lines().collect();
+    let [test, heading, newest, _, _, due] = seen[..] else { panic!("{seen:#?}") };
+    assert!(test.starts_with("delivered: msg_") && test.contains(" ok, 204, "), "{test}");
+    assert!(heading.starts_with("DELIVERY ") && newest.contains(" mention "), "{heading}\n{newest}");
+    assert!(due.starts_with("due: msg_"), "{due}");
+    listening.printed_times(106, VERIFIED).await;
+
+    let secrets: serde_json::Value = serde_json::from_str(&run(&machine, &folder, token)).unwrap();
+    assert_eq!(secrets["secrets"][0]["name"], "athook-listen");
+    assert_eq!(run(&machine, &folder, signed), VERIFIED);
     assert!(listening.end("INT").success() && running.end("INT").success());
 }

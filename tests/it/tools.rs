@@ -314,17 +314,3 @@ fn signed_and_verified_without_a_service() {
         assert!(got == code && text.contains(said), "{body} {at}: {got} {text}");
     }
 }
-
-/// The block of the document runs as it is printed.
-#[test]
-fn lines_of_the_document() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/delivery.md");
-    let document = std::fs::read_to_string(document).unwrap();
-    let (_, tools) = document.split_once("## Tools").unwrap();
-    let block = tools.split("```sh\n").nth(1).unwrap().split_once("```").unwrap().0;
-    let folder = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_athook")).parent().unwrap();
-    let script = format!("PATH='{}':$PATH\n{block}", program.display());
-    let (output, text) = output(Command::new("sh").args(["-ec", &script]).current_dir(folder.path()));
-    assert_eq!((output.status.code(), text.as_str()), (Some(0), VERIFIED));
-}

@@ -14,7 +14,8 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // The README's lines run as they are: `cargo run` is the program that the tests have built.
+        // Lines of the documents run as they are: `cargo run` and `athook` are the program that the tests
+        // have built.
         let cargo = folder.path().join("cargo");
         let athook = env!("CARGO_BIN_EXE_athook");
         let script = format!(
@@ -23,6 +24,7 @@ impl Machine {
         );
         std::fs::write(&cargo, script).unwrap();
         assert!(Command::new("chmod").arg("+x").arg(&cargo).status().unwrap().success());
+        std::os::unix::fs::symlink(athook, folder.path().join("athook")).unwrap();
         let mut holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--net", "sh", "-c"])
             .arg("ip link set lo up && echo up && exec sleep 600")
