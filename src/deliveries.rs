@@ -9,6 +9,7 @@ use process::settings::Problems;
 use serde_json::Value;
 
 use crate::developer;
+use crate::printable;
 use crate::table::table;
 use crate::xrpc::Xrpc;
 
@@ -18,7 +19,7 @@ const LIMIT: &str = "50";
 const PAGE: usize = 100;
 const COLUMNS: [(&str, &str); 8] = [
     ("DELIVERY", "id"),
-    ("EVENT", "eventId"),
+    ("WEBHOOK-ID", "eventId"),
     ("TYPE", "type"),
     ("STATE", "state"),
     ("ATTEMPTS", "attempts"),
@@ -89,6 +90,14 @@ fn print(deliveries: &[Value], json: bool) {
     } else if deliveries.is_empty() {
         println!("no deliveries");
     } else {
-        print!("{}", table(&COLUMNS, deliveries));
+        let rows: Vec<Value> = deliveries.iter().map(row).collect();
+        print!("{}", table(&COLUMNS, &rows));
     }
+}
+
+/// The event is shown as receivers see it: in `webhook-id`.
+fn row(delivery: &Value) -> Value {
+    let mut row = delivery.clone();
+    row["eventId"] = format!("msg_{}", printable::value(&delivery["eventId"])).into();
+    row
 }

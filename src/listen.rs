@@ -29,6 +29,7 @@ use self::answering::Answering;
 use self::own_webhook::OwnWebhook;
 use self::printed::{Form, Printed};
 use crate::developer;
+use crate::event_types::{EVENT_TYPES, event_type};
 use crate::verdict::Verdict;
 use crate::xrpc::Xrpc;
 
@@ -98,10 +99,11 @@ fn check(raw: RawListen) -> Result<Settings, WrongSettings> {
     let answering = Answering::check(given(forward), given(status), given(fail), &mut problems);
     let form = if json { Form::Json } else { Form::Text { verbose } };
     let events = match given(events) {
-        None => own_webhook::EVENTS.map(str::to_owned).to_vec(),
-        Some(types) => types.split(',').map(|one| one.trim().to_owned()).collect(),
+        None => Some(EVENT_TYPES.map(str::to_owned).to_vec()),
+        Some(types) => types.split(',').map(|one| event_type("--events", one, &mut problems)).collect(),
     };
-    let settings = port.zip(folder).zip(answering).map(|((port, folder), answering)| Settings {
+    let checked = port.zip(folder).zip(answering).zip(events);
+    let settings = checked.map(|(((port, folder), answering), events)| Settings {
         port,
         secret: given(secret),
         answering,

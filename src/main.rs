@@ -9,6 +9,7 @@ mod call;
 mod command_line;
 mod deliveries;
 mod developer;
+mod event_types;
 mod listen;
 mod printable;
 mod publish;

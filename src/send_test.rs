@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::developer;
+use crate::event_types::event_type;
 use crate::printable;
 use crate::xrpc::Xrpc;
 
@@ -39,10 +40,11 @@ pub(crate) struct RawTest {
 pub(crate) fn run(raw: RawTest) -> ExitCode {
     let RawTest { webhook, event, json, database } = raw;
     let mut problems = Problems::new();
+    let event = given(event).map(|text| event_type("--event", &text, &mut problems));
     let folder = developer::folder(&database, &mut problems);
     match problems.finish(folder) {
         Err(error) => process::exit::settings(&error),
-        Ok(folder) => process::exit::run(async move { test(&folder, &webhook, given(event), json).await }),
+        Ok(folder) => process::exit::run(async move { test(&folder, &webhook, event.flatten(), json).await }),
     }
 }
 

@@ -119,16 +119,10 @@ pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
 }
 
 /// Which part of a request is wrong. Editors and `echo` add a line feed, which nobody signed.
-fn wrong_part(
-    verdict: &Verdict,
-    secret: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    at: i64,
-) -> Option<&'static str> {
+fn wrong_part(verdict: &Verdict, secret: &str, headers: &HeaderMap, body: &[u8], at: i64) -> Option<String> {
     let without = body.strip_suffix(b"\n");
     if without.is_some_and(|without| Verdict::of(Some(secret), headers, without, at).is_verified()) {
-        return Some("the body: the line feed at its end was not signed");
+        return Some("the body: the line feed at its end was not signed".to_owned());
     }
     verdict.wrong_part()
 }

@@ -58,19 +58,30 @@ impl Verdict {
     }
 
     /// Which part of the request must be wrong, as far as the two signatures tell.
-    pub(crate) fn wrong_part(&self) -> Option<&'static str> {
+    pub(crate) fn wrong_part(&self) -> Option<String> {
+        const REST: &str = "the body and the key are right";
         let Self::Checked { standard, body } = self else { return None };
-        match (standard, body) {
-            (Err(Fault::Time(_)), _) => Some("the time"),
-            (Err(Fault::Other(_)), Ok(())) => {
-                Some("webhook-id or webhook-timestamp: the body and the key are right")
-            }
-            (Ok(()), Err(Fault::Other(_))) => {
-                Some("X-Webhook-Signature itself: the body and the key are right")
-            }
-            (Err(Fault::Other(_)), Err(Fault::Other(_))) => Some("the body or the key"),
-            _ => None,
+        let unread: Vec<String> =
+            [standard, body].into_iter().filter_map(|one| one.as_ref().err()?.unread()).collect();
+        if !unread.is_empty() {
+            let rest = if standard.is_ok() || body.is_ok() { format!("; {REST}") } else { String::new() };
+            return Some(format!("a header field: {}{rest}", unread.join("; ")));
         }
+        let part = match (standard, body) {
+            (Ok(()), Ok(())) => return None,
+            (Err(Fault::Time(_)), _) => "the time".to_owned(),
+            (Err(_), Ok(())) => format!("{ID} or {TIMESTAMP}: {REST}"),
+            (Ok(()), Err(_)) => format!("{BODY_SIGNATURE} itself: {REST}"),
+            (Err(_), Err(_)) => "the body or the key".to_owned(),
+        };
+        Some(part)
+    }
+}
+
+impl Fault {
+    /// What it says, if a header field is missing or can't be read.
+    fn unread(&self) -> Option<String> {
+        matches!(self, Self::Missing(_) | Self::Malformed(_)).then(|| self.to_string())
     }
 }
 
@@ -211,18 +222,36 @@ mod tests {
         let part = |changed: &[(&'static str, &str)], body: &[u8], now| {
             Verdict::of(Some(TOKEN), &headers(changed), body, now).wrong_part()
         };
+        let some = |text: &str| Some(text.to_owned());
         let other = HEX.replace("46", "47");
         assert_eq!(part(&[], BODY, NOW), None);
-        assert_eq!(part(&[], BODY, NOW + 301), Some("the time"));
-        assert_eq!(part(&[], b"{}", NOW), Some("the body or the key"));
+        assert_eq!(part(&[], BODY, NOW + 301), some("the time"));
+        assert_eq!(part(&[], b"{}", NOW), some("the body or the key"));
         let id = [("webhook-id", "msg_other")];
         assert_eq!(
             part(&id, BODY, NOW),
-            Some("webhook-id or webhook-timestamp: the body and the key are right")
+            some("webhook-id or webhook-timestamp: the body and the key are right")
         );
         let hex = [("x-webhook-signature", other.as_str())];
-        assert_eq!(part(&hex, BODY, NOW), Some("X-Webhook-Signature itself: the body and the key are right"));
-        assert_eq!(part(&[("webhook-id", "")], BODY, NOW), None);
+        assert_eq!(part(&hex, BODY, NOW), some("X-Webhook-Signature itself: the body and the key are right"));
+        for (changed, expected) in [
+            ([("webhook-id", "")].as_slice(), "webhook-id is missing; the body and the key are right"),
+            (
+                &[("webhook-timestamp", "now")],
+                "webhook-timestamp is malformed; the body and the key are right",
+            ),
+            (
+                &[("x-webhook-signature", "")],
+                "X-Webhook-Signature is missing; the body and the key are right",
+            ),
+            (
+                &[("webhook-signature", ""), ("x-webhook-signature", "")],
+                "webhook-signature is missing; X-Webhook-Signature is missing",
+            ),
+            (&[("webhook-id", ""), ("x-webhook-signature", &other)], "webhook-id is missing"),
+        ] {
+            assert_eq!(part(changed, BODY, NOW), Some(format!("a header field: {expected}")), "{changed:?}");
+        }
     }
 
     #[test]

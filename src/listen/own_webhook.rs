@@ -7,7 +7,6 @@ use crate::xrpc::{CallError, Xrpc};
 
 /// The name of the secret.
 const SECRET: &str = "athook-listen";
-pub(super) const EVENTS: [&str; 5] = ["chat", "livestream", "follow", "mention", "stream.received"];
 
 /// The webhook, while it is there.
 pub(super) struct OwnWebhook {

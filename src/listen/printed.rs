@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 
+use crate::event_types::EVENT_TYPES;
 use crate::printable::escaped;
 use crate::verdict::Verdict;
 
@@ -83,11 +84,7 @@ impl Printed<'_> {
 
 /// The types of events for people.
 pub(super) fn types(events: &[String]) -> String {
-    if events.len() == super::own_webhook::EVENTS.len() {
-        "every event".to_owned()
-    } else {
-        events.join(", ")
-    }
+    if events.len() == EVENT_TYPES.len() { "every event".to_owned() } else { events.join(", ") }
 }
 
 /// What the body says that it is about; the forms of Discord and Slack say nothing of it.

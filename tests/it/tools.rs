@@ -237,8 +237,20 @@ async fn deliveries_are_seen_and_repeated() {
     let (code, text) = tool(folder, &["test", &webhook]);
     assert!(code == 0 && text.starts_with("delivered: msg_") && text.contains(" ok, 204, "), "{text}");
 
+    for (arguments, flag) in [
+        (["test", &webhook, "--event", "nope"], "--event"),
+        (["listen", "--port", "0", "--events=chat,nope"], "--events"),
+    ] {
+        let (code, text) = tool(folder, &arguments);
+        let expected =
+            format!("{flag}: \"nope\": one of chat, livestream, follow, mention, stream.received\n");
+        assert!(code == 2 && text.ends_with(&expected), "{text}");
+    }
+
     let (_, table) = tool(folder, &["deliveries", &webhook]);
     assert!(table.starts_with("DELIVERY ") && table.lines().count() == 3, "{table}");
+    let newest = table.lines().nth(1).unwrap().split_whitespace().nth(1).unwrap();
+    assert!(text.starts_with(&format!("delivered: {newest} ")), "{table}");
     let (_, failed) = tool(folder, &["deliveries", &webhook, "--failed", "--json"]);
     let failed: Value = serde_json::from_str(&failed).unwrap();
     assert_eq!((&failed["type"], &failed["lastStatus"]), (&json!("follow"), &json!(400)));
@@ -302,6 +314,9 @@ fn signed_and_verified_without_a_service() {
     };
     std::fs::write(folder.join("edited"), "{\"test\": 2432232314}\n").unwrap();
     std::fs::write(folder.join("other"), "{}").unwrap();
+    let (code, text) = tool(folder, &["verify", "--secret", TOKEN, "body"]);
+    let wrong = "wrong: a header field: webhook-signature is missing; X-Webhook-Signature is missing\n";
+    assert!(code == 1 && text.contains(wrong), "{text}");
     for (token, at, body, code, said) in [
         (TOKEN, "1614265330", "body", 0, "verified: webhook-signature and X-Webhook-Signature\n"),
         (TOKEN, "1614265999", "body", 1, "wrong: the time\n"),

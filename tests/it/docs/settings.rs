@@ -149,10 +149,11 @@ fn settings(arguments: &[&str]) -> Vec<Setting> {
 
 fn parsed(help: &str) -> Vec<Setting> {
     let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
-    let options = help.lines().skip_while(|line| *line != "Options:");
-    let found = options.filter_map(|line| setting(line.strip_prefix("      --")?));
-    let with_required = found.map(|mut setting| {
-        if usage.split(' ').any(|word| word == setting.flag) {
+    let part = |heading: &'static str| help.lines().skip_while(move |line| *line != heading).skip(1);
+    let arguments = part("Arguments:").take_while(|line| !line.is_empty()).filter_map(argument);
+    let options = part("Options:").filter_map(option);
+    let with_required = arguments.chain(options).map(|mut setting| {
+        if usage.split(' ').any(|word| setting.flag.ends_with(word) && word.starts_with(['-', '<'])) {
             setting.default = Some("required".to_owned());
         }
         setting
@@ -160,12 +161,29 @@ fn parsed(help: &str) -> Vec<Setting> {
     with_required.collect()
 }
 
-/// `core-url <URL>   The core-service [env: CORE_URL=] [default: http://127.0.0.1:50051]`; a default in words
-/// stands before the variable.
-fn setting(line: &str) -> Option<Setting> {
-    let (flag, rest) = line.split_once(' ')?;
+/// `  <WEBHOOK>  The webhook's id`, or in brackets what may be left out.
+fn argument(line: &str) -> Option<Setting> {
+    let (name, rest) = line.trim_start().split_once("  ")?;
+    Some(described(name.to_owned(), "", rest))
+}
+
+/// `      --core-url <URL>   The core-service`, perhaps with a short flag before: `  -v, --verbose`.
+fn option(line: &str) -> Option<Setting> {
+    let line = line.strip_prefix("      ").or_else(|| line.strip_prefix("  "))?;
+    let (before, rest) =
+        line.split_once("--").filter(|(before, _)| before.is_empty() || before.ends_with(", "))?;
+    let (name, rest) = rest.split_once(' ')?;
+    if ["help", "version"].contains(&name) {
+        return None;
+    }
     let rest = rest.trim_start();
     let (value, rest) = if rest.starts_with(['<', '[']) { rest.split_once("  ")? } else { ("", rest) };
+    Some(described(format!("{before}--{name}"), value.trim_matches(['[', ']']), rest))
+}
+
+/// `The core-service [env: CORE_URL=] [default: http://127.0.0.1:50051]`; a default in words stands before
+/// the variable.
+fn described(flag: String, value: &str, rest: &str) -> Setting {
     let (meaning, rest) = rest.trim_start().split_once(" [").unwrap_or((rest.trim_start(), ""));
     let (mut variable, mut default) = (None, None);
     for part in rest.split(" [").filter_map(|part| part.strip_suffix(']')) {
@@ -176,18 +194,21 @@ fn setting(line: &str) -> Option<Setting> {
             default = Some(if in_words { value.to_owned() } else { format!("`{value}`") });
         }
     }
-    let value = value.trim_matches(['[', ']']).to_owned();
-    Some(Setting { flag: format!("--{flag}"), value, variable, default, meaning: meaning.to_owned() })
+    Setting { flag, value: value.to_owned(), variable, default, meaning: meaning.to_owned() }
 }
 
 #[test]
 fn help_is_read() {
-    let help = "Serves\n\nUsage: a [OPTIONS] --to <FILE>\n\nOptions:\n      \
+    let help = "Serves\n\nUsage: a [OPTIONS] --to <FILE> <WHAT> [FROM]\n\nArguments:\n  \
+        <WHAT>  What\n  \
+        [FROM]  From where [default: -]\n\nOptions:\n      \
         --core-url <URL>     The core-service [env: CORE_URL=] [default: http://a]\n      \
         --did <DID>          Who [default: the service's] [env: DID]\n      \
         --to <FILE>          Into\n      \
         --http [<BOOL>]      May be http\n      \
         --json               Print JSON\n  \
+        -v, --verbose        More\n  \
+        -H, --header <NAME>  A field\n  \
         -h, --help           Print help\n";
     let setting =
         |flag: &str, value: &str, variable: Option<&str>, default: Option<&str>, meaning: &str| Setting {
@@ -198,11 +219,15 @@ fn help_is_read() {
             meaning: meaning.to_owned(),
         };
     let expected = [
+        setting("<WHAT>", "", None, Some("required"), "What"),
+        setting("[FROM]", "", None, Some("-"), "From where"),
         setting("--core-url", "<URL>", Some("CORE_URL"), Some("`http://a`"), "The core-service"),
         setting("--did", "<DID>", Some("DID"), Some("the service's"), "Who"),
         setting("--to", "<FILE>", None, Some("required"), "Into"),
         setting("--http", "<BOOL>", None, None, "May be http"),
         setting("--json", "", None, None, "Print JSON"),
+        setting("-v, --verbose", "", None, None, "More"),
+        setting("-H, --header", "<NAME>", None, None, "A field"),
     ];
     assert_eq!(parsed(help), expected);
 }
