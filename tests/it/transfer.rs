@@ -1,5 +1,6 @@
 //! `core-service export` and `import`: one database into another, of either kind.
 
+mod delivered;
 mod rows;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -205,8 +206,8 @@ async fn input_that_is_wrong(kind: Kind) {
             "error: the counts of account did:plc:alice",
         ),
         (
-            replaced(1, header.replace("\"version\":1", "\"version\":2")),
-            "error: line 1: version 2 of the format",
+            replaced(1, header.replace("\"version\":2", "\"version\":3")),
+            "error: line 1: version 3 of the format",
         ),
     ] {
         file.write(&lines);

@@ -38,11 +38,12 @@ pub(super) fn run(raw: RawExport) -> ExitCode {
     };
     install_logs(&exposed);
     exit::run(async move {
-        let RowCounts { index_keys: _, accounts, secrets, webhooks } = match given(to) {
+        let counts = match given(to) {
             None => export(&database, &mut BufWriter::new(stdout().lock())).await?,
             Some(path) => export_to_file(&database, &PathBuf::from(path)).await?,
         };
-        tracing::info!(accounts, secrets, webhooks, "exported");
+        let RowCounts { accounts, secrets, webhooks, events, deliveries, attempts, .. } = counts;
+        tracing::info!(accounts, secrets, webhooks, events, deliveries, attempts, "exported");
         Ok(())
     })
 }

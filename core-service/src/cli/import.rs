@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, stdin};
 use std::process::ExitCode;
 
+use process::clock::Clock;
 use process::exit;
 use process::settings::{Problems, given};
 
@@ -32,14 +33,16 @@ pub(super) fn run(raw: RawImport) -> ExitCode {
     };
     install_logs(&exposed);
     exit::run(async move {
-        let RowCounts { index_keys: _, accounts, secrets, webhooks } = match given(from) {
-            None => import(&database, stdin().lock()).await?,
+        let now_ms = Clock::system().unix_ms();
+        let counts = match given(from) {
+            None => import(&database, stdin().lock(), now_ms).await?,
             Some(path) => {
                 let file = File::open(&path).map_err(|error| format!("--from {path}: {error}"))?;
-                import(&database, BufReader::new(file)).await?
+                import(&database, BufReader::new(file), now_ms).await?
             }
         };
-        tracing::info!(accounts, secrets, webhooks, "imported");
+        let RowCounts { accounts, secrets, webhooks, events, deliveries, attempts, .. } = counts;
+        tracing::info!(accounts, secrets, webhooks, events, deliveries, attempts, "imported");
         Ok(())
     })
 }

@@ -20,7 +20,7 @@ pub(super) const ID: i32 = 1;
 /// Bytes of the key: those of a SHA-256.
 const KEY_BYTES: usize = 32;
 /// Bytes of the hash of an origin: two origins have the same by chance never.
-const ORIGIN_BYTES: usize = 16;
+pub(super) const ORIGIN_BYTES: usize = 16;
 
 /// The key of this database. Never printed.
 pub(super) struct IndexKey(hmac::Key);

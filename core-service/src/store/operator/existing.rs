@@ -17,8 +17,10 @@ use migrations::SchemaState;
 use crate::store::database::Database;
 use crate::store::database::url::DatabaseUrl;
 
-/// The most rows of a page. A webhook has at most 25 kB.
+/// The most rows of a page. A webhook has at most 25 kB, an event about as much.
 pub(super) const PAGE_ROWS: u64 = 250;
+/// The most rows of a page of deliveries, the body of which may have 500 kB.
+pub(super) const DELIVERY_PAGE_ROWS: u64 = 32;
 
 /// A database that a command refuses.
 #[derive(Debug, thiserror::Error)]
@@ -106,17 +108,18 @@ pub(super) async fn lift_limits(transaction: &DatabaseTransaction) -> Result<(),
     Ok(())
 }
 
-/// The next rows of a table in the order of `key`, after the row `after`: at most [`PAGE_ROWS`].
+/// The next rows of a table in the order of `key`, after the row `after`: at most `rows`.
 pub(super) async fn page<E, Key>(
     database: &impl ConnectionTrait,
     key: E::Column,
     after: Option<Key>,
+    rows: u64,
 ) -> Result<Vec<E::Model>, DbErr>
 where
     E: EntityTrait,
     Key: Into<Value>,
 {
-    let rows = E::find().order_by_asc(key).limit(PAGE_ROWS);
+    let rows = E::find().order_by_asc(key).limit(rows);
     match after {
         None => rows.all(database).await,
         Some(after) => rows.filter(key.gt(after)).all(database).await,

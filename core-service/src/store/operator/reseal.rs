@@ -13,6 +13,9 @@
 //! not start. At the end [`Reseal::under_other_keys`] counts what is under another key still, which happens
 //! when a service seals with the old one.
 //!
+//! Nothing that was published or delivered is sealed, so that events, deliveries and attempts have nothing to
+//! reseal. The hashes of URLs and origins stay as well: resealed, the index key is the same key.
+//!
 //! Owns one batch. The loop, its pauses and its reports belong to the command (`cli/reseal.rs`).
 
 mod value;

@@ -8,6 +8,9 @@
 //! import writes in one transaction, into an empty database, so that it takes all rows or none. Neither has
 //! the time limits of calls, because the other end of a pipe may be slow.
 //!
+//! A lease does not move: what was being attempted is due at once, and that attempt does not count
+//! ([`settle`]). A receiver that has got it already knows it by its `webhook-id`.
+//!
 //! Owns the format ([`mod@line`]), the rules for a row ([`check`]), [`export`] and [`import`]. Opens and
 //! seals nothing: sealed values stay as they are.
 
@@ -15,6 +18,7 @@ mod check;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod line;
+mod settle;
 
 #[cfg(test)]
 mod tests;

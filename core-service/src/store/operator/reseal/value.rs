@@ -9,7 +9,7 @@ use crate::domain::secret::SecretName;
 use crate::seal::Purpose;
 use crate::store::database::Database;
 use crate::store::index_key;
-use crate::store::operator::existing::page;
+use crate::store::operator::existing::{PAGE_ROWS, page};
 use crate::store::table::{index_key as index_key_table, secret, webhook};
 
 /// A table with sealed values, in the order of resealing.
@@ -70,12 +70,12 @@ impl Table {
         let reading = &database.reading;
         match self {
             Self::Secret => {
-                let rows = page::<secret::Entity, _>(reading, secret::Column::Id, after).await?;
+                let rows = page::<secret::Entity, _>(reading, secret::Column::Id, after, PAGE_ROWS).await?;
                 let last = rows.last().map(|row| row.id);
                 Ok((rows.into_iter().flat_map(values_of_secret).collect(), last))
             }
             Self::Webhook => {
-                let rows = page::<webhook::Entity, _>(reading, webhook::Column::Id, after).await?;
+                let rows = page::<webhook::Entity, _>(reading, webhook::Column::Id, after, PAGE_ROWS).await?;
                 let last = rows.last().map(|row| row.id);
                 Ok((rows.into_iter().map(value_of_webhook).collect(), last))
             }

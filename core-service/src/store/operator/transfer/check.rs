@@ -4,18 +4,30 @@
 //! relies on that. Types, unknown fields and missing ones are serde's business, and what only other rows can
 //! tell, such as uniqueness, is the database's.
 
+use std::ops::RangeInclusive;
+
+use crate::delivery::event::{IdempotencyKey, Payload, Publisher};
+use crate::delivery::outcome::Outcome;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventType;
 use crate::domain::rule::{field, storable};
 use crate::domain::secret::SecretName;
-use crate::store::index_key::ID;
+use crate::store::commit::states::{DELIVERED, FAILED, PENDING};
+use crate::store::index_key::{ID, ORIGIN_BYTES};
 use crate::store::row::EVENT_SEPARATOR;
-use crate::store::table::{account, index_key, secret, webhook};
+use crate::store::table::{
+    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+};
 
 use super::line::LineFault;
 
-/// Bytes of a URL's hash, an HMAC-SHA-256.
-const URL_HASH_BYTES: usize = 32;
+/// Bytes of the hash of a URL or of an event's content: those of a SHA-256.
+const HASH_BYTES: usize = 32;
+
+/// What a webhook is turned off for.
+const DISABLED_REASONS: [&str; 2] = ["gone", "failing"];
+/// Statuses of HTTP answers.
+const STATUSES: RangeInclusive<i32> = 100..=999;
 
 pub(super) fn index_key(row: &index_key::Model) -> Result<(), LineFault> {
     if row.id != ID {
@@ -60,7 +72,7 @@ pub(super) fn webhook(row: &webhook::Model) -> Result<(), LineFault> {
     if serde_json::from_str::<Vec<String>>(&row.mute_words).is_err() {
         return Err(LineFault::Column { field: "mute_words", what: "a JSON array of strings" });
     }
-    if row.url_hash.len() != URL_HASH_BYTES {
+    if row.url_hash.len() != HASH_BYTES {
         return Err(LineFault::Column { field: "url_hash", what: "32 bytes" });
     }
     for (field, text) in [
@@ -69,11 +81,101 @@ pub(super) fn webhook(row: &webhook::Model) -> Result<(), LineFault> {
         ("prefix", &row.prefix),
         ("suffix", &row.suffix),
     ] {
-        // Postgres can't store U+0000.
-        storable(text.as_deref().unwrap_or_default(), 0, usize::MAX).map_err(|rule| rule.at(field))?;
+        self::text(field, text.as_deref())?;
     }
     not_empty("sealed_url", &row.sealed_url)?;
     count("error_count", row.error_count)
+}
+
+pub(super) fn webhook_state(row: &webhook_state::Model) -> Result<(), LineFault> {
+    // Empty: the URL did not open when the first event was stored.
+    if !row.origin.is_empty() && row.origin.len() != ORIGIN_BYTES {
+        return Err(LineFault::Column { field: "origin", what: "16 bytes, or none" });
+    }
+    let disabled = row.disabled_reason.as_deref().zip(row.disabled_at_ms);
+    if row.disabled_reason.is_some() != row.disabled_at_ms.is_some() {
+        return Err(LineFault::Column { field: "disabled_at_ms", what: "there when disabled_reason is" });
+    }
+    if disabled.is_some_and(|(reason, _)| !DISABLED_REASONS.contains(&reason)) {
+        return Err(LineFault::Column { field: "disabled_reason", what: "gone or failing" });
+    }
+    if row.dropped < 0 {
+        return Err(LineFault::Column { field: "dropped", what: "0 or more" });
+    }
+    count("generation", row.generation)?;
+    count("pending", row.pending)?;
+    count("error_count", row.error_count)
+}
+
+pub(super) fn event(row: &event::Model) -> Result<(), LineFault> {
+    field::<Publisher>("publisher", &row.publisher)?;
+    field::<IdempotencyKey>("idempotency_key", &row.idempotency_key)?;
+    field::<Did>("streamer_did", &row.streamer_did)?;
+    let event_type: EventType = field("type", &row.r#type)?;
+    if row.content_hash.len() != HASH_BYTES {
+        return Err(LineFault::Column { field: "content_hash", what: "32 bytes" });
+    }
+    if row.payload.as_deref().is_some_and(|json| Payload::from_json(event_type, json).is_err()) {
+        return Err(LineFault::Column { field: "payload", what: "the JSON of an event of this type" });
+    }
+    text("traceparent", row.traceparent.as_deref())?;
+    count("deliveries", row.deliveries)
+}
+
+pub(super) fn delivery(row: &delivery::Model) -> Result<(), LineFault> {
+    if ![PENDING, DELIVERED, FAILED].contains(&row.state) {
+        return Err(LineFault::Column { field: "state", what: "0, 1 or 2" });
+    }
+    let pending = row.state == PENDING;
+    if row.next_at_ms.is_some() != pending {
+        return Err(LineFault::Column { field: "next_at_ms", what: "there when the delivery is pending" });
+    }
+    if row.ended_at_ms.is_some() == pending {
+        return Err(LineFault::Column { field: "ended_at_ms", what: "there when the delivery has ended" });
+    }
+    if let Some(word) = &row.last_outcome {
+        outcome("last_outcome", word)?;
+    }
+    if row.attempts_before > row.attempts {
+        return Err(LineFault::Column { field: "attempts_before", what: "at most attempts" });
+    }
+    status("last_status", row.last_status)?;
+    count("generation", row.generation)?;
+    count("attempts_before", row.attempts_before)
+}
+
+pub(super) fn attempt(row: &attempt::Model) -> Result<(), LineFault> {
+    if row.number < 1 {
+        return Err(LineFault::Column { field: "number", what: "1 or more" });
+    }
+    outcome("outcome", &row.outcome)?;
+    status("status", row.status)?;
+    text("response", row.response.as_deref())?;
+    count("duration_ms", row.duration_ms)
+}
+
+pub(super) fn host_hold(row: &host_hold::Model) -> Result<(), LineFault> {
+    not_empty("host", row.host.as_bytes())?;
+    text("host", Some(&row.host))
+}
+
+fn outcome(field: &'static str, word: &str) -> Result<(), LineFault> {
+    match word.parse::<Outcome>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(LineFault::Column { field, what: "the outcome of an attempt" }),
+    }
+}
+
+fn status(field: &'static str, status: Option<i32>) -> Result<(), LineFault> {
+    if status.is_some_and(|status| !STATUSES.contains(&status)) {
+        return Err(LineFault::Column { field, what: "the status of an HTTP answer" });
+    }
+    Ok(())
+}
+
+/// Postgres can't store U+0000.
+fn text(field: &str, text: Option<&str>) -> Result<(), LineFault> {
+    Ok(storable(text.unwrap_or_default(), 0, usize::MAX).map_err(|rule| rule.at(field))?)
 }
 
 fn not_empty(field: &'static str, bytes: &[u8]) -> Result<(), LineFault> {

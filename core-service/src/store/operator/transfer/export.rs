@@ -2,13 +2,20 @@
 
 use std::io::Write;
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, Value};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Value,
+};
+use uuid::Uuid;
 
 use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
 use crate::store::database::url::DatabaseUrl;
-use crate::store::operator::existing::{self, ExistingError, page, snapshot};
-use crate::store::table::{account, index_key, secret, webhook};
+use crate::store::operator::existing::{self, DELIVERY_PAGE_ROWS, ExistingError, PAGE_ROWS, page, snapshot};
+use crate::store::table::{
+    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+};
 
 /// An export that failed. What it wrote has no end line, so that no import takes it.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,11 @@ async fn export_all(
         accounts: account::Entity::find().count(snapshot).await?,
         secrets: secret::Entity::find().count(snapshot).await?,
         webhooks: webhook::Entity::find().count(snapshot).await?,
+        webhook_states: webhook_state::Entity::find().count(snapshot).await?,
+        events: event::Entity::find().count(snapshot).await?,
+        deliveries: delivery::Entity::find().count(snapshot).await?,
+        attempts: attempt::Entity::find().count(snapshot).await?,
+        host_holds: host_hold::Entity::find().count(snapshot).await?,
     };
     tracing::info!(total = all.total(), "exporting");
     let mut output = LineWriter { target, rows: 0, total: all.total() };
@@ -67,6 +79,19 @@ async fn export_all(
     let line = |row| Line::Webhook(Box::new(row));
     written.webhooks =
         output.table::<webhook::Entity, _>(snapshot, webhook::Column::Id, |row| row.id, line).await?;
+    let (key, line) = (webhook_state::Column::WebhookId, |row| Line::WebhookState(Box::new(row)));
+    written.webhook_states =
+        output.table::<webhook_state::Entity, _>(snapshot, key, |row| row.webhook_id, line).await?;
+    let line = |row| Line::Event(Box::new(row));
+    written.events =
+        output.table::<event::Entity, _>(snapshot, event::Column::Id, |row| row.id, line).await?;
+    let (key, line) = (delivery::Column::Id, |row| Line::Delivery(Box::new(row)));
+    written.deliveries =
+        output.pages::<delivery::Entity, _>(snapshot, key, |row| row.id, line, DELIVERY_PAGE_ROWS).await?;
+    written.attempts = output.attempts(snapshot).await?;
+    let key = host_hold::Column::Host;
+    written.host_holds =
+        output.table::<host_hold::Entity, _>(snapshot, key, |row| row.host.clone(), Line::HostHold).await?;
     output.line(&Line::End(written))?;
     output.target.flush()?;
     Ok(written)
@@ -92,14 +117,52 @@ impl<Target: Write> LineWriter<'_, Target> {
         E: EntityTrait,
         Key: Into<Value>,
     {
+        self.pages::<E, Key>(snapshot, key, key_of, line, PAGE_ROWS).await
+    }
+
+    /// The same in pages of so many rows.
+    async fn pages<E, Key>(
+        &mut self,
+        snapshot: &impl ConnectionTrait,
+        key: E::Column,
+        key_of: impl Fn(&E::Model) -> Key,
+        line: impl Fn(E::Model) -> Line,
+        page_rows: u64,
+    ) -> Result<u64, ExportError>
+    where
+        E: EntityTrait,
+        Key: Into<Value>,
+    {
         let mut written = 0;
         let mut after = None;
         loop {
-            let rows = page::<E, _>(snapshot, key, after).await?;
+            let rows = page::<E, _>(snapshot, key, after, page_rows).await?;
             let Some(last) = rows.last() else { return Ok(written) };
             after = Some(key_of(last));
             for row in rows {
                 self.row(&line(row))?;
+                written += 1;
+            }
+        }
+    }
+
+    /// The same for attempts, whose key has two columns.
+    async fn attempts(&mut self, snapshot: &impl ConnectionTrait) -> Result<u64, ExportError> {
+        let columns = || [attempt::Column::DeliveryId, attempt::Column::Number].map(Expr::col);
+        let mut written = 0;
+        let mut after = (Uuid::nil(), 0);
+        loop {
+            let rows = attempt::Entity::find()
+                .filter(Expr::tuple(columns()).gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1)])))
+                .order_by_asc(attempt::Column::DeliveryId)
+                .order_by_asc(attempt::Column::Number)
+                .limit(PAGE_ROWS)
+                .all(snapshot)
+                .await?;
+            let Some(last) = rows.last() else { return Ok(written) };
+            after = (last.delivery_id, last.number);
+            for row in rows {
+                self.row(&Line::Attempt(row))?;
                 written += 1;
             }
         }

@@ -9,17 +9,21 @@ use sea_orm::{
 };
 
 use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCounts, VERSION};
-use super::{PROGRESS_ROWS, check};
+use super::{PROGRESS_ROWS, check, settle};
 use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::serving_lock::{LockError, ServingLock};
-use crate::store::table::{account, index_key, secret, webhook};
+use crate::store::table::{
+    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+};
 use crate::store::transaction::Failure;
 use crate::store::{OpenError, connect_and_migrate};
 
 /// The most rows of one statement. With 18 parameters for a webhook that is below the 32,766 parameters of
 /// SQLite and the 65,535 of Postgres.
 const INSERT_ROWS: usize = 500;
+/// Bytes of lines after which their rows are inserted, however few they are.
+const INSERT_BYTES: usize = 8 * 1024 * 1024;
 
 /// An import that failed. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +61,18 @@ impl From<Failure> for ImportError {
 }
 
 /// Brings the schema of the empty database at `url` up to date, and writes the rows in `source` to it, in one
-/// transaction. Reading blocks the thread, which has nothing else to do.
+/// transaction. What was being attempted is due at `now_ms`. Reading blocks the thread, which has nothing
+/// else to do.
 ///
 /// # Errors
 ///
 /// The first line that is refused; the input ends early; the database is not empty, has a newer schema,
 /// refuses a row, or fails. Then no row is written.
-pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<RowCounts, ImportError> {
+pub(crate) async fn import(
+    url: &DatabaseUrl,
+    source: impl BufRead,
+    now_ms: i64,
+) -> Result<RowCounts, ImportError> {
     let mut lines = LineReader::new(source);
     check_header(&mut lines)?;
     let database = connect_and_migrate(url).await?;
@@ -80,6 +89,7 @@ pub(crate) async fn import(url: &DatabaseUrl, source: impl BufRead) -> Result<Ro
             }
             let counts = import_all(transaction, &mut lines).await?;
             check_accounts(transaction).await?;
+            settle::settle(transaction, now_ms).await?;
             Ok(counts)
         };
         database.transaction_once(import).await
@@ -119,6 +129,11 @@ enum Section {
     Account,
     Secret,
     Webhook,
+    WebhookState,
+    Event,
+    Delivery,
+    Attempt,
+    HostHold,
 }
 
 /// Rows for the next INSERT.
@@ -128,7 +143,13 @@ struct Batch {
     accounts: Vec<account::Model>,
     secrets: Vec<secret::Model>,
     webhooks: Vec<webhook::Model>,
+    webhook_states: Vec<webhook_state::Model>,
+    events: Vec<event::Model>,
+    deliveries: Vec<delivery::Model>,
+    attempts: Vec<attempt::Model>,
+    host_holds: Vec<host_hold::Model>,
     rows: usize,
+    bytes: usize,
 }
 
 async fn import_all(
@@ -145,6 +166,11 @@ async fn import_all(
             Line::Account(_) => Section::Account,
             Line::Secret(_) => Section::Secret,
             Line::Webhook(_) => Section::Webhook,
+            Line::WebhookState(_) => Section::WebhookState,
+            Line::Event(_) => Section::Event,
+            Line::Delivery(_) => Section::Delivery,
+            Line::Attempt(_) => Section::Attempt,
+            Line::HostHold(_) => Section::HostHold,
             Line::Header(_) => return Err(lines.refuse(LineFault::Order).into()),
             Line::End(declared) => {
                 batch.insert(transaction, lines.number() - 1).await?;
@@ -155,7 +181,7 @@ async fn import_all(
         if line_section < section {
             return Err(lines.refuse(LineFault::Order).into());
         }
-        if line_section > section || batch.rows == INSERT_ROWS {
+        if line_section > section || batch.rows == INSERT_ROWS || batch.bytes >= INSERT_BYTES {
             batch.insert(transaction, lines.number() - 1).await?;
             section = line_section;
         }
@@ -163,6 +189,7 @@ async fn import_all(
             return Err(ImportError::NoIndexKey);
         }
         batch.add(line, &mut counts).map_err(|fault| lines.refuse(fault))?;
+        batch.bytes += lines.bytes();
         if counts.total().is_multiple_of(PROGRESS_ROWS) {
             tracing::info!(rows = counts.total(), "importing");
         }
@@ -210,6 +237,31 @@ impl Batch {
                 self.webhooks.push(*row);
                 counts.webhooks += 1;
             }
+            Line::WebhookState(row) => {
+                check::webhook_state(&row)?;
+                self.webhook_states.push(*row);
+                counts.webhook_states += 1;
+            }
+            Line::Event(row) => {
+                check::event(&row)?;
+                self.events.push(*row);
+                counts.events += 1;
+            }
+            Line::Delivery(row) => {
+                check::delivery(&row)?;
+                self.deliveries.push(*row);
+                counts.deliveries += 1;
+            }
+            Line::Attempt(row) => {
+                check::attempt(&row)?;
+                self.attempts.push(row);
+                counts.attempts += 1;
+            }
+            Line::HostHold(row) => {
+                check::host_hold(&row)?;
+                self.host_holds.push(row);
+                counts.host_holds += 1;
+            }
             Line::Header(_) | Line::End(_) => return Err(LineFault::Order),
         }
         self.rows += 1;
@@ -218,13 +270,30 @@ impl Batch {
 
     /// Inserts all rows, which came in the lines up to `last`.
     async fn insert(&mut self, transaction: &DatabaseTransaction, last: u64) -> Result<(), ImportError> {
-        let Self { index_keys, accounts, secrets, webhooks, rows } = std::mem::take(self);
+        let Self {
+            index_keys,
+            accounts,
+            secrets,
+            webhooks,
+            webhook_states,
+            events,
+            deliveries,
+            attempts,
+            host_holds,
+            rows,
+            bytes: _,
+        } = std::mem::take(self);
         let first = last + 1 - rows as u64;
         let inserted = async {
             insert(transaction, index_keys).await?;
             insert(transaction, accounts).await?;
             insert(transaction, secrets).await?;
-            insert(transaction, webhooks).await
+            insert(transaction, webhooks).await?;
+            insert(transaction, webhook_states).await?;
+            insert(transaction, events).await?;
+            insert(transaction, deliveries).await?;
+            insert(transaction, attempts).await?;
+            insert(transaction, host_holds).await
         };
         inserted.await.map_err(|error| ImportError::Refused { first, last, error })
     }

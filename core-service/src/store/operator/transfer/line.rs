@@ -1,15 +1,21 @@
 //! The format of an export: a line of JSON for each row, between a header and an end with the counts.
 //!
 //! ```text
-//! {"header":{"format":"athook-export","version":1,"athook":"0.1.0"}}
+//! {"header":{"format":"athook-export","version":2,"athook":"0.1.0"}}
 //! {"index_key":{"id":1,"sealed_key":"…"}}
 //! {"account":{"did":"did:plc:…","secrets":1,"webhooks":1}}
 //! {"secret":{"id":"…","owner_did":"did:plc:…","name":"…","sealed_token":"…",…}}
 //! {"webhook":{"id":"…","owner_did":"did:plc:…","sealed_url":"…",…}}
-//! {"end":{"index_keys":1,"accounts":1,"secrets":1,"webhooks":1}}
+//! {"webhook_state":{"webhook_id":"…","generation":0,"pending":1,…}}
+//! {"event":{"id":"…","publisher":"…","idempotency_key":"…","payload":"…",…}}
+//! {"delivery":{"id":"…","event_id":"…","webhook_id":"…","state":0,…}}
+//! {"attempt":{"delivery_id":"…","number":1,"outcome":"http","status":503,…}}
+//! {"host_hold":{"host":"discord.com","held_until_ms":…}}
+//! {"end":{"index_keys":1,"accounts":1,"secrets":1,"webhooks":1,"webhook_states":1,…}}
 //! ```
 //!
 //! The lines come in this order, that of the foreign keys. Without the end line an import takes nothing.
+//! Version 1 had no lines of what was delivered.
 //!
 //! A row is the serde form of its table's model (`store/table/`): fields have the names of the columns, bytes
 //! are standard base64, and a column that is NULL is left out. Unknown fields are refused, so every change of
@@ -21,13 +27,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
 use crate::domain::rule::BrokenField;
-use crate::store::table::{account, index_key, secret, webhook};
+use crate::store::table::{
+    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+};
 
 /// The format's name in the header.
 pub(super) const FORMAT: &str = "athook-export";
 /// The version that is written, and the newest that is read.
-pub(super) const VERSION: u32 = 1;
-/// The longest line in bytes, with its newline. A webhook with all fields has less than 200 KiB.
+pub(super) const VERSION: u32 = 2;
+/// The longest line in bytes, with its newline. A webhook with all fields has less than 200 KiB, a delivery
+/// with its body less than 700 KiB.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 
 /// One line.
@@ -39,6 +48,11 @@ pub(super) enum Line {
     Account(account::Model),
     Secret(secret::Model),
     Webhook(Box<webhook::Model>),
+    WebhookState(Box<webhook_state::Model>),
+    Event(Box<event::Model>),
+    Delivery(Box<delivery::Model>),
+    Attempt(attempt::Model),
+    HostHold(host_hold::Model),
     End(RowCounts),
 }
 
@@ -59,13 +73,34 @@ pub(crate) struct RowCounts {
     pub(crate) accounts: u64,
     pub(crate) secrets: u64,
     pub(crate) webhooks: u64,
+    #[serde(default)]
+    pub(crate) webhook_states: u64,
+    #[serde(default)]
+    pub(crate) events: u64,
+    #[serde(default)]
+    pub(crate) deliveries: u64,
+    #[serde(default)]
+    pub(crate) attempts: u64,
+    #[serde(default)]
+    pub(crate) host_holds: u64,
 }
 
 impl RowCounts {
     /// The rows of all tables.
     pub(crate) fn total(self) -> u64 {
-        let Self { index_keys, accounts, secrets, webhooks } = self;
-        index_keys + accounts + secrets + webhooks
+        let Self {
+            index_keys,
+            accounts,
+            secrets,
+            webhooks,
+            webhook_states,
+            events,
+            deliveries,
+            attempts,
+            host_holds,
+        } = self;
+        let configured = index_keys + accounts + secrets + webhooks;
+        configured + webhook_states + events + deliveries + attempts + host_holds
     }
 }
 
@@ -161,6 +196,11 @@ impl<Source: BufRead> LineReader<Source> {
             }
             Err(error) => Err(self.refuse(LineFault::Json { column: error.column() })),
         }
+    }
+
+    /// How many bytes the line has that was read last.
+    pub(super) fn bytes(&self) -> usize {
+        self.buffer.len()
     }
 
     /// The error that refuses the line read last.

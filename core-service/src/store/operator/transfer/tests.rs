@@ -1,5 +1,6 @@
 //! The format, and input that an import refuses. The root package's tests export and import whole databases.
 
+mod delivered;
 mod format;
 
 use sea_orm::{EntityTrait as _, PaginatorTrait as _};
@@ -15,6 +16,9 @@ use crate::store::operator::existing::{self, ExistingError};
 use crate::store::table::{account, index_key, secret, webhook};
 use crate::store::tests::{LIMITS, new_secret, new_webhook, open, opened};
 
+/// When an import happens.
+const NOW_MS: i64 = 1_700_000_000_000;
+
 /// An empty database, or one that is not there yet.
 struct Target(TempDir);
 
@@ -28,7 +32,7 @@ impl Target {
     }
 
     async fn import(&self, lines: &[String]) -> Result<RowCounts, ImportError> {
-        import(&self.url(), lines.concat().as_bytes()).await
+        import(&self.url(), lines.concat().as_bytes(), NOW_MS).await
     }
 
     /// Imports lines that must be refused, and checks that no row was written. Returns the error.
@@ -82,7 +86,10 @@ async fn comes_back_as_it_was() {
     let lines = lines().await;
     let target = Target::new();
     let counts = target.import(&lines).await.unwrap();
-    assert_eq!(counts, RowCounts { index_keys: 1, accounts: 1, secrets: 2, webhooks: 1 });
+    assert_eq!(
+        counts,
+        RowCounts { index_keys: 1, accounts: 1, secrets: 2, webhooks: 1, ..RowCounts::default() }
+    );
     assert_eq!(exported(&target.url()).await, lines);
 }
 
@@ -94,7 +101,7 @@ async fn nothing_is_a_database_too() {
     let mut text = Vec::new();
     assert_eq!(export(&url, &mut text).await.unwrap(), RowCounts::default());
     let target = Target::new();
-    assert_eq!(import(&target.url(), &*text).await.unwrap(), RowCounts::default());
+    assert_eq!(import(&target.url(), &*text, NOW_MS).await.unwrap(), RowCounts::default());
     assert_eq!(target.rows().await, 0);
 }
 
