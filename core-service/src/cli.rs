@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod migrate;
 mod purge;
+mod requeue;
 mod reseal;
 
 use std::ffi::OsString;
@@ -58,6 +59,13 @@ enum Command {
     /// Deliveries and attempts go with their events, in steps, beside services that run. It can be repeated:
     /// if it was stopped, the next run removes the rest.
     Purge(purge::RawPurge),
+    /// Make deliveries once more that were attempted since a time, beside services that run
+    ///
+    /// For receivers that lost what they got, or a database that lost what became of attempts. Each keeps its
+    /// webhook-id, by which receivers know what they have. Leases that have ended are freed. What ends after
+    /// the command has begun is left alone, and so is what was cancelled, has no payload any more, or belongs
+    /// to a webhook that is off or deleted.
+    Requeue(requeue::RawRequeue),
 }
 
 #[derive(Args)]
@@ -88,6 +96,7 @@ pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Export(raw)) => export::run(raw),
         Some(Command::Import(raw)) => import::run(raw),
         Some(Command::Purge(raw)) => purge::run(raw),
+        Some(Command::Requeue(raw)) => requeue::run(raw),
     }
 }
 

@@ -17,6 +17,7 @@ mod owned;
 pub(crate) mod purge;
 mod queue_depth;
 mod replicas;
+pub(crate) mod requeue;
 mod row;
 mod sealer;
 mod secrets;

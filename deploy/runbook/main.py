@@ -205,6 +205,8 @@ class OnPostgres(Journey):
         self.ready()
         self.server.sql("DROP DATABASE first")
         kept.check()
+        printed = self.follow("Requeue deliveries")
+        assert "due again: 0 deliveries" in printed, printed
 
     def purge(self):
         (block,) = self.document.blocks["Purge an account"]

@@ -33,6 +33,7 @@ mod pooled;
 mod probe_limits;
 mod programs;
 mod purge;
+mod requeue;
 mod reseal;
 mod restarts;
 mod secret_create;

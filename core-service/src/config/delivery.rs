@@ -15,7 +15,7 @@ const CONCURRENCY: &str = "1024";
 const TIMEOUT: &str = "15s";
 const DISABLE_AFTER: &str = "50";
 const DISABLE_AFTER_TIME: &str = "24h";
-const MAX_PENDING: &str = "10000";
+pub(crate) const MAX_PENDING: &str = "10000";
 const PAYLOAD_RETENTION: &str = "7d";
 const ATTEMPT_RETENTION: &str = "30d";
 /// The highest `--delivery-concurrency`: each attempt may need a file descriptor.
@@ -147,8 +147,7 @@ impl DeliveryConfig {
             number("--disable-after", or_default(&disable_after, DISABLE_AFTER), HIGHEST_COUNT, problems);
         let disable_after_time =
             problems.duration("--disable-after-time", or_default(&disable_after_time, DISABLE_AFTER_TIME));
-        let max_pending =
-            number("--max-pending", or_default(&max_pending, MAX_PENDING), HIGHEST_COUNT, problems);
+        let max_pending = self::max_pending(&max_pending, problems);
         let retention = SHORTEST_RETENTION..=Duration::from_hours(24 * 3650);
         let payload_retention = duration(
             "--payload-retention",
@@ -183,6 +182,11 @@ impl DeliveryConfig {
 
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `--max-pending`, as services and `requeue` take it.
+pub(crate) fn max_pending(text: &str, problems: &mut Problems) -> Option<u32> {
+    number("--max-pending", or_default(text, MAX_PENDING), HIGHEST_COUNT, problems)
 }
 
 fn number(flag: &str, text: &str, highest: u32, problems: &mut Problems) -> Option<u32> {

@@ -73,6 +73,7 @@ pub(crate) mod purge;
 pub(super) mod queue;
 mod redeliver;
 mod reply;
+pub(crate) mod requeue;
 pub(super) mod rotate_secret;
 mod savepoint;
 mod send_test;

@@ -7,7 +7,7 @@ use proto::athook::secret_service_client::SecretServiceClient;
 use proto::athook::webhook_service_client::WebhookServiceClient;
 use proto::athook::{
     CreateSecretRequest, CreateWebhookRequest, DeleteWebhookRequest, ListWebhooksRequest,
-    PurgeAccountRequest, PurgeAccountResponse,
+    PurgeAccountRequest, PurgeAccountResponse, UpdateWebhookRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -76,6 +76,11 @@ impl Direct {
             ListWebhooksRequest { caller_did: did.to_owned(), limit: Some(100), ..Default::default() };
         let answer = WebhookServiceClient::new(self.0.clone()).list_webhooks(request).await.unwrap();
         answer.into_inner().webhooks.into_iter().map(|webhook| webhook.id).collect()
+    }
+
+    /// Changes a webhook.
+    pub(crate) async fn update_webhook(&self, request: UpdateWebhookRequest) {
+        WebhookServiceClient::new(self.0.clone()).update_webhook(request).await.unwrap();
     }
 
     /// Deletes a webhook.
