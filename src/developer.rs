@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core_service::config::RawDatabase;
+use data_encoding::HEXLOWER;
 use process::clock::Clock;
 use process::exit::Failure;
 use process::files::ExposedFile;
@@ -155,7 +156,7 @@ pub(crate) fn file_or_new(
 
 /// 128 random bits in hex: an id that nothing else has.
 pub(crate) fn random_id() -> Result<String, Failure> {
-    Ok(random_bytes::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&random_bytes::<16>()?))
 }
 
 /// Random bytes from the operating system.

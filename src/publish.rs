@@ -18,6 +18,7 @@ use process::settings::{CoreToken, Problems, core_tokens, given, optional_file, 
 use prost_types::Timestamp;
 use proto::athook::Event;
 use proto::athook::event::Payload;
+use proto::timestamp;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use self::event::RawEvent;
@@ -160,7 +161,7 @@ fn check(raw: RawCommon, problems: &mut Problems) -> Option<(Defaults, Core)> {
         json: _,
     } = raw;
     let occurred_at = match given(occurred_at) {
-        None => Some(now()),
+        None => Some(timestamp::of_unix_ms(Clock::system().unix_ms())),
         Some(text) => problems.parse::<Timestamp>("--occurred-at", &text),
     };
     let url = or_default(&core_url, CORE_URL).trim().to_owned();
@@ -175,12 +176,6 @@ fn check(raw: RawCommon, problems: &mut Problems) -> Option<(Defaults, Core)> {
 
 fn streamer(given_did: Option<String>) -> String {
     given(given_did).unwrap_or_else(|| developer::DID.to_owned())
-}
-
-fn now() -> Timestamp {
-    let unix_ms = Clock::system().unix_ms();
-    let nanos = i32::try_from(unix_ms.rem_euclid(1000) * 1_000_000).unwrap_or_default();
-    Timestamp { seconds: unix_ms.div_euclid(1000), nanos }
 }
 
 /// The core-service at `url`; with TLS if the URL is https. `None`: a setting is wrong, and the problem is

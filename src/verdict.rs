@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::HeaderMap;
 use ring::hmac;
 
@@ -90,8 +91,7 @@ pub(crate) fn signed(token: &str, id: &str, seconds: i64, body: &[u8]) -> [(&'st
     let of_standard = hmac::Key::new(hmac::HMAC_SHA256, &key(token));
     let message = [format!("{id}.{seconds}.").as_bytes(), body].concat();
     let of_body = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
-    let hex =
-        hmac::sign(&of_body, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = HEXLOWER.encode(hmac::sign(&of_body, body).as_ref());
     [
         (ID, id.to_owned()),
         (TIMESTAMP, seconds.to_string()),
@@ -135,8 +135,10 @@ fn check_standard(token: &str, headers: &HeaderMap, body: &[u8], now: i64) -> Re
 /// `sha256=` and the hex HMAC-SHA256 of the body, with the token itself as key.
 fn check_body(token: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), Fault> {
     let given = header(headers, BODY_SIGNATURE)?;
-    let signature =
-        given.strip_prefix("sha256=").and_then(bytes_of_hex).ok_or(Fault::Malformed(BODY_SIGNATURE))?;
+    let signature = given
+        .strip_prefix("sha256=")
+        .and_then(|hex| HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok())
+        .ok_or(Fault::Malformed(BODY_SIGNATURE))?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
     hmac::verify(&key, body, &signature).map_err(|_| Fault::Other(BODY_SIGNATURE))
 }
@@ -150,13 +152,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Fau
 fn key(token: &str) -> Vec<u8> {
     let decoded = token.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
     decoded.unwrap_or_else(|| token.as_bytes().to_vec())
-}
-
-fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let (pairs, rest) = digits.as_ref()?.as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).ok()).collect();
-    bytes.filter(|_| rest.is_empty())
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod request_id;
 mod rpc;
 mod seal;
 mod server;
+mod sliding_window;
 mod store;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! to third parties, so its rate is limited for each DID, host and address ([`limits`]), and slow hosts can't
 //! keep others out ([`places`]). Which addresses may be reached is decided by `egress`.
 
-pub(crate) mod limits;
+mod limits;
 pub(crate) mod metrics;
 mod places;
 

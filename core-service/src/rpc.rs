@@ -22,7 +22,6 @@ mod redeliver;
 mod redeliver_failed;
 mod rotate_secret;
 pub(crate) mod send_test;
-mod timestamp;
 mod update_webhook;
 mod webhook_message;
 

@@ -247,13 +247,9 @@ mod tests {
         assert_eq!(purpose.associated_data(), data);
         let sealed = keys(&[1]).seal([2; NONCE_BYTES], purpose, b"hello");
         assert_eq!(
-            hex(&sealed),
+            data_encoding::HEXLOWER.encode(&sealed),
             "0172cd6e8422c407fb0202020202020202020202026fb3a52525f474800761936aca054e88f5cd4b367d"
         );
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! documentation is the comments in those files.
 
 pub mod error;
+pub mod timestamp;
 
 /// Types and services of `package athook.v1`.
 pub mod athook {

@@ -6,6 +6,8 @@
 
 use std::str::FromStr;
 
+use prost_types::Timestamp;
+use proto::timestamp;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -155,8 +157,8 @@ impl OccurredAt {
 
     /// The moment `ms` milliseconds after 1970-01-01T00:00:00Z, which a clock has shown.
     pub(crate) fn of_unix_ms(ms: i64) -> Self {
-        let nanos = i32::try_from(ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
-        Self { seconds: ms.div_euclid(1000), nanos }
+        let Timestamp { seconds, nanos } = timestamp::of_unix_ms(ms);
+        Self { seconds, nanos }
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off.

@@ -2,10 +2,9 @@
 //!
 //! Owns their names and values. Which tokens sign, and when, is decided by the caller.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
@@ -96,11 +95,7 @@ fn signature(token: &SigningToken, id: &str, unix_seconds: i64, body: &[u8]) -> 
 /// as key.
 fn hex_signature(token: &SigningToken, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose().as_bytes());
-    let mut text = "sha256=".to_owned();
-    for byte in hmac::sign(&key, body).as_ref() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256={}", HEXLOWER.encode(hmac::sign(&key, body).as_ref()))
 }
 
 fn ascii(text: &str) -> HeaderValue {

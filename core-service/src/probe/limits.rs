@@ -1,12 +1,8 @@
 //! Rate limits of probes: for each DID, for each host, and for each address that is connected to; and how
 //! many a DID may have under way.
 //!
-//! A sliding window, which is exact: no minute has more probes than the limit. A token bucket would allow
-//! nearly twice as many in its first minute. The limits hold for each process.
+//! The limits hold for each process.
 
-use std::borrow::Borrow;
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +11,7 @@ use tokio::time::Instant;
 
 use super::PROBE_LIMIT;
 use crate::domain::did::Did;
+use crate::sliding_window::SlidingWindow;
 
 /// Probes a minute for each DID (docs/methods.md, "Unreachable").
 const FOR_EACH_DID: usize = 30;
@@ -26,11 +23,6 @@ const FOR_EACH_ADDRESS: usize = 60;
 /// Probes that a DID may have under way. One that was broken off, because its caller left or had to give way
 /// to others, counts until [`PROBE_LIMIT`] has passed: otherwise a DID could start new ones all the faster.
 const UNDER_WAY_FOR_EACH_DID: usize = 4;
-/// The length of the window.
-const WINDOW: Duration = Duration::from_secs(60);
-/// The most DIDs in memory, the most hosts, and the most addresses. When more were active in the last minute,
-/// those with the fewest probes are forgotten.
-const MAX_KEYS: usize = 20_000;
 /// One customer has this much of an IPv6 address, in bits.
 const NETWORK_BITS: u32 = 64;
 
@@ -49,9 +41,9 @@ pub(super) struct ProbeLimits(Mutex<Windows>);
 
 #[derive(Debug)]
 struct Windows {
-    dids: SlidingWindow<String>,
-    hosts: SlidingWindow<String>,
-    addresses: SlidingWindow<IpAddr>,
+    dids: SlidingWindow<String, Probe>,
+    hosts: SlidingWindow<String, ()>,
+    addresses: SlidingWindow<IpAddr, ()>,
     /// The number of the next probe.
     next: u64,
 }
@@ -77,12 +69,13 @@ impl ProbeLimits {
         let host = host.strip_suffix('.').unwrap_or(host);
         self.with(|Windows { dids, hosts, next, addresses: _ }| {
             dids.check(owner.as_str(), now)?;
-            dids.check_under_way(owner.as_str(), now)?;
+            check_under_way(dids.of(owner.as_str()), now)?;
             hosts.check(host, now)?;
             *next += 1;
-            dids.add(owner.as_str().to_owned(), now, *next);
-            hosts.add(host.to_owned(), now, *next);
-            Ok(Begun { number: *next, unreached: dids.unreached(owner.as_str()) })
+            dids.add(owner.as_str().to_owned(), now, Probe::begun(*next));
+            hosts.add(host.to_owned(), now, ());
+            let unreached = dids.of(owner.as_str()).filter(|(_, probe)| !probe.reached).count();
+            Ok(Begun { number: *next, unreached })
         })
     }
 
@@ -94,17 +87,20 @@ impl ProbeLimits {
     pub(super) fn connect(&self, address: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
         let network = network(address);
-        self.with(|Windows { addresses, next, .. }| {
+        self.with(|Windows { addresses, .. }| {
             addresses.check(&network, now)?;
-            *next += 1;
-            addresses.add(network, now, *next);
+            addresses.add(network, now, ());
             Ok(())
         })
     }
 
     /// The probe with this number has ended by itself.
     pub(super) fn end(&self, owner: &Did, number: u64, reached: bool) {
-        self.with(|windows| windows.dids.end(owner.as_str(), number, reached));
+        self.with(|windows| {
+            for probe in windows.dids.of_mut(owner.as_str()).filter(|probe| probe.number == number) {
+                (probe.ended, probe.reached) = (true, reached);
+            }
+        });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Windows) -> T) -> T {
@@ -127,102 +123,33 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What is known of a probe.
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     number: u64,
-    begun: Instant,
     ended: bool,
     reached: bool,
 }
 
-/// The last minute's probes by key, the oldest first.
-#[derive(Debug)]
-pub(crate) struct SlidingWindow<Key> {
-    /// Probes a minute for each key.
-    limit: usize,
-    probes: HashMap<Key, VecDeque<Probe>>,
+impl Probe {
+    fn begun(number: u64) -> Self {
+        Self { number, ended: false, reached: false }
+    }
 }
 
-impl<Key: Hash + Eq> SlidingWindow<Key> {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, probes: HashMap::new() }
-    }
-
-    /// Whether `key` is below its limit; if not, how long until it is.
-    pub(crate) fn check<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, now: Instant) -> Result<(), Duration>
-    where
-        Key: Borrow<Q>,
-    {
-        let Some(probes) = self.probes.get_mut(key) else { return Ok(()) };
-        while let Some(first) = probes.front() {
-            let age = now.duration_since(first.begun);
-            if age < WINDOW {
-                if probes.len() < self.limit {
-                    return Ok(());
-                }
-                return Err(WINDOW.saturating_sub(age));
-            }
-            probes.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Whether `key` has few enough probes under way; if not, how long until it has at the latest.
-    fn check_under_way<Q: Hash + Eq + ?Sized>(&self, key: &Q, now: Instant) -> Result<(), Duration>
-    where
-        Key: Borrow<Q>,
-    {
-        let probes = self.probes.get(key).into_iter().flatten();
-        let left = probes.filter(|probe| !probe.ended).filter_map(|probe| {
-            let left = PROBE_LIMIT.saturating_sub(now.duration_since(probe.begun));
-            (!left.is_zero()).then_some(left)
-        });
-        let left: Vec<Duration> = left.collect();
-        // The oldest is the first.
-        if left.len() < UNDER_WAY_FOR_EACH_DID { Ok(()) } else { Err(left[0]) }
-    }
-
-    /// How many probes of `key` have not reached their hosts.
-    fn unreached<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> usize
-    where
-        Key: Borrow<Q>,
-    {
-        self.probes.get(key).into_iter().flatten().filter(|probe| !probe.reached).count()
-    }
-
-    pub(crate) fn add(&mut self, key: Key, now: Instant, number: u64) {
-        if self.probes.len() >= MAX_KEYS && !self.probes.contains_key(&key) {
-            self.make_room(now);
-        }
-        self.probes.entry(key).or_default().push_back(Probe {
-            number,
-            begun: now,
-            ended: false,
-            reached: false,
-        });
-    }
-
-    /// Forgets the keys without a probe in the last minute; if that is not enough, those with the fewest.
-    fn make_room(&mut self, now: Instant) {
-        let mut fewest = 0;
-        while self.probes.len() >= MAX_KEYS {
-            self.probes.retain(|_, probes| {
-                let active = probes.back().is_some_and(|last| now.duration_since(last.begun) < WINDOW);
-                active && probes.len() > fewest
-            });
-            fewest += 1;
-        }
-    }
-
-    fn end<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, number: u64, reached: bool)
-    where
-        Key: Borrow<Q>,
-    {
-        let probes = self.probes.get_mut(key).into_iter().flatten();
-        for probe in probes.filter(|probe| probe.number == number) {
-            (probe.ended, probe.reached) = (true, reached);
-        }
-    }
+/// Whether few enough probes are under way of those that began at these times; if not, how long until there
+/// are at the latest.
+fn check_under_way<'a>(
+    probes: impl Iterator<Item = (Instant, &'a Probe)>,
+    now: Instant,
+) -> Result<(), Duration> {
+    let left = probes.filter(|(_, probe)| !probe.ended).filter_map(|(begun, _)| {
+        let left = PROBE_LIMIT.saturating_sub(now.duration_since(begun));
+        (!left.is_zero()).then_some(left)
+    });
+    let left: Vec<Duration> = left.collect();
+    // The oldest is the first.
+    if left.len() < UNDER_WAY_FOR_EACH_DID { Ok(()) } else { Err(left[0]) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `SecretService.CreateSecret`, served as `place.wisp.v2.secret.create` (docs/methods.md).
 
 use proto::athook::{CreateSecretRequest, CreateSecretResponse};
+use proto::timestamp;
 
-use super::timestamp::timestamp;
 use super::{Context, caller};
 use crate::domain::rule::field;
 use crate::domain::secret::{NewSecret, SecretName, SigningToken};
@@ -36,6 +36,6 @@ fn response(new: &NewSecret) -> CreateSecretResponse {
     CreateSecretResponse {
         name: name.to_string(),
         token: token.expose().to_owned(),
-        created_at: Some(timestamp(*created_at_ms)),
+        created_at: Some(timestamp::of_unix_ms(*created_at_ms)),
     }
 }

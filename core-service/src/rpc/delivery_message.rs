@@ -1,10 +1,10 @@
 //! Converts deliveries to messages, and parses their ids.
 
 use proto::athook;
+use proto::timestamp;
 use uuid::Uuid;
 
 use super::id::id;
-use super::timestamp::timestamp;
 use crate::delivery::shown::{ShownAttempt, ShownDelivery};
 use crate::error::Error;
 
@@ -27,10 +27,10 @@ pub(super) fn message(delivery: ShownDelivery) -> athook::Delivery {
         event_id: event.to_string(),
         r#type: event_type,
         state: state.as_str().to_owned(),
-        created_at: Some(timestamp(created_at_ms)),
+        created_at: Some(timestamp::of_unix_ms(created_at_ms)),
         attempts,
-        last_attempt_at: last_attempt_at_ms.map(timestamp),
-        next_attempt_at: next_attempt_at_ms.map(timestamp),
+        last_attempt_at: last_attempt_at_ms.map(timestamp::of_unix_ms),
+        next_attempt_at: next_attempt_at_ms.map(timestamp::of_unix_ms),
         last_outcome,
         last_status,
     }
@@ -38,7 +38,7 @@ pub(super) fn message(delivery: ShownDelivery) -> athook::Delivery {
 
 pub(super) fn attempt_message(attempt: ShownAttempt) -> athook::Attempt {
     let ShownAttempt { at_ms, duration_ms, outcome, status, response } = attempt;
-    athook::Attempt { at: Some(timestamp(at_ms)), duration_ms, outcome, status, response }
+    athook::Attempt { at: Some(timestamp::of_unix_ms(at_ms)), duration_ms, outcome, status, response }
 }
 
 /// Parses a delivery's id.

@@ -1,8 +1,8 @@
 //! `SecretService.ListSecrets`, served as `place.wisp.v2.secret.list` (docs/methods.md).
 
 use proto::athook::{self, ListSecretsRequest, ListSecretsResponse};
+use proto::timestamp;
 
-use super::timestamp::timestamp;
 use super::{Context, caller};
 use crate::domain::secret::Secret;
 use crate::error::Error;
@@ -26,7 +26,7 @@ fn message(secret: &Secret) -> athook::Secret {
     let Secret { name, created_at_ms, last_rotated_at_ms } = secret;
     athook::Secret {
         name: name.to_string(),
-        created_at: Some(timestamp(*created_at_ms)),
-        last_rotated_at: last_rotated_at_ms.map(timestamp),
+        created_at: Some(timestamp::of_unix_ms(*created_at_ms)),
+        last_rotated_at: last_rotated_at_ms.map(timestamp::of_unix_ms),
     }
 }

@@ -1,8 +1,8 @@
 //! `SecretService.RotateSecret`, served as `place.wisp.v2.secret.rotate` (docs/methods.md).
 
 use proto::athook::{RotateSecretRequest, RotateSecretResponse};
+use proto::timestamp;
 
-use super::timestamp::timestamp;
 use super::{Context, caller};
 use crate::domain::rule::field;
 use crate::domain::secret::{Rotation, SecretName, SigningToken};
@@ -37,6 +37,6 @@ fn response(rotation: &Rotation) -> RotateSecretResponse {
     RotateSecretResponse {
         name: name.to_string(),
         token: token.expose().to_owned(),
-        rotated_at: Some(timestamp(*rotated_at_ms)),
+        rotated_at: Some(timestamp::of_unix_ms(*rotated_at_ms)),
     }
 }

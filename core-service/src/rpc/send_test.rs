@@ -10,14 +10,14 @@ use super::{Context, caller};
 use crate::domain::did::Did;
 use crate::domain::rule::field;
 use crate::error::Error;
-use crate::probe::limits::SlidingWindow;
+use crate::sliding_window::SlidingWindow;
 
 /// Tests a minute for each DID.
 const TESTS_FOR_EACH_DID: usize = 10;
 
 /// The tests of the last minute, by DID.
 #[derive(Debug)]
-pub(crate) struct TestLimit(Mutex<SlidingWindow<String>>);
+pub(crate) struct TestLimit(Mutex<SlidingWindow<String, ()>>);
 
 impl TestLimit {
     pub(crate) fn new() -> Self {
@@ -34,7 +34,7 @@ impl TestLimit {
         // Poison is no problem: no change panics half-way.
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         window.check(owner.as_str(), now).map_err(|retry_after| Error::TooManyTests { retry_after })?;
-        window.add(owner.as_str().to_owned(), now, 0);
+        window.add(owner.as_str().to_owned(), now, ());
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Converts webhooks to messages, and parses their ids.
 
 use proto::athook;
+use proto::timestamp;
 use uuid::Uuid;
 
 use super::id::id;
-use super::timestamp::timestamp;
 use crate::domain::webhook::{Disabled, Webhook, WebhookConfig};
 use crate::error::Error;
 
@@ -21,7 +21,7 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
         disabled,
     } = webhook;
     let (disabled_reason, disabled_at) =
-        disabled.map(|Disabled { reason, at_ms }| (reason, timestamp(at_ms))).unzip();
+        disabled.map(|Disabled { reason, at_ms }| (reason, timestamp::of_unix_ms(at_ms))).unzip();
     let WebhookConfig {
         url,
         events,
@@ -44,8 +44,8 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
         url: url.into_exposed(),
         events: events.iter().map(|event| event.as_str().to_owned()).collect(),
         active: active && disabled_reason.is_none(),
-        created_at: Some(timestamp(created_at_ms)),
-        updated_at: updated_at_ms.map(timestamp),
+        created_at: Some(timestamp::of_unix_ms(created_at_ms)),
+        updated_at: updated_at_ms.map(timestamp::of_unix_ms),
         name: name.map(String::from),
         description: description.map(String::from),
         prefix: prefix.map(String::from),
@@ -54,7 +54,7 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
         mute_words: mute_words.into_texts(),
         streamplace_format: Some(streamplace_format),
         secret_id: secret.map(|name| name.to_string()),
-        last_triggered: last_triggered_at_ms.map(timestamp),
+        last_triggered: last_triggered_at_ms.map(timestamp::of_unix_ms),
         error_count: Some(error_count.cast_signed()),
         disabled_reason,
         disabled_at,

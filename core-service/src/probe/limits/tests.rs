@@ -1,6 +1,7 @@
 //! Each limit alone, on a clock that the test sets.
 
 use super::*;
+use crate::sliding_window::WINDOW;
 
 fn did(number: usize) -> Did {
     format!("did:plc:{number}").parse().unwrap()
@@ -107,25 +108,5 @@ async fn sixty_connections_a_minute_to_an_address() {
         assert_eq!(limits.connect(other), Ok(()));
         tokio::time::advance(WINDOW).await;
         assert_eq!(limits.connect(same[0]), Ok(()));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn those_with_the_fewest_probes_are_forgotten() {
-    let mut window = SlidingWindow::new(2);
-    let now = Instant::now();
-    for number in 0..2 {
-        window.add("busy".to_owned(), now, number);
-    }
-    for number in 0..2 * u64::try_from(MAX_KEYS).unwrap() {
-        window.add(number.to_string(), now, number);
-        assert!(window.probes.len() <= MAX_KEYS);
-    }
-    assert_eq!(window.check("busy", now), Err(WINDOW));
-    assert_eq!(window.check("one more", now), Ok(()));
-    // All have as many.
-    for number in 0..2 * u64::try_from(MAX_KEYS).unwrap() {
-        window.add((number / 2).to_string(), now, number);
-        assert!(window.probes.len() <= MAX_KEYS);
     }
 }

@@ -1,9 +1,10 @@
-//! Converts stored milliseconds to `google.protobuf.Timestamp`.
+//! Milliseconds as `google.protobuf.Timestamp`.
 
 use prost_types::Timestamp;
 
 /// The moment `unix_ms` milliseconds after 1970-01-01T00:00:00Z.
-pub(super) fn timestamp(unix_ms: i64) -> Timestamp {
+#[must_use]
+pub fn of_unix_ms(unix_ms: i64) -> Timestamp {
     let nanos = unix_ms.rem_euclid(1000) * 1_000_000;
     Timestamp {
         seconds: unix_ms.div_euclid(1000),
@@ -20,7 +21,7 @@ mod tests {
         for (unix_ms, seconds, nanos) in
             [(1_700_000_000_123, 1_700_000_000, 123_000_000), (-1, -1, 999_000_000)]
         {
-            assert_eq!(timestamp(unix_ms), Timestamp { seconds, nanos });
+            assert_eq!(of_unix_ms(unix_ms), Timestamp { seconds, nanos });
         }
     }
 }
