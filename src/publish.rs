@@ -189,10 +189,14 @@ fn endpoint(url: &str, files: [Option<String>; 3], problems: &mut Problems) -> O
     let endpoint = match Endpoint::from_shared(url.to_owned()) {
         Ok(endpoint) => endpoint.connect_timeout(CONNECT_LIMIT).timeout(CALL_LIMIT),
         Err(error) => {
-            problems.note(FLAG, format_args!("{url:?}: {}", process::exit::chain(&error)));
+            problems.note(FLAG, process::exit::chain(&error));
             return None;
         }
     };
+    if endpoint.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        problems.note(FLAG, "a URL without a user");
+        return None;
+    }
     let ca = match (endpoint.uri().scheme_str(), ca) {
         (Some("http"), None) => return Some(endpoint),
         (Some("https"), Some(ca)) => ca,
@@ -201,7 +205,7 @@ fn endpoint(url: &str, files: [Option<String>; 3], problems: &mut Problems) -> O
             return None;
         }
         _ => {
-            problems.note(FLAG, format_args!("{url:?}: http, or https with --core-ca"));
+            problems.note(FLAG, "http, or https with --core-ca");
             return None;
         }
     };

@@ -18,7 +18,6 @@ use process::logs::Logs;
 use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
-use url::Url;
 
 use crate::config::{Config, RawCoreArgs, RawListen};
 
@@ -106,7 +105,7 @@ fn run_serve(args: ServeArgs) -> ExitCode {
     let listen = RawListen { flag: "--listen", text: or_default(&listen, LISTEN) };
     let shared = Shared::check(shared, &mut problems);
     let config = Config::check(core, listen, &shared, &mut problems);
-    let public_url: Option<Url> = given(public_url).and_then(|url| problems.parse("--public-url", &url));
+    let public_url = given(public_url).and_then(|url| problems.http_url("--public-url", &url));
     let config = match problems.finish(config) {
         Ok(config) => config,
         Err(error) => return exit::settings(&error),

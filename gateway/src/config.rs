@@ -186,11 +186,14 @@ impl Config {
         } = raw;
         let tls = RawTls { ca: core_ca, cert: core_cert, key: core_key };
         let core = core(problems, &core_url, tls);
-        let public_url = http_url(problems, "--public-url", or_default(&public_url, PUBLIC_URL));
-        if public_url.as_ref().is_some_and(|url| url.path() != "/" || url.query().is_some()) {
+        let public_url = problems.http_url("--public-url", or_default(&public_url, PUBLIC_URL));
+        if public_url
+            .as_ref()
+            .is_some_and(|url| url.path() != "/" || url.query().or(url.fragment()).is_some())
+        {
             problems.note("--public-url", "an origin: scheme, host and port, no path");
         }
-        let plc_url = http_url(problems, "--plc-url", or_default(&plc_url, PLC_URL));
+        let plc_url = problems.http_url("--plc-url", or_default(&plc_url, PLC_URL));
         let rate_limit = problems.parse("--rate-limit", or_default(&rate_limit, RATE_LIMIT));
         let deadline = problems.duration("--deadline", or_default(&deadline, DEADLINE));
         if deadline.is_some_and(|deadline| deadline.is_zero()) {
@@ -243,7 +246,7 @@ impl Config {
 
 /// The service's DID: the given one, or the did:web of the public URL. Returns `None` if it noted a problem.
 pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
-    let public_url = http_url(problems, "--public-url", or_default(public_url, PUBLIC_URL));
+    let public_url = problems.http_url("--public-url", or_default(public_url, PUBLIC_URL));
     let service_did = checked_service_did(did, public_url.as_ref(), problems);
     public_url.and(service_did)
 }
@@ -288,15 +291,6 @@ fn did_web(origin: &Url) -> String {
     }
 }
 
-fn http_url(problems: &mut Problems, flag: &str, text: &str) -> Option<Url> {
-    let url: Url = problems.parse(flag, text)?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        problems.note(flag, format_args!("{text:?}: an http or https URL with a host"));
-        return None;
-    }
-    Some(url)
-}
-
 /// The paths of the files for TLS to the core-service.
 struct RawTls {
     ca: Option<String>,
@@ -308,7 +302,7 @@ struct RawTls {
 fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<UpstreamTls>)> {
     let RawTls { ca, cert, key } = tls;
     let (ca, cert, key) = (given(ca), given(cert), given(key));
-    let url = http_url(problems, "--core-url", or_default(url, CORE_URL));
+    let url = problems.http_url("--core-url", or_default(url, CORE_URL));
     for unfit in url.iter().flat_map(|url| upstream::unfit(url, ca.is_some())) {
         problems.note("--core-url", unfit);
     }

@@ -5,6 +5,7 @@
 //! environment means the same as no `X`; clap itself would take it as a value.
 
 pub mod otlp;
+mod urls;
 
 use std::fmt;
 use std::mem;

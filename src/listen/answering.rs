@@ -54,9 +54,10 @@ impl Answering {
             return None;
         }
         let Some(text) = forward else { return Some(Self::Status { status, times }) };
-        let to: Uri = problems.parse("--forward", &text)?;
-        if to.scheme_str() != Some("http") || to.host().is_none() {
-            problems.note("--forward", format_args!("{text:?}: must be an http URL"));
+        let to: Uri = problems.parse_url("--forward", &text)?;
+        let with_user = to.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if to.scheme_str() != Some("http") || to.host().is_none() || with_user {
+            problems.note("--forward", "must be an http URL without a user");
             return None;
         }
         let client = Client::builder(TokioExecutor::new()).build_http();

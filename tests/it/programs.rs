@@ -216,6 +216,29 @@ fn settings_that_do_not_fit_are_told_all_at_once() {
 }
 
 #[test]
+fn passwords_in_urls_are_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, flags) in [
+        (&["gateway"][..], &["--public-url", "--plc-url", "--core-url", "--otlp-endpoint"][..]),
+        (&["core-service"], &["--public-url", "--otlp-endpoint"]),
+        (&["dev"], &["--public-url", "--plc-url", "--otlp-endpoint"]),
+        (&["token", "--method", "a.b.c"], &["--public-url"]),
+        (&["publish", "chat", "--text", "hi"], &["--core-url"]),
+        (&["listen"], &["--forward"]),
+    ] {
+        for flag in flags {
+            for url in
+                ["http://me:secret@a.example", "ftp://me:secret@a.example", "http://me:secret@a.example:port"]
+            {
+                let (output, stderr) = ends(athook(folder.path()).args(command).args([flag, url]));
+                assert_eq!(output.status.code(), Some(2), "{command:?} {flag} {url}: {stderr}");
+                assert!(stderr.contains(&format!("{flag}: ")) && !stderr.contains("secret"), "{stderr}");
+            }
+        }
+    }
+}
+
+#[test]
 fn open_core_service_needs_protection() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("keys"), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();

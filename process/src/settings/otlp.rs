@@ -28,7 +28,7 @@ pub(super) fn check(
     if sample.is_some_and(|sample| !(0.0..=1.0).contains(&sample)) {
         problems.note("--otlp-sample", "from 0 to 1");
     }
-    let endpoint: Uri = problems.parse(FLAG, &given(endpoint)?)?;
+    let endpoint: Uri = problems.parse_url(FLAG, &given(endpoint)?)?;
     let only_origin = matches!(endpoint.scheme_str(), Some("http" | "https"))
         && matches!(endpoint.path_and_query().map(PathAndQuery::as_str), None | Some("" | "/"))
         && !endpoint.authority().is_some_and(|authority| authority.as_str().contains('@'));
