@@ -8,6 +8,8 @@
 //!   to the same receiver;
 //! - the bare inserts ([`rows`]): the rows of the same events, deliveries and attempts.
 //!
+//! Then, at one fan-out, the same deliveries in other [`circumstances`], among them those of a peer.
+//!
 //! All are measured in turn, in several rounds, every second one in reverse order, and medians are reported,
 //! so that a machine that becomes slower slows all of them. A delivery that is missing or doubled is an
 //! error.
@@ -15,11 +17,17 @@
 //! This file owns the command line and the order of measurements. What starts processes and databases is the
 //! load bench's.
 
+#[path = "../../tests/it/harness/receiver.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "the tests use more of it, and may panic")]
+mod authority;
+mod circumstances;
 #[path = "../load/databases.rs"]
 #[expect(dead_code, reason = "the load bench uses more of it")]
 mod databases;
 #[path = "../load/figures.rs"]
 mod figures;
+mod graphile;
+mod pace;
 #[path = "../../tests/it/harness/postgres.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "the tests use more of it, and may panic")]
 mod postgres;
@@ -32,9 +40,11 @@ mod receiver;
 mod report;
 mod rows;
 mod sample;
+mod server;
 #[path = "../load/usage.rs"]
 #[expect(dead_code, reason = "the load bench uses more of it")]
 mod usage;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,13 +55,17 @@ use clap::Parser as _;
 use process::exit::{Failure, chain};
 use tokio::runtime::Runtime;
 
-use crate::databases::{Database, Databases};
+use crate::authority::Authority;
+use crate::circumstances::{Circumstance, Setting, prepare};
+use crate::databases::{Database, Databases, OpenDatabase};
+use crate::pace::{Measured, Pace};
 use crate::posting::Posting;
 use crate::programs::Programs;
-use crate::publishing::{ARGUMENTS, Pace, Publishing};
-use crate::receiver::Receiver;
-use crate::report::{Contestant, Results};
+use crate::publishing::Publishing;
+use crate::receiver::{Behaviour, Receiver};
+use crate::report::{Compared, Contestant, Results};
 use crate::rows::Rows;
+use crate::server::Server;
 
 /// Ports of the receiver, each an origin.
 const ORIGINS: usize = 50;
@@ -75,6 +89,19 @@ struct Args {
     /// Webhooks that want each event
     #[arg(long, value_delimiter = ',', default_value = "1,50")]
     fan_outs: Vec<usize>,
+    /// Other circumstances, measured at the last of the fan-outs
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "plain,tls,hanging,hanging-tls,waiting,two,three,graphile,graphile-batches"
+    )]
+    circumstances: Vec<Circumstance>,
+    /// Measures the circumstances alone
+    #[arg(long)]
+    only_circumstances: bool,
+    /// A copy of `benches/peers/graphile` in which npm has installed its packages
+    #[arg(long, value_name = "FOLDER")]
+    graphile: Option<PathBuf>,
     /// Databases; Postgres is skipped where it is not installed
     #[arg(long, value_delimiter = ',', default_value = "sqlite,postgres")]
     databases: Vec<Database>,
@@ -106,62 +133,93 @@ fn run(args: &Args) -> Result<(), Failure> {
     process::files::raise_limit();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, &Authority::shared().pem)?;
     let bench = Bench {
         args,
+        authority,
         programs: Programs::new(folder.path(), folder.path())?,
-        receiver: Receiver::start(ORIGINS)?,
+        receiver: Receiver::start(ORIGINS, Behaviour { tls: false, hangs: false })?,
         runtime,
     };
     println!("disk: {:.0} synced pages of 4 KiB a second", usage::synced_pages_per_second(folder.path())?);
-    let mut all = Vec::new();
+    let (mut all, mut compared) = (Vec::new(), Vec::new());
     for database in &args.databases {
-        match database.open(&args.athook, args.earlier.as_deref(), folder.path())? {
-            Some(opened) => all.extend(bench.measure(*database, &opened)?),
+        match database.open(folder.path())? {
+            Some(opened) => {
+                let pair = opened.create("pair", &args.athook)?;
+                let measured = Measured::new(bench.runtime.block_on(Server::of(&pair.url))?);
+                if !args.only_circumstances {
+                    all.extend(bench.measure(*database, &opened, &pair, &measured)?);
+                }
+                compared.push(bench.compare(*database, &opened, &measured)?);
+            }
             None => println!("{database}: not installed; skipped"),
         }
     }
     for results in &all {
         results.table();
     }
+    for one in &compared {
+        one.table();
+    }
     println!(
         "\nsteady: published as fast as delivered; burst: as fast as accepted, {BURST_DELIVERIES} deliveries"
     );
     println!(
-        "paced: {PACED_DELIVERIES} deliveries a second; CPU: of a delivery, in the core-service or client\n"
+        "paced: {PACED_DELIVERIES} deliveries a second; CPU: of a delivery, in the processes that deliver,"
     );
+    println!("and with that of Postgres\n");
     for results in &all {
         results.aims();
     }
+    for one in &compared {
+        one.aims();
+    }
+    report::databases(&compared);
     Ok(())
 }
 
 struct Bench<'a> {
     args: &'a Args,
     programs: Programs,
+    /// The file of the authority of receivers with TLS.
+    authority: PathBuf,
     receiver: Receiver,
     runtime: Runtime,
 }
 
 impl Bench<'_> {
-    /// Runs all measurements on one database.
-    fn measure(&self, database: Database, databases: &Databases) -> Result<Vec<Results>, Failure> {
-        let mut athook = self.publishing(&self.args.athook, &databases.pair.url)?;
-        let mut earlier = match &self.args.earlier {
-            Some(earlier) => Some(self.publishing(earlier, &databases.earlier.url)?),
+    /// Measures all fan-outs on one database.
+    fn measure(
+        &self,
+        database: Database,
+        databases: &Databases,
+        pair: &OpenDatabase,
+        measured: &Measured,
+    ) -> Result<Vec<Results>, Failure> {
+        let athook = self.publishing(&self.args.athook, &pair.url, measured)?;
+        let earlier = match &self.args.earlier {
+            Some(earlier) => {
+                Some(self.publishing(earlier, &databases.create("earlier", earlier)?.url, measured)?)
+            }
             None => None,
         };
         let posting = Posting::new(&self.receiver)?;
-        let rows = self.runtime.block_on(Rows::connect(&databases.inserts.url))?;
+        let inserts = databases.create("inserts", &self.args.athook)?;
+        let rows = self.runtime.block_on(Rows::connect(&inserts.url))?;
         posting.run(WARM_UP, None)?;
 
         let length = Duration::from_secs(self.args.seconds);
         let mut all = Vec::new();
         for &fan_out in &self.args.fan_outs {
-            let burst = Pace::Burst(u32::try_from(BURST_DELIVERIES / fan_out)?);
             let pause = Duration::from_secs(1) * u32::try_from(fan_out)? / u32::try_from(PACED_DELIVERIES)?;
-            let paces = [Pace::Steady(length), burst, Pace::Paced(length, pause)];
+            let paces = [Pace::Steady(length), burst(fan_out)?, Pace::Paced(length, pause)];
             let contestants = [Contestant::Steady, Contestant::Burst, Contestant::Paced];
             let before = [Contestant::EarlierSteady, Contestant::EarlierBurst, Contestant::EarlierPaced];
+            let run = |of: &Publishing, pace| {
+                self.runtime.block_on(measured.run(of, &self.receiver, fan_out, pace))
+            };
             let mut results = Results { database, fan_out, samples: BTreeMap::new() };
             for round in 1..=self.args.rounds {
                 eprintln!("{database}, fan-out {fan_out}: round {round} of {}", self.args.rounds);
@@ -171,9 +229,9 @@ impl Bench<'_> {
                 }
                 for turn in turns {
                     let mut add = |who, sample| results.samples.entry(who).or_default().push(sample);
-                    add(contestants[turn], self.runtime.block_on(athook.run(fan_out, paces[turn]))?);
-                    if let Some(earlier) = &mut earlier {
-                        add(before[turn], self.runtime.block_on(earlier.run(fan_out, paces[turn]))?);
+                    add(contestants[turn], run(&athook, paces[turn])?);
+                    if let Some(earlier) = &earlier {
+                        add(before[turn], run(earlier, paces[turn])?);
                     }
                     match contestants[turn] {
                         Contestant::Steady => add(Contestant::Posts, posting.run(length, None)?),
@@ -190,16 +248,57 @@ impl Bench<'_> {
         Ok(all)
     }
 
+    /// Measures the circumstances on one database.
+    fn compare(
+        &self,
+        database: Database,
+        databases: &Databases,
+        measured: &Measured,
+    ) -> Result<Compared, Failure> {
+        let fan_out = self.args.fan_outs.last().copied().ok_or("no fan-out")?;
+        let setting = Setting {
+            programs: &self.programs,
+            authority: &self.authority,
+            runtime: &self.runtime,
+            athook: &self.args.athook,
+            graphile: self.args.graphile.as_deref(),
+            measured,
+            fan_out,
+        };
+        let mut prepared = prepare(&setting, database, databases, &self.args.circumstances)?;
+        let paces = [Pace::Steady(Duration::from_secs(self.args.seconds)), burst(fan_out)?];
+        let mut compared = Compared { database, fan_out, samples: BTreeMap::new() };
+        for round in 1..=self.args.rounds {
+            for one in &mut prepared {
+                eprintln!("{database}, {}: round {round} of {}", one.circumstance, self.args.rounds);
+                let samples = one.measure(&setting, Pace::Steady(WARM_UP), &paces)?;
+                compared.samples.entry(one.circumstance).or_default().push(samples);
+            }
+            prepared.reverse();
+        }
+        Ok(compared)
+    }
+
     /// Starts an `athook` with the webhooks of all fan-outs, and delivers some events to each.
-    fn publishing(&self, athook: &Path, database_url: &str) -> Result<Publishing, Failure> {
-        let core = self.programs.core_service(athook, database_url, &ARGUMENTS)?;
-        self.runtime.block_on(async {
-            let mut publishing = Publishing::connect(core, database_url, &self.receiver).await?;
+    fn publishing(
+        &self,
+        athook: &Path,
+        database_url: &str,
+        measured: &Measured,
+    ) -> Result<Publishing, Failure> {
+        let Self { programs, authority, runtime, receiver, .. } = self;
+        let mut publishing =
+            Publishing::start(programs, authority, runtime, athook, database_url, 1, Vec::new())?;
+        runtime.block_on(async {
             for &fan_out in &self.args.fan_outs {
-                publishing.make_webhooks(fan_out).await?;
-                publishing.run(fan_out, Pace::Steady(WARM_UP)).await?;
+                publishing.make_webhooks(receiver, fan_out).await?;
+                measured.run(&publishing, receiver, fan_out, Pace::Steady(WARM_UP)).await?;
             }
             Ok(publishing)
         })
     }
+}
+
+fn burst(fan_out: usize) -> Result<Pace, Failure> {
+    Ok(Pace::Burst(u32::try_from(BURST_DELIVERIES / fan_out)?))
 }

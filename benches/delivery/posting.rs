@@ -55,8 +55,8 @@ impl Posting {
     pub(crate) fn new(receiver: &Receiver) -> Result<Self, Failure> {
         let policy = Policy::new(vec!["127.0.0.0/8".parse()?]);
         let egress = Egress::new(policy, Resolver::new(&[])?, None)?;
-        let origins = receiver.addresses.iter().cycle().take(WEBHOOKS).enumerate();
-        let urls = origins.map(|(number, origin)| format!("http://{origin}/hooks/{number}").parse());
+        let origins = receiver.origins().cycle().take(WEBHOOKS).enumerate();
+        let urls = origins.map(|(number, origin)| format!("{origin}/hooks/{number}").parse());
         let poster = Poster {
             deliverer: Deliverer::new(&egress, CONCURRENCY),
             urls: urls.collect::<Result<_, _>>()?,
@@ -107,6 +107,7 @@ impl Posting {
             p50_ms: percentile_ms(&latencies, 50),
             p99_ms: percentile_ms(&latencies, 99),
             cpu_us: micros_each(cpu, count),
+            cpu_with_database_us: f64::NAN,
         })
     }
 }
@@ -127,7 +128,7 @@ impl Poster {
 }
 
 /// The body of a delivery of [`crate::publishing`].
-fn body(number: u32) -> String {
+pub(crate) fn body(number: u32) -> String {
     format!(
         concat!(
             r#"{{"type":"chat","timestamp":"2026-11-28T20:15:00.123Z","data":{{"#,

@@ -1,175 +1,140 @@
-//! Events published to a core-service, until all their deliveries are stored as done.
-//!
-//! Owns the webhooks, and how fast events are published: *steadily*, as fast as they are delivered; in a
-//! *burst*, as fast as they are accepted, so that most deliveries wait and are claimed; or so many a second.
+//! Core-services that deliver: their webhooks, and events for them.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use process::exit::Failure;
 use proto::athook::event::Payload;
 use proto::athook::event_service_client::EventServiceClient;
 use proto::athook::secret_service_client::SecretServiceClient;
 use proto::athook::webhook_service_client::WebhookServiceClient;
 use proto::athook::{Actor, Chat, CreateSecretRequest, CreateWebhookRequest, Event, Outcome, PublishRequest};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Query};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
 
 use crate::databases::connect;
-use crate::programs::Program;
+use crate::pace::Deliverer;
+use crate::programs::{Program, Programs};
 use crate::receiver::{Receiver, text};
-use crate::sample::{Sample, Sent, latencies, micros_each, percentile_ms, rate};
-use crate::usage;
 
 /// Webhooks of each fan-out.
 pub(crate) const WEBHOOKS: usize = 200;
 /// The token that signs all deliveries.
 pub(crate) const TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// Calls in flight, of one event each.
-const CALLS: usize = 64;
-/// Deliveries that may be under way before the steady publisher waits.
-const UNDER_WAY: usize = 1_000;
-/// How often the publisher looks whether deliveries have arrived, and whether their outcomes are stored.
-const ASK_EVERY: Duration = Duration::from_millis(1);
-/// How long deliveries may take to arrive.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(60);
-/// The arguments of the core-service.
-pub(crate) const ARGUMENTS: [&str; 4] = ["--allow-http", "true", "--allow-private-ranges", "127.0.0.0/8"];
+/// The arguments of a core-service.
+const ARGUMENTS: [&str; 6] =
+    ["--allow-http", "true", "--allow-private-ranges", "127.0.0.0/8", "--drain-limit", "1s"];
 
-/// How fast events are published.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Pace {
-    /// As fast as they are delivered, for so long.
-    Steady(Duration),
-    /// So many as fast as they are accepted.
-    Burst(u32),
-    /// One after each pause, for so long.
-    Paced(Duration, Duration),
-}
-
-/// A core-service with the webhooks of one fan-out.
+/// Core-services on one database.
 pub(crate) struct Publishing {
-    core: Program,
-    channel: Channel,
+    cores: Vec<Program>,
+    channels: Vec<Channel>,
     /// To see what is pending.
     database: DatabaseConnection,
-    receiver: Receiver,
-    next_number: u32,
+    /// Those that count.
+    webhooks: Vec<Uuid>,
 }
 
 impl Publishing {
-    /// Connects to a core-service, which was started with [`ARGUMENTS`], and to its database.
-    pub(crate) async fn connect(
-        core: Program,
+    /// Starts so many core-services, which trust this authority. `webhooks` are those that count.
+    pub(crate) fn start(
+        programs: &Programs,
+        authority: &Path,
+        runtime: &Runtime,
+        athook: &Path,
         database_url: &str,
-        receiver: &Receiver,
+        replicas: usize,
+        webhooks: Vec<Uuid>,
     ) -> Result<Self, Failure> {
-        let channel = Endpoint::new(format!("http://{}", core.address()))?.connect().await?;
-        let database = connect(database_url, 1).await?.remove(0);
-        Ok(Self { core, channel, database, receiver: receiver.clone(), next_number: 0 })
-    }
-
-    /// Makes [`WEBHOOKS`] webhooks, so many for each streamer.
-    pub(crate) async fn make_webhooks(&self, fan_out: usize) -> Result<(), Failure> {
-        let mut secrets = SecretServiceClient::new(self.channel.clone());
-        let mut webhooks = WebhookServiceClient::new(self.channel.clone());
-        let origins = self.receiver.addresses.iter().cycle();
-        for (number, origin) in origins.enumerate().take(WEBHOOKS) {
-            let caller_did = streamer(fan_out, number / fan_out);
-            let name = "deliveries".to_owned();
-            if number % fan_out == 0 {
-                let token = Some(TOKEN.to_owned());
-                let caller_did = caller_did.clone();
-                let secret = CreateSecretRequest { caller_did, name: name.clone(), token };
-                secrets.create_secret(secret).await?;
+        let authority = authority.display().to_string();
+        let mut arguments = ARGUMENTS.to_vec();
+        arguments.extend(["--extra-ca", &authority]);
+        let cores = (0..replicas).map(|_| programs.core_service(athook, database_url, &arguments));
+        let cores: Vec<Program> = cores.collect::<Result<_, _>>()?;
+        runtime.block_on(async {
+            let mut channels = Vec::new();
+            for core in &cores {
+                channels.push(Endpoint::new(format!("http://{}", core.address()))?.connect().await?);
             }
-            let webhook = CreateWebhookRequest {
-                caller_did,
-                url: format!("http://{origin}/hooks/{number}"),
-                events: vec!["chat".to_owned()],
-                active: Some(true),
-                secret_id: Some(name),
-                ..CreateWebhookRequest::default()
-            };
-            webhooks.create_webhook(webhook).await?;
-        }
-        Ok(())
-    }
-
-    /// Publishes events, and waits until their deliveries are done.
-    pub(crate) async fn run(&mut self, fan_out: usize, pace: Pace) -> Result<Sample, Failure> {
-        let first = self.next_number;
-        let cpu_before = usage::cpu(self.core.pid())?;
-        let started = Instant::now();
-        let mut times: Vec<Instant> = Vec::new();
-        let mut calls = JoinSet::new();
-        loop {
-            let may_go_on = match pace {
-                Pace::Steady(length) | Pace::Paced(length, _) => started.elapsed() < length,
-                Pace::Burst(events) => times.len() < events as usize,
-            };
-            if !may_go_on {
-                break;
-            }
-            while let Some(answered) = calls.try_join_next() {
-                answered??;
-            }
-            let wait = match pace {
-                Pace::Steady(_) => times.len() * fan_out >= self.receiver.count() + UNDER_WAY,
-                Pace::Burst(_) => false,
-                Pace::Paced(_, pause) => started.elapsed() < pause * u32::try_from(times.len())?,
-            };
-            if wait {
-                sleep(ASK_EVERY).await;
-                continue;
-            }
-            if calls.len() >= CALLS {
-                calls.join_next().await.ok_or("no call is in flight")???;
-                continue;
-            }
-            let number = self.next_number;
-            self.next_number += 1;
-            let streamer = streamer(fan_out, number as usize % (WEBHOOKS / fan_out));
-            times.push(Instant::now());
-            calls.spawn(publish(self.channel.clone(), event(number, streamer), fan_out));
-        }
-        while let Some(answered) = calls.join_next().await {
-            answered??;
-        }
-        let published_in = started.elapsed();
-        let deliveries = times.len() * fan_out;
-        self.wait_for(deliveries).await?;
-        let delivered_in = started.elapsed();
-        let cpu = usage::cpu(self.core.pid())? - cpu_before;
-        let events = times.len();
-        let latencies = latencies(&Sent { first, times }, &self.receiver.take(), fan_out)?;
-        Ok(Sample {
-            events_per_s: rate(events, published_in),
-            deliveries_per_s: rate(deliveries, delivered_in),
-            p50_ms: percentile_ms(&latencies, 50),
-            p99_ms: percentile_ms(&latencies, 99),
-            cpu_us: micros_each(cpu, deliveries),
+            let database = connect(database_url, 1).await?.remove(0);
+            Ok(Self { cores, channels, database, webhooks })
         })
     }
 
-    /// Waits until so many deliveries have arrived, and all outcomes are stored.
-    async fn wait_for(&self, deliveries: usize) -> Result<(), Failure> {
-        let asked = Instant::now();
-        while self.receiver.count() < deliveries || self.is_pending().await? {
-            if asked.elapsed() > ARRIVAL_LIMIT {
-                return Err(format!("{} of {deliveries} arrived", self.receiver.count()).into());
-            }
-            sleep(ASK_EVERY).await;
+    /// Makes [`WEBHOOKS`] webhooks at the receiver, so many for each streamer, and returns the ids of all.
+    pub(crate) async fn make_webhooks(
+        &mut self,
+        receiver: &Receiver,
+        fan_out: usize,
+    ) -> Result<Vec<Uuid>, Failure> {
+        for (number, origin) in receiver.origins().cycle().enumerate().take(WEBHOOKS) {
+            let id = self.make_webhook(&streamer(fan_out, number / fan_out), &origin, number).await?;
+            self.webhooks.push(id);
         }
-        Ok(())
+        Ok(self.webhooks.clone())
     }
 
-    /// Whether the outcome of any delivery is not stored.
-    async fn is_pending(&self) -> Result<bool, Failure> {
-        let query = "SELECT 1 FROM webhook_state WHERE due_at_ms IS NOT NULL LIMIT 1";
-        let statement = Statement::from_string(self.database.get_database_backend(), query);
-        Ok(self.database.query_one_raw(statement).await?.is_some())
+    /// Makes one webhook, signed with [`TOKEN`].
+    pub(crate) async fn make_webhook(
+        &self,
+        owner: &str,
+        origin: &str,
+        number: usize,
+    ) -> Result<Uuid, Failure> {
+        let name = "deliveries".to_owned();
+        let secret = CreateSecretRequest {
+            caller_did: owner.to_owned(),
+            name: name.clone(),
+            token: Some(TOKEN.to_owned()),
+        };
+        match SecretServiceClient::new(self.channels[0].clone()).create_secret(secret).await {
+            Err(status) if status.code() != tonic::Code::AlreadyExists => return Err(status.into()),
+            _ => {}
+        }
+        let webhook = CreateWebhookRequest {
+            caller_did: owner.to_owned(),
+            url: format!("{origin}/hooks/{number}"),
+            events: vec!["chat".to_owned()],
+            active: Some(true),
+            secret_id: Some(name),
+            ..CreateWebhookRequest::default()
+        };
+        let made = WebhookServiceClient::new(self.channels[0].clone()).create_webhook(webhook).await?;
+        Ok(made.into_inner().webhook.ok_or("no webhook")?.id.parse()?)
+    }
+
+    /// Publishes events of one streamer, whose deliveries nobody waits for.
+    pub(crate) async fn publish_for(&self, streamer: &str, events: u32, first: u32) -> Result<(), Failure> {
+        let events = (first..first + events).map(|number| event(number, streamer.to_owned())).collect();
+        EventServiceClient::new(self.channels[0].clone()).publish(PublishRequest { events }).await?;
+        Ok(())
+    }
+}
+
+impl Deliverer for Publishing {
+    fn publish(&self, number: u32, fan_out: usize) -> BoxFuture<'static, Result<(), Failure>> {
+        let channel = self.channels[number as usize % self.channels.len()].clone();
+        let streamer = streamer(fan_out, number as usize % (WEBHOOKS / fan_out));
+        publish(channel, event(number, streamer), fan_out).boxed()
+    }
+
+    fn is_pending(&self) -> BoxFuture<'_, Result<bool, Failure>> {
+        let query = Query::select()
+            .expr(Expr::val(1))
+            .from(Alias::new("webhook_state"))
+            .and_where(Expr::col(Alias::new("webhook_id")).is_in(self.webhooks.iter().copied()))
+            .and_where(Expr::col(Alias::new("due_at_ms")).is_not_null())
+            .limit(1)
+            .take();
+        async move { Ok(self.database.query_one(&query).await?.is_some()) }.boxed()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.cores.iter().map(Program::pid).collect()
     }
 }
 
@@ -187,7 +152,7 @@ fn event(number: u32, streamer_did: String) -> Event {
     let uri = "at://did:plc:z72i7hdynmk6r22z27h6tvur/place.stream.chat.message/3m6k2xq7v2c2a".to_owned();
     Event {
         publisher: "bench".to_owned(),
-        idempotency_key: format!("message-{number}"),
+        idempotency_key: format!("message-{streamer_did}-{number}"),
         streamer_did,
         occurred_at: Some(prost_types::Timestamp { seconds: 1_795_896_900, nanos: 123_000_000 }),
         payload: Some(Payload::Chat(Chat { author: Some(author), text: text(number), uri })),

@@ -1,4 +1,4 @@
-//! The receiver: a thread that answers every request with 204 and notes when it came.
+//! The receiver: a thread that answers every request with 204 and notes when it came, or never answers.
 //!
 //! It shares the machine with what is measured, so it does as little as HTTP/1.1 allows. Each of its ports is
 //! an origin of its own. A request is known by the number with which its text begins ([`text`]).
@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use process::exit::Failure;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::Authority;
 
 /// The largest request, head and body, in bytes.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -36,7 +39,16 @@ pub(crate) struct Arrival {
 #[derive(Clone)]
 pub(crate) struct Receiver {
     pub(crate) addresses: Arc<[SocketAddr]>,
+    behaviour: Behaviour,
     arrived: Arc<Arrived>,
+}
+
+/// How a receiver behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Behaviour {
+    pub(crate) tls: bool,
+    /// It takes connections and requests, and never answers.
+    pub(crate) hangs: bool,
 }
 
 #[derive(Default)]
@@ -47,7 +59,7 @@ struct Arrived {
 
 impl Receiver {
     /// Listens on so many ports of loopback.
-    pub(crate) fn start(ports: usize) -> Result<Self, Failure> {
+    pub(crate) fn start(ports: usize, behaviour: Behaviour) -> Result<Self, Failure> {
         let mut listeners = Vec::new();
         for _ in 0..ports {
             let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -56,18 +68,26 @@ impl Receiver {
         }
         let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
         let arrived = Arc::<Arrived>::default();
-        let receiver = Self { addresses, arrived: Arc::clone(&arrived) };
+        let receiver = Self { addresses, behaviour, arrived: Arc::clone(&arrived) };
+        let tls = behaviour.tls.then(|| Arc::new(Authority::shared().server(&["127.0.0.1"])));
+        let serving = Arc::new(Serving { tls: tls.map(TlsAcceptor::from), behaviour, arrived });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
             runtime.block_on(async {
                 for listener in listeners {
                     let listener = TcpListener::from_std(listener).expect("it does not block");
-                    tokio::spawn(accept(listener, Arc::clone(&arrived)));
+                    tokio::spawn(accept(listener, Arc::clone(&serving)));
                 }
                 std::future::pending::<()>().await;
             });
         });
         Ok(receiver)
+    }
+
+    /// The beginning of the URLs at each of its ports.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = String> + Clone {
+        let scheme = if self.behaviour.tls { "https" } else { "http" };
+        self.addresses.iter().map(move |address| format!("{scheme}://{address}"))
     }
 
     /// How many requests have come since the last [`take`](Self::take).
@@ -91,32 +111,51 @@ impl Arrived {
     }
 }
 
-async fn accept(listener: TcpListener, arrived: Arc<Arrived>) {
+/// What the connections of a receiver share.
+struct Serving {
+    tls: Option<TlsAcceptor>,
+    behaviour: Behaviour,
+    arrived: Arc<Arrived>,
+}
+
+async fn accept(listener: TcpListener, serving: Arc<Serving>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let arrived = Arc::clone(&arrived);
+        let serving = Arc::clone(&serving);
         tokio::spawn(async move {
-            if let Err(error) = answer(stream, &arrived).await {
+            if let Err(error) = serve(stream, &serving).await {
                 eprintln!("the receiver: {error}");
             }
         });
     }
 }
 
-/// Answers the requests of one connection.
-async fn answer(mut stream: TcpStream, arrived: &Arrived) -> Result<(), Failure> {
+async fn serve(stream: TcpStream, serving: &Serving) -> Result<(), Failure> {
     stream.set_nodelay(true)?;
+    match &serving.tls {
+        None => answer(stream, serving).await,
+        Some(tls) => answer(tls.accept(stream).await?, serving).await,
+    }
+}
+
+/// Answers the requests of one connection.
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, serving: &Serving) -> Result<(), Failure> {
     let mut request = vec![0; MAX_REQUEST_BYTES];
     let mut filled = 0;
     loop {
-        let read = stream.read(&mut request[filled..]).await?;
+        // A program that was killed closes nothing.
+        let Ok(read) = stream.read(&mut request[filled..]).await else { return Ok(()) };
         if read == 0 {
             return Ok(());
+        }
+        if serving.behaviour.hangs {
+            continue;
         }
         filled += read;
         while let Some(bytes) = complete(&request[..filled])? {
             let number = number(&request[..bytes]).ok_or("a body without a number")?;
-            arrived.note(Arrival { number, at: Instant::now() });
+            serving.arrived.note(Arrival { number, at: Instant::now() });
             stream.write_all(ANSWER).await?;
+            stream.flush().await?;
             request.copy_within(bytes..filled, 0);
             filled -= bytes;
         }

@@ -57,6 +57,7 @@ impl Rows {
             p50_ms: f64::NAN,
             p99_ms: f64::NAN,
             cpu_us: f64::NAN,
+            cpu_with_database_us: f64::NAN,
         })
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) p99_ms: f64,
     /// Processor time of a delivery, in microseconds; NaN where it is not measured.
     pub(crate) cpu_us: f64,
+    /// With that of the database server, if there is one.
+    pub(crate) cpu_with_database_us: f64,
 }
 
 /// What was sent: the first number, and the time of each number from there on.

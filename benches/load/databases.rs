@@ -28,14 +28,12 @@ impl fmt::Display for Database {
     }
 }
 
-/// A migrated database for each contestant that writes.
+/// Where databases are made, each for one contestant.
 pub(crate) struct Databases {
-    pub(crate) pair: OpenDatabase,
-    pub(crate) earlier: OpenDatabase,
-    pub(crate) inserts: OpenDatabase,
-    pub(crate) node: OpenDatabase,
-    /// Stops when dropped.
-    _server: Option<Server>,
+    /// Of SQLite files.
+    folder: PathBuf,
+    /// Stops when dropped. `None`: SQLite.
+    server: Option<Server>,
 }
 
 /// A database that can be connected to.
@@ -46,49 +44,44 @@ pub(crate) struct OpenDatabase {
 }
 
 impl Database {
-    /// Creates the databases, each with the schema of the `athook` that will use it. SQLite files go into
-    /// `folder`. `None`: Postgres is not installed.
-    pub(crate) fn open(
-        self,
-        athook: &Path,
-        earlier_athook: Option<&Path>,
-        folder: &Path,
-    ) -> Result<Option<Databases>, Failure> {
-        let names = ["pair", "earlier", "inserts", "node"];
-        let (opened, server) = match self {
-            Self::Sqlite => {
-                let opened = names.map(|name| {
-                    let file = folder.join(format!("{name}.db"));
-                    OpenDatabase { url: format!("sqlite://{}?mode=rwc", file.display()), file: Some(file) }
-                });
-                (opened, None)
-            }
+    /// Starts the server. SQLite files go into `folder`. `None`: Postgres is not installed.
+    pub(crate) fn open(self, folder: &Path) -> Result<Option<Databases>, Failure> {
+        let server = match self {
+            Self::Sqlite => None,
             Self::Postgres => {
                 if postgres::programs().is_none() {
                     return Ok(None);
                 }
-                let server = Server::start("on").ok_or("Postgres does not start; its output is above")?;
-                create_on_postgres(&server.url("postgres"), names)?;
-                (names.map(|name| OpenDatabase { url: server.url(name), file: None }), Some(server))
+                Some(Server::start("on").ok_or("Postgres does not start; its output is above")?)
             }
         };
-        let [pair, earlier, inserts, node] = opened;
-        for OpenDatabase { url, file: _ } in [&pair, &inserts, &node] {
-            migrate(athook, url)?;
-        }
-        migrate(earlier_athook.unwrap_or(athook), &earlier.url)?;
-        Ok(Some(Databases { pair, earlier, inserts, node, _server: server }))
+        Ok(Some(Databases { folder: folder.to_owned(), server }))
     }
 }
 
-fn create_on_postgres(admin_url: &str, names: [&str; 4]) -> Result<(), Failure> {
+impl Databases {
+    /// Makes a database with the schema of `athook`.
+    pub(crate) fn create(&self, name: &str, athook: &Path) -> Result<OpenDatabase, Failure> {
+        let opened = match &self.server {
+            None => {
+                let file = self.folder.join(format!("{name}.db"));
+                OpenDatabase { url: format!("sqlite://{}?mode=rwc", file.display()), file: Some(file) }
+            }
+            Some(server) => {
+                create_on_postgres(&server.url("postgres"), name)?;
+                OpenDatabase { url: server.url(name), file: None }
+            }
+        };
+        migrate(athook, &opened.url)?;
+        Ok(opened)
+    }
+}
+
+fn create_on_postgres(admin_url: &str, name: &str) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let pool = sqlx::PgPool::connect(admin_url).await?;
-        for name in names {
-            let sql = format!("CREATE DATABASE {name}");
-            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await?;
-        }
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await?;
         pool.close().await;
         Ok(())
     })

@@ -148,7 +148,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     println!("disk: {:.0} synced pages of 4 KiB a second", usage::synced_pages_per_second(folder.path())?);
     let mut errors = 0;
     for database in &args.databases {
-        match database.open(&bench.args.athook, bench.args.earlier.as_deref(), folder.path())? {
+        match database.open(folder.path())? {
             Some(opened) => errors += bench.measure(*database, &opened)?,
             None => println!("{database}: not installed; skipped"),
         }
@@ -175,7 +175,8 @@ enum Subject {
 impl Bench<'_> {
     /// Runs all measurements on one database. Returns the number of failed calls.
     fn measure(&self, database: Database, databases: &Databases) -> Result<u64, Failure> {
-        let pair = Side::pair(&self.programs, &self.args.athook, &databases.pair)?;
+        let pair =
+            Side::pair(&self.programs, &self.args.athook, &databases.create("pair", &self.args.athook)?)?;
         std::thread::sleep(REST);
         report::start(database, &pair)?;
         let mut subjects = vec![(Contestant::Pair, Subject::Side(pair))];
@@ -234,16 +235,16 @@ impl Bench<'_> {
         if let Some(earlier) = earlier {
             beside.push((
                 Contestant::Earlier,
-                Subject::Side(Side::pair(programs, earlier, &databases.earlier)?),
+                Subject::Side(Side::pair(programs, earlier, &databases.create("earlier", earlier)?)?),
             ));
         }
         if !bare {
             let most = self.args.connections.iter().copied().max().unwrap_or(1);
-            let inserts = Inserts::connect(&databases.inserts.url, &self.callers, most)?;
+            let inserts = Inserts::connect(&databases.create("inserts", athook)?.url, &self.callers, most)?;
             beside.push((Contestant::Inserts, Subject::Inserts(inserts)));
             beside.push((Contestant::Stubbed, Subject::Side(Side::before_stub(programs, athook)?)));
         }
-        if let (Some(node), Some(file)) = (node, &databases.node.file) {
+        if let (Some(node), Some(file)) = (node, &databases.create("node", athook)?.file) {
             beside.push((Contestant::Node, Subject::Side(Side::node(programs, node, file)?)));
         }
         if let Some(envoy) = envoy {

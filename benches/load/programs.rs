@@ -160,7 +160,8 @@ fn quiet(athook: &Path) -> Command {
 }
 
 impl Program {
-    fn start(
+    /// Starts a program, and waits until it is ready.
+    pub(crate) fn start(
         mut command: Command,
         address: SocketAddr,
         mut is_ready: impl FnMut() -> bool,
@@ -201,19 +202,19 @@ impl Program {
 }
 
 /// A command without this process's environment, which could hold settings.
-fn bare(program: &Path) -> Command {
+pub(crate) fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
 /// A free port on loopback.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Whether `/xrpc/_health` answers 200: the gateway serves and reaches its core-service.
-fn gateway_is_ready(address: SocketAddr) -> bool {
+pub(crate) fn gateway_is_ready(address: SocketAddr) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect(address)?;
         stream.write_all(b"GET /xrpc/_health HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;

@@ -12,8 +12,8 @@ use secp256k1::{Message, PublicKey, SecretKey};
 /// The unit of processor time in `/proc` (`USER_HZ`, 100 per second on all current architectures).
 const TICK: Duration = Duration::from_millis(10);
 /// The index of `utime` and `stime` in `/proc/PID/stat`, counted from the field after the name.
-const USER_TIME: usize = 11;
-const SYSTEM_TIME: usize = 12;
+pub(crate) const USER_TIME: usize = 11;
+pub(crate) const SYSTEM_TIME: usize = 12;
 
 /// How long the disk is measured.
 const DISK_TRIAL: Duration = Duration::from_secs(1);
@@ -59,13 +59,22 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration, Failure> {
 
 /// The processor time in a `stat` file of a process or a thread.
 pub(crate) fn cpu_in(path: &str) -> Result<Duration, Failure> {
+    time_of(&stat(path)?, &[USER_TIME, SYSTEM_TIME])
+}
+
+/// The fields of a `stat` file after the name.
+pub(crate) fn stat(path: &str) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)?;
     // The name of the program is in parentheses and may contain any character.
     let (_, after_name) = text.rsplit_once(')').ok_or("no name in /proc/…/stat")?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    Ok(after_name.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The sum of these fields, which are times.
+pub(crate) fn time_of(fields: &[String], wanted: &[usize]) -> Result<Duration, Failure> {
     let mut ticks = 0;
-    for at in [USER_TIME, SYSTEM_TIME] {
-        ticks += fields.get(at).ok_or("/proc/…/stat ends early")?.parse::<u32>()?;
+    for at in wanted {
+        ticks += fields.get(*at).ok_or("/proc/…/stat ends early")?.parse::<u32>()?;
     }
     Ok(TICK * ticks)
 }
