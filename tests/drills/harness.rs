@@ -4,6 +4,8 @@
 pub(crate) mod directory;
 #[path = "../../egress/tests/it/dns.rs"]
 pub(crate) mod dns;
+#[path = "../it/harness/hook.rs"]
+pub(crate) mod hook;
 #[path = "../it/harness/http2.rs"]
 pub(crate) mod http2;
 #[path = "../it/harness/identity.rs"]
@@ -12,5 +14,7 @@ pub(crate) mod identity;
 pub(crate) mod postgres;
 #[path = "../it/harness/processes.rs"]
 pub(crate) mod processes;
+#[path = "../it/harness/publisher.rs"]
+pub(crate) mod publisher;
 #[path = "../it/harness/receiver.rs"]
 pub(crate) mod receiver;

@@ -271,7 +271,7 @@ impl Seen {
 }
 
 /// The column `key` of what `sql` selects.
-async fn texts(database: &DatabaseConnection, sql: &str) -> Vec<String> {
+pub(crate) async fn texts(database: &DatabaseConnection, sql: &str) -> Vec<String> {
     let statement = Statement::from_string(database.get_database_backend(), sql);
     let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter().map(|row| row.try_get("", "key").unwrap()).collect()

@@ -19,6 +19,7 @@ mod network;
 mod site;
 
 mod cut_off;
+mod deliveries;
 mod names;
 mod postgres_gone;
 mod restarts;

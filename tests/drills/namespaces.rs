@@ -65,7 +65,7 @@ pub(crate) fn enter(path: &str, company: Company, drill: impl Future<Output = ()
         .args(["--foreground", "--signal=KILL", KILLED_AFTER, "unshare"])
         .args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", name, "--include-ignored", "--nocapture"])
         .env("TMPDIR", folder.path())
         .output()
         .expect("timeout is there (coreutils)");

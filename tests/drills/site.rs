@@ -11,7 +11,7 @@ use crate::harness::directory::{Directory, Reply};
 use crate::harness::dns::Dns;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::postgres::Server;
-use crate::harness::processes::Service;
+use crate::harness::processes::{Service, Setup};
 use crate::network::{Host, route};
 
 /// The name of the core-services, absolute.
@@ -28,6 +28,8 @@ const SHUTDOWN_DELAY: &str = "2s";
 pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
 /// How much later an answer may be for want of processors.
 pub(crate) const SLACK: Duration = Duration::from_secs(2);
+/// The token that the services share.
+pub(crate) const TOKEN: &str = "a-token-that-all-of-this-site-share";
 /// No limit that a load could meet.
 const NO_LIMIT: &str = "1000000";
 /// People who create things.
@@ -60,7 +62,7 @@ impl Site {
         route();
         let (database, plc, names) = (Host::new(31), Host::new(41), Host::new(51));
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("core.token"), "a-token-that-all-of-this-site-share\n").unwrap();
+        std::fs::write(folder.path().join("core.token"), TOKEN).unwrap();
         let postgres = postgres(&database, folder.path());
         let listener = plc.within(|| TcpListener::bind((plc.ip(), PLC_PORT)).unwrap());
         listener.set_nonblocking(true).unwrap();
@@ -113,13 +115,39 @@ impl Site {
 
     /// Starts a core-service on `host` and waits until it serves.
     pub(crate) async fn core_service(&self, host: &Host) -> Service {
-        let setup = Service::core_service(&self.database_url())
+        let setup = self.core_setup();
+        host.within(|| setup.begin()).served().await
+    }
+
+    /// The same, run by this command.
+    pub(crate) async fn core_service_under(&self, host: &Host, command: &[&str]) -> Service {
+        let setup = self.core_setup().under(command);
+        host.within(|| setup.begin()).served().await
+    }
+
+    /// The same, which tries deliveries again soon, and never gives up within a drill.
+    pub(crate) async fn delivering(&self, host: &Host) -> Service {
+        let setup = self
+            .core_setup()
+            .flag("--delivery-timeout", "2s")
+            .flag("--retry-schedule", &["200ms"; 60].join(","));
+        host.within(|| setup.begin()).served().await
+    }
+
+    fn core_setup(&self) -> Setup {
+        Service::core_service(&self.database_url())
+            .flag("--allow-http", "true")
+            .flag("--allow-private-ranges", "10.77.0.0/24")
             .flag("--max-secrets", NO_LIMIT)
             .flag("--max-webhooks", NO_LIMIT)
             .flag("--core-token-file", &self.file("core.token"))
             .flag("--shutdown-delay", SHUTDOWN_DELAY)
-            .at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, CORE_PORT)));
-        host.within(|| setup.begin()).served().await
+            .at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, CORE_PORT)))
+    }
+
+    /// Where internal services call the core-services.
+    pub(crate) fn core_addresses(&self) -> Vec<SocketAddr> {
+        self.cores.iter().map(|host| SocketAddr::from((host.ip(), CORE_PORT))).collect()
     }
 
     /// Starts a gateway on `host` and waits until it listens.

@@ -53,7 +53,14 @@ impl Hook {
     pub(crate) async fn answering(
         answer: impl Fn(usize, &Received) -> Response + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    /// The same on a listener.
+    pub(crate) fn on(
+        listener: TcpListener,
+        answer: impl Fn(usize, &Received) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, received) = mpsc::unbounded_channel();
         let number = std::sync::atomic::AtomicUsize::new(0);
