@@ -4,11 +4,12 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "xrpc/v1/annotations.proto",
     "athook/v1/account.proto",
     "athook/v1/delivery.proto",
     "athook/v1/event.proto",
+    "athook/v1/operator.proto",
     "athook/v1/secret.proto",
     "athook/v1/webhook.proto",
 ];

@@ -4,6 +4,7 @@
 //! handed in. docs/delivery.md is the specification. What is stored is the store's, and requests are the
 //! engine's.
 
+pub(crate) mod backlog;
 pub(crate) mod event;
 pub(crate) mod finished;
 pub(crate) mod format;

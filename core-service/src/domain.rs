@@ -8,6 +8,7 @@ pub(crate) mod cursor;
 pub(crate) mod did;
 pub(crate) mod event_type;
 pub(crate) mod mute_word;
+pub(crate) mod origin;
 pub(crate) mod page;
 pub(crate) mod rewrite;
 pub(crate) mod rule;

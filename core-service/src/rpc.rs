@@ -13,13 +13,18 @@ mod delivery_message;
 mod get_delivery;
 mod get_webhook;
 mod id;
+mod list_backlogs;
 mod list_deliveries;
 mod list_secrets;
 mod list_webhooks;
+mod pause_origin;
+mod pause_webhook;
 pub(crate) mod publish;
 mod purge_account;
 mod redeliver;
 mod redeliver_failed;
+mod resume_origin;
+mod resume_webhook;
 mod rotate_secret;
 pub(crate) mod send_test;
 mod update_webhook;
@@ -34,17 +39,20 @@ use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountService;
 use proto::athook::delivery_service_server::DeliveryService;
 use proto::athook::event_service_server::EventService;
+use proto::athook::operator_service_server::OperatorService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
 use proto::athook::{
     CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse,
     DeleteSecretRequest, DeleteSecretResponse, DeleteWebhookRequest, DeleteWebhookResponse,
-    GetDeliveryRequest, GetDeliveryResponse, GetWebhookRequest, GetWebhookResponse, ListDeliveriesRequest,
-    ListDeliveriesResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest,
-    ListWebhooksResponse, PublishRequest, PublishResponse, PurgeAccountRequest, PurgeAccountResponse,
-    RedeliverFailedRequest, RedeliverFailedResponse, RedeliverRequest, RedeliverResponse,
-    RotateSecretRequest, RotateSecretResponse, SendTestRequest, SendTestResponse, UpdateWebhookRequest,
-    UpdateWebhookResponse,
+    GetDeliveryRequest, GetDeliveryResponse, GetWebhookRequest, GetWebhookResponse, ListBacklogsRequest,
+    ListBacklogsResponse, ListDeliveriesRequest, ListDeliveriesResponse, ListSecretsRequest,
+    ListSecretsResponse, ListWebhooksRequest, ListWebhooksResponse, PauseOriginRequest, PauseOriginResponse,
+    PauseWebhookRequest, PauseWebhookResponse, PublishRequest, PublishResponse, PurgeAccountRequest,
+    PurgeAccountResponse, RedeliverFailedRequest, RedeliverFailedResponse, RedeliverRequest,
+    RedeliverResponse, ResumeOriginRequest, ResumeOriginResponse, ResumeWebhookRequest,
+    ResumeWebhookResponse, RotateSecretRequest, RotateSecretResponse, SendTestRequest, SendTestResponse,
+    UpdateWebhookRequest, UpdateWebhookResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -267,6 +275,44 @@ impl DeliveryService for Rpcs {
         request: Request<SendTestRequest>,
     ) -> Result<Response<SendTestResponse>, Status> {
         serve(request, |message| send_test::send_test(&self.0, message)).await
+    }
+}
+
+#[tonic::async_trait]
+impl OperatorService for Rpcs {
+    async fn list_backlogs(
+        &self,
+        request: Request<ListBacklogsRequest>,
+    ) -> Result<Response<ListBacklogsResponse>, Status> {
+        serve(request, |message| list_backlogs::list_backlogs(&self.0, message)).await
+    }
+
+    async fn pause_webhook(
+        &self,
+        request: Request<PauseWebhookRequest>,
+    ) -> Result<Response<PauseWebhookResponse>, Status> {
+        serve(request, |message| pause_webhook::pause_webhook(&self.0, message)).await
+    }
+
+    async fn resume_webhook(
+        &self,
+        request: Request<ResumeWebhookRequest>,
+    ) -> Result<Response<ResumeWebhookResponse>, Status> {
+        serve(request, |message| resume_webhook::resume_webhook(&self.0, message)).await
+    }
+
+    async fn pause_origin(
+        &self,
+        request: Request<PauseOriginRequest>,
+    ) -> Result<Response<PauseOriginResponse>, Status> {
+        serve(request, |message| pause_origin::pause_origin(&self.0, message)).await
+    }
+
+    async fn resume_origin(
+        &self,
+        request: Request<ResumeOriginRequest>,
+    ) -> Result<Response<ResumeOriginResponse>, Status> {
+        serve(request, |message| resume_origin::resume_origin(&self.0, message)).await
     }
 }
 

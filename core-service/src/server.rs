@@ -34,6 +34,7 @@ use proto::MAX_ANSWER_BYTES;
 use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::delivery_service_server::DeliveryServiceServer;
 use proto::athook::event_service_server::EventServiceServer;
+use proto::athook::operator_service_server::OperatorServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use tokio::net::TcpListener;
@@ -142,6 +143,9 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
     let deliveries = DeliveryServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let operators = OperatorServiceServer::new(rpcs.clone())
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
     let webhooks = WebhookServiceServer::new(rpcs)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -171,6 +175,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .add_service(webhooks)
         .add_service(deliveries)
         .add_service(accounts)
+        .add_service(operators)
         .add_service(events)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)

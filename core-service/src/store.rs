@@ -4,6 +4,7 @@
 //! uniqueness and limits, in the transaction that writes. All writes of calls go through [`commit`]; reads go
 //! straight to a pool of their own.
 
+mod backlogs;
 pub(crate) mod commit;
 pub(crate) mod database;
 mod deliveries;

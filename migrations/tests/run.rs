@@ -78,6 +78,7 @@ async fn rows_of_the_first_schema_are_kept() {
         "DROP TABLE delivery",
         "DROP TABLE attempt",
         "DROP TABLE host_hold",
+        "DROP TABLE paused_origin",
         "DELETE FROM seaql_migrations WHERE version <> 'm0001_accounts_secrets_webhooks'",
         "INSERT INTO account VALUES ('did:plc:a', 1, 0)",
         "INSERT INTO secret VALUES (x'01', 'did:plc:a', 'n', x'02', 3, NULL)",

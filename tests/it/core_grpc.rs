@@ -57,7 +57,9 @@ async fn reflection_lists_the_services() {
 #[tokio::test]
 async fn health_of_every_service() {
     let stack = Stack::start(Kind::Sqlite).await;
-    for service in ["", "athook.v1.SecretService", "athook.v1.WebhookService", "athook.v1.AccountService"] {
+    let services = ["Secret", "Webhook", "Event", "Delivery", "Account", "Operator"];
+    let services = services.map(|service| format!("athook.v1.{service}Service"));
+    for service in services.iter().map(String::as_str).chain([""]) {
         assert_eq!(
             health(channel(&stack).await, service).await.unwrap(),
             ServingStatus::Serving,

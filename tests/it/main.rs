@@ -28,6 +28,7 @@ mod http2_flood;
 mod log_floods;
 mod malformed;
 mod observability;
+mod operators;
 mod owner_deliveries;
 mod pooled;
 mod probe_limits;

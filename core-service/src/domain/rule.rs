@@ -40,6 +40,10 @@ pub(crate) enum Rule {
     DeliveryState,
     #[error("must be empty or the name of the publisher whose token the call carries")]
     OwnPublisher,
+    #[error(
+        "must be an origin such as https://hooks.example.com: http or https, a host, perhaps a port, no path"
+    )]
+    Origin,
     #[error("must name a secret of the caller")]
     UnknownSecret,
     #[error("must have a field to change")]

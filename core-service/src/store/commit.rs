@@ -68,6 +68,8 @@ pub(super) mod holds;
 #[cfg(test)]
 mod lease_model;
 mod locks;
+mod paused_origins;
+pub(super) mod pauses;
 pub(super) mod publish;
 pub(crate) mod purge;
 pub(super) mod queue;
@@ -87,6 +89,7 @@ use process::traces::TraceContext;
 use uuid::Uuid;
 
 use self::expire::{Expired, Progress, Retention};
+use self::pauses::Paused;
 use self::publish::Publication;
 use self::purge::{Purged, PurgedBatch};
 use self::reply::{AnyReply, Reply};
@@ -171,6 +174,12 @@ pub(super) enum Job {
         event_type: Option<EventType>,
         reply: Reply<Uuid>,
     },
+    /// Answered with how many webhooks.
+    Pause {
+        what: Paused,
+        paused: bool,
+        reply: Reply<u64>,
+    },
     Publish {
         publication: Publication,
         reply: Reply<Vec<Published>>,
@@ -204,6 +213,8 @@ enum Kind {
     Finish,
     Claim,
     Publish,
+    /// What an operator pauses: a transaction of its own, as it locks a table.
+    Pause,
     /// What can wait.
     Upkeep,
 }
@@ -233,6 +244,7 @@ impl Job {
             | Self::Redeliver { .. }
             | Self::RedeliverFailed { .. }
             | Self::SendTest { .. }
+            | Self::Pause { .. }
             | Self::Publish { .. }
             | Self::Claim { .. }
             | Self::Finish { .. }
@@ -258,6 +270,7 @@ impl Job {
             Self::Redeliver { reply, .. } => reply,
             Self::RedeliverFailed { reply, .. } => reply,
             Self::SendTest { reply, .. } => reply,
+            Self::Pause { reply, .. } => reply,
             Self::Publish { reply, .. } => reply,
             Self::Claim { reply } => reply,
             Self::WriteCancelled { reply } => reply,
@@ -291,6 +304,7 @@ impl Job {
             | Self::RedeliverFailed { .. }
             | Self::SendTest { .. } => Kind::Account,
             Self::Publish { .. } => Kind::Publish,
+            Self::Pause { .. } => Kind::Pause,
             Self::Claim { .. } => Kind::Claim,
             Self::Finish { .. } => Kind::Finish,
             Self::EndLeases { .. }

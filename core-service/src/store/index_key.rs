@@ -73,7 +73,11 @@ impl IndexKey {
 
     /// A hash of the origin of `url`: scheme, host and port.
     pub(super) fn origin(&self, url: &WebhookUrl) -> Arc<[u8]> {
-        let origin = url.expose().origin().ascii_serialization();
+        self.hash_of_origin(&url.expose().origin().ascii_serialization())
+    }
+
+    /// The same for an origin in the form of the WHATWG.
+    pub(super) fn hash_of_origin(&self, origin: &str) -> Arc<[u8]> {
         Arc::from(&hmac::sign(&self.0, origin.as_bytes()).as_ref()[..ORIGIN_BYTES])
     }
 }

@@ -1,6 +1,7 @@
 //! How much waits to be delivered, for the metrics.
 
 use process::clock::Clock;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 
 use super::Store;
@@ -19,10 +20,13 @@ impl Store {
     pub(crate) async fn queue_depth(&self, clock: &Clock) -> Result<QueueDepth, DbErr> {
         let reading = &self.database.reading;
         let now = Now::of(reading, clock).await?;
+        // What is paused has no due time.
+        let is_paused =
+            Expr::col(webhook_state::Column::Paused).or(Expr::col(webhook_state::Column::OriginPaused));
         let pending: Option<Option<i64>> = webhook_state::Entity::find()
             .select_only()
             .column_as(webhook_state::Column::Pending.sum(), "pending")
-            .filter(webhook_state::Column::DueAtMs.is_not_null())
+            .filter(webhook_state::Column::DueAtMs.is_not_null().or(is_paused))
             .into_tuple()
             .one(reading)
             .await?;

@@ -10,6 +10,7 @@ pub(super) mod delivery;
 pub(super) mod event;
 pub(super) mod host_hold;
 pub(super) mod index_key;
+pub(super) mod paused_origin;
 pub(super) mod secret;
 pub(super) mod webhook;
 pub(super) mod webhook_state;

@@ -31,6 +31,7 @@ use crate::seal::Purpose;
 mod commits;
 mod deliveries;
 mod paging;
+mod pauses;
 mod queue_depth;
 mod secrets;
 mod together;

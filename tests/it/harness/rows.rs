@@ -17,7 +17,7 @@ pub(crate) enum Type {
     Boolean,
 }
 
-pub(crate) const TABLES: [(&str, &[(&str, Type)]); 9] = [
+pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
     ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes)]),
     ("account", &[("did", Type::Text), ("secrets", Type::Integer), ("webhooks", Type::Integer)]),
     (
@@ -91,6 +91,8 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 9] = [
             ("disabled_reason", Type::Text),
             ("disabled_at_ms", Type::BigInteger),
             ("cancelling_since_ms", Type::BigInteger),
+            ("paused", Type::Boolean),
+            ("origin_paused", Type::Boolean),
         ],
     ),
     (
@@ -129,6 +131,7 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 9] = [
         ],
     ),
     ("host_hold", &[("host", Type::Text), ("held_until_ms", Type::BigInteger)]),
+    ("paused_origin", &[("origin", Type::Bytes), ("paused_at_ms", Type::BigInteger)]),
 ];
 
 /// The table in which sea-orm-migration records what was migrated.

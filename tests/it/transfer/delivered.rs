@@ -40,6 +40,7 @@ async fn spread(connection: &DatabaseConnection) {
         "UPDATE webhook_state SET disabled_reason = 'failing', disabled_at_ms = 5 WHERE error_count > 0",
         "UPDATE event SET traceparent = '00-' WHERE idempotency_key = '1'",
         "INSERT INTO host_hold VALUES ('discord.com', 5)",
+        "INSERT INTO paused_origin SELECT origin, 6 FROM webhook_state LIMIT 1",
     ] {
         connection.execute_unprepared(statement).await.unwrap();
     }

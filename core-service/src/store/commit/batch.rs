@@ -14,6 +14,7 @@ use super::delete_secret::delete_secret;
 use super::delete_webhook::delete_webhook;
 use super::end_leases::end_leases;
 use super::expire::expire;
+use super::pauses;
 use super::publish::FannedOut;
 use super::purge::{purge, purge_events};
 use super::redeliver::{redeliver, redeliver_failed};
@@ -63,6 +64,10 @@ impl Batch {
             }
             Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
             Kind::Claim => *leased = claim_all(transaction, &context.deliveries, jobs).await?,
+            Kind::Pause => {
+                *wake = true;
+                pause_all(transaction, &context.deliveries, jobs).await?;
+            }
             Kind::Upkeep => keep_up(transaction, &context.deliveries, jobs).await?,
             Kind::Publish => {
                 let fanned_out = publish_all(transaction, &context.deliveries, jobs).await?;
@@ -153,6 +158,20 @@ async fn publish_all(
     publish::publish(transaction, context, now, &mut publications).await
 }
 
+async fn pause_all(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<(), DbErr> {
+    let now = context.now(transaction).await?;
+    for queued in jobs {
+        if let Job::Pause { what, paused, reply } = &mut queued.job {
+            reply.decide(pauses::pause(transaction, context, now, what, *paused).await?);
+        }
+    }
+    Ok(())
+}
+
 async fn keep_up(
     transaction: &DatabaseTransaction,
     context: &event_batch::Context,
@@ -206,6 +225,7 @@ async fn change(
         // Already inserted by `creations::insert`.
         Job::CreateSecret { .. } | Job::CreateWebhook { .. } => {}
         Job::Publish { .. }
+        | Job::Pause { .. }
         | Job::Claim { .. }
         | Job::Finish { .. }
         | Job::EndLeases { .. }

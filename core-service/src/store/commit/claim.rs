@@ -26,6 +26,7 @@ use super::event_batch::{Context, Now, begun_at_ms};
 use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
 use super::holds::discord_is_held;
 use super::locks::locked_if_free;
+use super::paused_origins::look_up;
 use super::states::{State, States};
 use super::targets::{self, Target};
 use crate::delivery::event::StoredEvent;
@@ -121,8 +122,15 @@ async fn claim_round(
             continue;
         };
         // Unknown until now, if the webhook could not be read when its first event was stored.
-        state.row.origin = target.origin.to_vec();
+        if *state.row.origin != *target.origin {
+            state.row.origin = target.origin.to_vec();
+            look_up(transaction, [&mut state.row]).await?;
+        }
         state.row.discord = target.is_discord();
+        if state.is_paused() {
+            state.row.due_at_ms = None;
+            continue;
+        }
         let places = places(context, state, target);
         if !places.is_empty() {
             claims.push(Claim { target, generation: state.row.generation, places, due: Vec::new() });

@@ -14,6 +14,8 @@ use sea_orm::{
 use uuid::{Builder, Uuid};
 
 use super::event_batch::Now;
+use super::finish::LOOK_AGAIN_MS;
+use super::pauses::expire_paused;
 use crate::store::table::{attempt, delivery, event};
 
 /// Rows of each kind that one transaction looks at.
@@ -37,6 +39,10 @@ pub(crate) struct Progress {
     content: (i64, Uuid),
     /// The last event without deliveries that was looked at.
     event: Uuid,
+    /// The last paused webhook that was looked at; nil before the first.
+    paused: Uuid,
+    /// When paused webhooks are looked at again, in Unix milliseconds.
+    paused_again_ms: i64,
 }
 
 /// What one step did.
@@ -59,7 +65,27 @@ pub(super) async fn expire(
     let keys_before = before(KEY_RETENTION.max(retention.payloads));
     let deliveries = delete_deliveries(transaction, before(retention.attempts), keys_before).await?;
     let events = delete_events(transaction, keys_before, &mut progress).await?;
-    Ok(Expired { progress, more: contents || deliveries || events })
+    let paused = fail_old_paused(transaction, now, &mut progress).await?;
+    Ok(Expired { progress, more: contents || deliveries || events || paused })
+}
+
+/// Fails deliveries of paused webhooks that are too old, a walk along these webhooks now and then. Returns
+/// whether there may be more.
+async fn fail_old_paused(
+    transaction: &DatabaseTransaction,
+    now: Now,
+    progress: &mut Progress,
+) -> Result<bool, DbErr> {
+    if now.ms < progress.paused_again_ms {
+        return Ok(false);
+    }
+    if let Some(last) = expire_paused(transaction, now, progress.paused).await? {
+        progress.paused = last;
+        return Ok(true);
+    }
+    progress.paused = Uuid::nil();
+    progress.paused_again_ms = now.ms + LOOK_AGAIN_MS;
+    Ok(false)
 }
 
 /// Removes the bodies of deliveries that ended before `before_ms`, and the payloads of events of which no

@@ -64,7 +64,10 @@ impl FanOut {
                 context.metrics.dropped.inc();
                 continue;
             }
-            let held = state.row.held_until_ms.is_some_and(|until| until > now.ms)
+            // Without an origin, a claim finds out whether that is paused.
+            let held = state.is_paused()
+                || state.row.origin.is_empty()
+                || state.row.held_until_ms.is_some_and(|until| until > now.ms)
                 || receiver.is_discord() && discord_is_held;
             let (row, leased) = self.deliver(context, now, new, receiver, state, held)?;
             state.row.pending += 1;

@@ -2,7 +2,8 @@
 //! states that there are, and two events in those that few steps lead to.
 //!
 //! Workers publish, claim, send, write outcomes, and die between any two of these; a commit may be stored
-//! without its worker's knowing; the owner switches the webhook off and on, and deletes it. The properties
+//! without its worker's knowing; the owner switches the webhook off and on, and deletes it; an operator
+//! pauses and resumes it. The properties
 //! are what is promised: see [`Protocol::properties`]. With each [`Fault`] one of them is broken, so what
 //! the product does about it is needed.
 
@@ -24,9 +25,9 @@ use crate::store::table::delivery;
 const NOT_LOST: &str = "an answered event is pending and will be found, or has ended for a recorded reason";
 const ENDS: &str = "one worker alone brings every answered event to its end";
 const FENCED: &str = "no outcome of a lost lease counts";
-const CLAIMED_IN_TIME: &str = "nothing is claimed that was delivered, switched off or deleted before";
+const CLAIMED_IN_TIME: &str = "nothing is claimed that was delivered, switched off, deleted or paused before";
 const STARTED_IN_TIME: &str =
-    "no request starts more than a second after its webhook was switched off or deleted";
+    "no request starts more than a second after its webhook was switched off, deleted or paused";
 const ONCE: &str = "no two requests of a delivery are under way at once";
 const STAYS_DELIVERED: &str = "what was delivered stays so";
 const COUNTED: &str = "the webhook counts its pending deliveries";
@@ -44,6 +45,8 @@ enum Action {
     SwitchOff,
     SwitchOn,
     Delete,
+    Pause,
+    Resume,
     WriteCancelled,
     Tick,
 }
@@ -67,7 +70,8 @@ struct Bounds {
     events: usize,
     /// Crashes, and commits whose result a worker does not learn.
     mishaps: u8,
-    /// Times that the owner switches the webhook off or on, or deletes it.
+    /// Times that the owner switches the webhook off or on or deletes it, or an operator pauses or resumes
+    /// it.
     changes: u8,
     /// The answers of the receiver.
     statuses: &'static [u16],
@@ -122,6 +126,8 @@ impl Protocol {
             Action::SwitchOff => transactions.switch_off(world),
             Action::SwitchOn => switch_on(world),
             Action::Delete => transactions.delete(world),
+            Action::Pause => transactions.pause(world),
+            Action::Resume => transactions.resume(world),
             Action::WriteCancelled => write_cancelled(world),
             Action::Tick => world.tick(),
         }
@@ -137,13 +143,17 @@ impl Protocol {
         }
         held.phase = Phase::Sending { since_ms: NOW.ms };
         let cancelled_at_ms = world.deliveries[held.delivery].cancelled_at_ms;
-        world.broken.started_late |= cancelled_at_ms.is_some_and(|at_ms| NOW.ms - at_ms > 1_000);
+        let ended = [cancelled_at_ms, world.paused_at_ms];
+        world.broken.started_late |= ended.into_iter().flatten().any(|at_ms| NOW.ms - at_ms > 1_000);
     }
 
     /// What a worker does when all others are gone and every receiver answers.
     fn runs_out(&self, world: &World) -> World {
         let mut world = world.clone();
         world.workers = vec![Vec::new()];
+        if world.paused_at_ms.is_some() {
+            self.transactions.resume(&mut world);
+        }
         for _ in 0..20 {
             let Some(state) = &world.state else { break };
             if state.cancelling_since_ms.is_some() {
@@ -216,6 +226,9 @@ impl Model for Protocol {
                 Webhook::Off => actions.extend([Action::SwitchOn, Action::Delete]),
                 Webhook::Deleted => {}
             }
+            if world.state.is_some() {
+                actions.push(if world.paused_at_ms.is_some() { Action::Resume } else { Action::Pause });
+            }
         }
         if world.state.as_ref().is_some_and(|state| state.cancelling_since_ms.is_some()) {
             actions.push(Action::WriteCancelled);
@@ -231,7 +244,7 @@ impl Model for Protocol {
         let mut world = world.clone();
         self.act(&mut world, action);
         world.mishaps -= u8::from(is_mishap(action));
-        world.changes -= u8::from(matches!(action, Action::SwitchOff | Action::SwitchOn | Action::Delete));
+        world.changes -= u8::from(is_change(action));
         world.normalize();
         Some(world)
     }
@@ -289,6 +302,10 @@ fn is_mishap(action: Action) -> bool {
     }
 }
 
+fn is_change(action: Action) -> bool {
+    matches!(action, Action::SwitchOff | Action::SwitchOn | Action::Delete | Action::Pause | Action::Resume)
+}
+
 /// A delivery of the current generation that has not ended.
 fn is_open(row: &delivery::Model, generation: i32) -> bool {
     row.state == PENDING && row.generation == generation
@@ -303,6 +320,9 @@ fn is_not_lost(world: &World) -> bool {
         let (Some(next_at_ms), Some(state)) = (row.next_at_ms, &world.state) else { return false };
         if !is_open(row, state.generation) {
             return state.cancelling_since_ms.is_some();
+        }
+        if state.paused {
+            return world.webhook == Webhook::On && state.due_at_ms.is_none();
         }
         let latest_ms = next_at_ms.max(state.held_until_ms.unwrap_or(next_at_ms));
         world.webhook == Webhook::On && state.due_at_ms.is_some_and(|due_at_ms| due_at_ms <= latest_ms)
@@ -359,6 +379,9 @@ fn each_fault_breaks_a_promise() {
         (Fault::OutcomeWithoutDueTime, ONE_EVENT, NOT_LOST),
         (Fault::SwitchedOffInTheSameGeneration, ONE_EVENT, CLAIMED_IN_TIME),
         (Fault::DeletedWithoutCancelling, ONE_EVENT, ENDS),
+        (Fault::PauseIgnoredByClaims, ONE_EVENT, CLAIMED_IN_TIME),
+        (Fault::PauseIgnoredByPublications, TWO_EVENTS, CLAIMED_IN_TIME),
+        (Fault::ResumedWithoutDueTime, ONE_EVENT, NOT_LOST),
     ] {
         let until = HasDiscoveries::AnyOf([promise].into());
         let checker = Protocol::new(bounds, Some(fault)).checker().finish_when(until).spawn_bfs().join();

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
 use super::locks::locked;
+use super::paused_origins::look_up;
 use crate::store::table::{delivery, webhook_state};
 
 /// `delivery.state`.
@@ -39,6 +40,8 @@ pub(super) fn fresh_state(webhook: Uuid, origin: Vec<u8>, discord: bool) -> webh
         disabled_reason: None,
         disabled_at_ms: None,
         cancelling_since_ms: None,
+        paused: false,
+        origin_paused: false,
     }
 }
 
@@ -102,16 +105,18 @@ impl States {
         Ok(Self(states))
     }
 
-    /// The same, and makes the states that are missing from `new`.
+    /// The same, and makes the states that are missing from `new`. Whether their origins are paused is looked
+    /// up.
     pub(super) async fn lock_or_make(
         transaction: &DatabaseTransaction,
         new: BTreeMap<Uuid, webhook_state::Model>,
     ) -> Result<Self, DbErr> {
         let mut states = Self::lock(transaction, new.keys().copied()).await?;
-        let missing: Vec<_> = new.into_iter().filter(|(id, _)| !states.0.contains_key(id)).collect();
+        let mut missing: Vec<_> = new.into_iter().filter(|(id, _)| !states.0.contains_key(id)).collect();
         if missing.is_empty() {
             return Ok(states);
         }
+        look_up(transaction, missing.iter_mut().map(|(_, row)| row)).await?;
         let unless_there = OnConflict::column(webhook_state::Column::WebhookId).do_nothing().to_owned();
         for some in missing.chunks(STATEMENT_ROWS) {
             let rows = some.iter().map(|(_, row)| webhook_state::ActiveModel::from(row.clone()));
@@ -190,8 +195,17 @@ impl State {
         Self { stored: row.clone(), row }
     }
 
-    /// Notes that a pending delivery is due, or its lease ends, at `at_ms`.
+    /// Whether an operator keeps the deliveries back.
+    pub(super) fn is_paused(&self) -> bool {
+        self.row.paused || self.row.origin_paused
+    }
+
+    /// Notes that a pending delivery is due, or its lease ends, at `at_ms`. Of a paused webhook nothing is
+    /// due.
     pub(super) fn due(&mut self, at_ms: i64) {
+        if self.is_paused() {
+            return;
+        }
         let at_ms = self.row.held_until_ms.map_or(at_ms, |held| at_ms.max(held));
         self.row.due_at_ms = Some(self.row.due_at_ms.map_or(at_ms, |due| due.min(at_ms)));
     }
@@ -219,7 +233,10 @@ impl State {
         if self.row.held_for_secret {
             self.row.held_for_secret = false;
             self.row.held_until_ms = None;
-            self.row.due_at_ms = (self.row.pending > 0).then_some(now_ms);
+            self.row.due_at_ms = None;
+            if self.row.pending > 0 {
+                self.due(now_ms);
+            }
         }
     }
 
@@ -261,7 +278,7 @@ impl State {
 
 /// When the earliest pending delivery is due, of those that were retried or not, of the webhook whose state
 /// is in the outer statement.
-fn earliest_pending(retried: bool) -> Expr {
+pub(in crate::store) fn earliest_pending(retried: bool) -> Expr {
     use sea_orm::sea_query::ExprTrait as _;
     let of_webhook = |column: delivery::Column, state: webhook_state::Column| {
         Expr::col((delivery::Entity, column)).equals((webhook_state::Entity, state))

@@ -4,6 +4,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, DbErr, Iterable as _, 
 use uuid::Uuid;
 
 use super::event_batch::Context;
+use super::paused_origins::look_up;
 use super::savepoint::ChangeError;
 use super::states::States;
 use super::unknown_secret;
@@ -46,6 +47,7 @@ pub(super) async fn update_webhook(
         if url_changed {
             state.row.origin = sealer.index_key.origin(&webhook.config.url).to_vec();
             state.row.discord = Format::of(webhook.config.url.expose()) == Format::Discord;
+            look_up(transaction, [&mut state.row]).await?;
         }
         if secret_changed {
             state.release(deliveries.now(transaction).await?.ms);
@@ -57,6 +59,10 @@ pub(super) async fn update_webhook(
             state.enable();
         }
         webhook = row::with_state(webhook, &state.row);
+    }
+    if url_changed {
+        // The old origin or the new one may be paused.
+        states.find_due(transaction, [*id]).await?;
     }
     states.store(transaction).await?;
     Ok(Box::new(webhook))

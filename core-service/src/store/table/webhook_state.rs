@@ -36,6 +36,8 @@ pub(crate) struct Model {
     pub disabled_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancelling_since_ms: Option<i64>,
+    pub paused: bool,
+    pub origin_paused: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

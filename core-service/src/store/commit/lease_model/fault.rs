@@ -22,6 +22,12 @@ pub(super) enum Fault {
     OutcomeWithoutDueTime,
     /// Switching a webhook off does not begin the next generation.
     SwitchedOffInTheSameGeneration,
+    /// A pause leaves the due time, and claims don't look at it.
+    PauseIgnoredByClaims,
+    /// A publication takes a lease although the webhook is paused.
+    PauseIgnoredByPublications,
+    /// A pause ends, and nobody looks up when the webhook is next due.
+    ResumedWithoutDueTime,
     /// Deleting a webhook does not cancel its deliveries.
     DeletedWithoutCancelling,
 }

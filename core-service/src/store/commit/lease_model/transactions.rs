@@ -59,6 +59,10 @@ impl Transactions {
             NOW.ms,
         );
         let lease = world.new_lease(number);
+        let born_leased = born_leased && (!state.is_paused() || self.has(Fault::PauseIgnoredByPublications));
+        if born_leased {
+            world.broken.claimed_after_the_end |= world.paused_at_ms.is_some();
+        }
         if born_leased && !self.has(Fault::PublishedWithoutTheLease) {
             row.lease = Some(lease);
             row.next_at_ms = Some(NOW.ms + LEASE_MS);
@@ -77,6 +81,11 @@ impl Transactions {
         let mut state = world.take_state()?;
         if world.webhook == Webhook::Deleted {
             state.hold(NOW.ms + TICK_MS);
+            world.state = Some(state.row);
+            return None;
+        }
+        if state.is_paused() && !self.has(Fault::PauseIgnoredByClaims) {
+            state.row.due_at_ms = None;
             world.state = Some(state.row);
             return None;
         }
@@ -121,7 +130,8 @@ impl Transactions {
         let lease = world.new_lease(number);
         let delivery = &mut world.deliveries[number];
         let is_over = delivery.row.as_ref().is_none_or(|row| row.state != PENDING);
-        world.broken.claimed_after_the_end |= is_over || delivery.cancelled_at_ms.is_some();
+        let is_over = is_over || delivery.cancelled_at_ms.is_some() || world.paused_at_ms.is_some();
+        world.broken.claimed_after_the_end |= is_over;
         if let Some(row) = &mut delivery.row {
             row.lease = Some(lease);
             row.next_at_ms = Some(NOW.ms + LEASE_MS).filter(|_| !self.has(Fault::LeaseWithoutEnd));
@@ -209,6 +219,28 @@ impl Transactions {
         world.note_cancelled();
     }
 
+    /// `pause`, of the webhook.
+    pub(super) fn pause(&self, world: &mut World) {
+        let Some(mut state) = world.take_state() else { return };
+        state.row.paused = true;
+        if !self.has(Fault::PauseIgnoredByClaims) {
+            find_due(world, &mut state);
+        }
+        world.state = Some(state.row);
+        world.paused_at_ms = Some(NOW.ms);
+    }
+
+    /// `pause`, which ends.
+    pub(super) fn resume(&self, world: &mut World) {
+        let Some(mut state) = world.take_state() else { return };
+        state.row.paused = false;
+        if !self.has(Fault::ResumedWithoutDueTime) {
+            find_due(world, &mut state);
+        }
+        world.state = Some(state.row);
+        world.paused_at_ms = None;
+    }
+
     /// `delete_webhook`.
     pub(super) fn delete(&self, world: &mut World) {
         world.webhook = Webhook::Deleted;
@@ -262,6 +294,7 @@ pub(super) fn end_leases(world: &mut World) {
     }
     if let Some(state) = world.state.as_mut().filter(|_| any)
         && state.held_until_ms.is_none_or(|until_ms| until_ms <= NOW.ms)
+        && !state.paused
     {
         state.due_at_ms = Some(NOW.ms);
     }

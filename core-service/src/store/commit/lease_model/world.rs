@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) deliveries: Vec<Delivery>,
     /// The leases that each worker holds in its memory. Which worker is which does not matter.
     pub(super) workers: Vec<Vec<Held>>,
+    /// When the webhook was paused, if it is.
+    pub(super) paused_at_ms: Option<i64>,
     /// Crashes and commits of unknown result that may still happen.
     pub(super) mishaps: u8,
     /// Changes of the webhook that may still happen.
@@ -101,6 +103,7 @@ impl World {
             state: None,
             deliveries: Vec::new(),
             workers: vec![Vec::new(); workers],
+            paused_at_ms: None,
             mishaps,
             changes,
             broken: Broken::default(),
@@ -150,6 +153,7 @@ impl World {
     /// Lets time go by.
     pub(super) fn tick(&mut self) {
         let pass = |at_ms: &mut i64, oldest_ms: i64| *at_ms = (*at_ms - TICK_MS).max(oldest_ms);
+        self.paused_at_ms.iter_mut().for_each(|at_ms| pass(at_ms, -2 * TICK_MS));
         for delivery in &mut self.deliveries {
             delivery.cancelled_at_ms.iter_mut().for_each(|at_ms| pass(at_ms, -2 * TICK_MS));
             let next = delivery.row.iter_mut().flat_map(|row| &mut row.next_at_ms);

@@ -16,7 +16,7 @@ use crate::store::commit::states::{DELIVERED, FAILED, PENDING};
 use crate::store::index_key::{ID, ORIGIN_BYTES};
 use crate::store::row::EVENT_SEPARATOR;
 use crate::store::table::{
-    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+    account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
 
 use super::line::LineFault;
@@ -157,6 +157,13 @@ pub(super) fn attempt(row: &attempt::Model) -> Result<(), LineFault> {
 pub(super) fn host_hold(row: &host_hold::Model) -> Result<(), LineFault> {
     not_empty("host", row.host.as_bytes())?;
     text("host", Some(&row.host))
+}
+
+pub(super) fn paused_origin(row: &paused_origin::Model) -> Result<(), LineFault> {
+    if row.origin.len() != ORIGIN_BYTES {
+        return Err(LineFault::Column { field: "origin", what: "16 bytes" });
+    }
+    Ok(())
 }
 
 fn outcome(field: &'static str, word: &str) -> Result<(), LineFault> {

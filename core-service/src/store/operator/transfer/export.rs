@@ -14,7 +14,7 @@ use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
 use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{self, DELIVERY_PAGE_ROWS, ExistingError, PAGE_ROWS, page, snapshot};
 use crate::store::table::{
-    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+    account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
 
 /// An export that failed. What it wrote has no end line, so that no import takes it.
@@ -60,6 +60,7 @@ async fn export_all(
         deliveries: delivery::Entity::find().count(snapshot).await?,
         attempts: attempt::Entity::find().count(snapshot).await?,
         host_holds: host_hold::Entity::find().count(snapshot).await?,
+        paused_origins: paused_origin::Entity::find().count(snapshot).await?,
     };
     tracing::info!(total = all.total(), "exporting");
     let mut output = LineWriter { target, rows: 0, total: all.total() };
@@ -92,6 +93,9 @@ async fn export_all(
     let key = host_hold::Column::Host;
     written.host_holds =
         output.table::<host_hold::Entity, _>(snapshot, key, |row| row.host.clone(), Line::HostHold).await?;
+    let (key, key_of) = (paused_origin::Column::Origin, |row: &paused_origin::Model| row.origin.clone());
+    written.paused_origins =
+        output.table::<paused_origin::Entity, _>(snapshot, key, key_of, Line::PausedOrigin).await?;
     output.line(&Line::End(written))?;
     output.target.flush()?;
     Ok(written)

@@ -14,7 +14,7 @@ use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
 use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::table::{
-    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+    account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
 use crate::store::transaction::Failure;
 use crate::store::{OpenError, connect_and_migrate};
@@ -134,6 +134,7 @@ enum Section {
     Delivery,
     Attempt,
     HostHold,
+    PausedOrigin,
 }
 
 /// Rows for the next INSERT.
@@ -148,6 +149,7 @@ struct Batch {
     deliveries: Vec<delivery::Model>,
     attempts: Vec<attempt::Model>,
     host_holds: Vec<host_hold::Model>,
+    paused_origins: Vec<paused_origin::Model>,
     rows: usize,
     bytes: usize,
 }
@@ -171,6 +173,7 @@ async fn import_all(
             Line::Delivery(_) => Section::Delivery,
             Line::Attempt(_) => Section::Attempt,
             Line::HostHold(_) => Section::HostHold,
+            Line::PausedOrigin(_) => Section::PausedOrigin,
             Line::Header(_) => return Err(lines.refuse(LineFault::Order).into()),
             Line::End(declared) => {
                 batch.insert(transaction, lines.number() - 1).await?;
@@ -262,6 +265,11 @@ impl Batch {
                 self.host_holds.push(row);
                 counts.host_holds += 1;
             }
+            Line::PausedOrigin(row) => {
+                check::paused_origin(&row)?;
+                self.paused_origins.push(row);
+                counts.paused_origins += 1;
+            }
             Line::Header(_) | Line::End(_) => return Err(LineFault::Order),
         }
         self.rows += 1;
@@ -280,6 +288,7 @@ impl Batch {
             deliveries,
             attempts,
             host_holds,
+            paused_origins,
             rows,
             bytes: _,
         } = std::mem::take(self);
@@ -293,7 +302,8 @@ impl Batch {
             insert(transaction, events).await?;
             insert(transaction, deliveries).await?;
             insert(transaction, attempts).await?;
-            insert(transaction, host_holds).await
+            insert(transaction, host_holds).await?;
+            insert(transaction, paused_origins).await
         };
         inserted.await.map_err(|error| ImportError::Refused { first, last, error })
     }

@@ -11,6 +11,7 @@
 //! {"delivery":{"id":"…","event_id":"…","webhook_id":"…","state":0,…}}
 //! {"attempt":{"delivery_id":"…","number":1,"outcome":"http","status":503,…}}
 //! {"host_hold":{"host":"discord.com","held_until_ms":…}}
+//! {"paused_origin":{"origin":"…","paused_at_ms":…}}
 //! {"end":{"index_keys":1,"accounts":1,"secrets":1,"webhooks":1,"webhook_states":1,…}}
 //! ```
 //!
@@ -28,7 +29,7 @@ use serde_json::error::Category;
 
 use crate::domain::rule::BrokenField;
 use crate::store::table::{
-    account, attempt, delivery, event, host_hold, index_key, secret, webhook, webhook_state,
+    account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
 
 /// The format's name in the header.
@@ -53,6 +54,7 @@ pub(super) enum Line {
     Delivery(Box<delivery::Model>),
     Attempt(attempt::Model),
     HostHold(host_hold::Model),
+    PausedOrigin(paused_origin::Model),
     End(RowCounts),
 }
 
@@ -83,6 +85,8 @@ pub(crate) struct RowCounts {
     pub(crate) attempts: u64,
     #[serde(default)]
     pub(crate) host_holds: u64,
+    #[serde(default)]
+    pub(crate) paused_origins: u64,
 }
 
 impl RowCounts {
@@ -98,9 +102,10 @@ impl RowCounts {
             deliveries,
             attempts,
             host_holds,
+            paused_origins,
         } = self;
         let configured = index_keys + accounts + secrets + webhooks;
-        configured + webhook_states + events + deliveries + attempts + host_holds
+        configured + webhook_states + events + deliveries + attempts + host_holds + paused_origins
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) async fn settle(transaction: &DatabaseTransaction, now_ms: i64) -> Re
     webhook_state::Entity::update_many()
         .col_expr(webhook_state::Column::DueAtMs, Expr::val(now_ms))
         .filter(webhook_state::Column::WebhookId.in_subquery(leased))
+        .filter(webhook_state::Column::Paused.eq(false))
+        .filter(webhook_state::Column::OriginPaused.eq(false))
         .filter(
             Condition::any()
                 .add(webhook_state::Column::HeldUntilMs.is_null())

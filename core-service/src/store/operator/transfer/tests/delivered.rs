@@ -10,6 +10,7 @@ use crate::store::table::attempt::Model as Attempt;
 use crate::store::table::delivery::Model as Delivery;
 use crate::store::table::event::Model as Event;
 use crate::store::table::host_hold::Model as HostHold;
+use crate::store::table::paused_origin::Model as PausedOrigin;
 use crate::store::table::webhook_state::Model as State;
 
 const ID: Uuid = Uuid::from_u128(0x0123_4567_89ab_7def_8123_4567_89ab_cdef);
@@ -32,6 +33,8 @@ fn state() -> State {
         disabled_reason: Some("failing".into()),
         disabled_at_ms: Some(9),
         cancelling_since_ms: None,
+        paused: false,
+        origin_paused: false,
     }
 }
 
@@ -90,13 +93,17 @@ fn host_hold() -> HostHold {
     HostHold { host: "discord.com".into(), held_until_ms: 1 }
 }
 
+fn paused_origin() -> PausedOrigin {
+    PausedOrigin { origin: vec![0xff; 16], paused_at_ms: 1 }
+}
+
 /// A change of one of these texts is a change of the format, which needs a new version.
 #[test]
 fn lines_as_they_are_written() {
     for (line, text) in [
         (
             Line::WebhookState(Box::new(state())),
-            r#"{"webhook_state":{"webhook_id":"01234567-89ab-7def-8123-456789abcdef","generation":1,"origin":"/////////////////////w==","discord":false,"due_at_ms":2,"held_until_ms":3,"held_for_secret":true,"pending":1,"dropped":5,"last_failed":true,"error_count":6,"failing_since_ms":7,"last_triggered_at_ms":8,"disabled_reason":"failing","disabled_at_ms":9}}"#,
+            r#"{"webhook_state":{"webhook_id":"01234567-89ab-7def-8123-456789abcdef","generation":1,"origin":"/////////////////////w==","discord":false,"due_at_ms":2,"held_until_ms":3,"held_for_secret":true,"pending":1,"dropped":5,"last_failed":true,"error_count":6,"failing_since_ms":7,"last_triggered_at_ms":8,"disabled_reason":"failing","disabled_at_ms":9,"paused":false,"origin_paused":false}}"#,
         ),
         (
             Line::Event(Box::new(event())),
@@ -111,6 +118,10 @@ fn lines_as_they_are_written() {
             r#"{"attempt":{"delivery_id":"01234567-89ab-7def-8123-456789abcdef","number":1,"at_ms":2,"duration_ms":3,"outcome":"http","status":503,"response":"busy","next_at_ms":4}}"#,
         ),
         (Line::HostHold(host_hold()), r#"{"host_hold":{"host":"discord.com","held_until_ms":1}}"#),
+        (
+            Line::PausedOrigin(paused_origin()),
+            r#"{"paused_origin":{"origin":"/////////////////////w==","paused_at_ms":1}}"#,
+        ),
     ] {
         assert_eq!(serde_json::to_string(&line).unwrap(), text);
         assert_eq!(serde_json::from_str::<Line>(text).unwrap(), line);
@@ -131,7 +142,9 @@ async fn with_deliveries() -> Vec<String> {
     lines.push(text(&Line::Delivery(Box::new(delivery()))));
     lines.push(text(&Line::Attempt(attempt())));
     lines.push(text(&Line::HostHold(host_hold())));
-    let zeros = r#""webhook_states":0,"events":0,"deliveries":0,"attempts":0,"host_holds":0"#;
+    lines.push(text(&Line::PausedOrigin(paused_origin())));
+    let zeros =
+        r#""webhook_states":0,"events":0,"deliveries":0,"attempts":0,"host_holds":0,"paused_origins":0"#;
     assert!(end.contains(zeros), "{end}");
     lines.push(end.replace(zeros, &zeros.replace(":0", ":1")));
     lines
@@ -155,6 +168,16 @@ async fn lease_of_a_webhook_that_is_held() {
     let mut lines = with_deliveries().await;
     let held = Some(NOW_MS + 1);
     lines[6] = text(&Line::WebhookState(Box::new(State { due_at_ms: held, held_until_ms: held, ..state() })));
+    let target = Target::new();
+    target.import(&lines).await.unwrap();
+    assert_eq!(exported(&target.url()).await[6], lines[6]);
+}
+
+#[tokio::test]
+async fn lease_of_a_webhook_that_is_paused() {
+    let mut lines = with_deliveries().await;
+    let paused = State { paused: true, due_at_ms: None, ..state() };
+    lines[6] = text(&Line::WebhookState(Box::new(paused)));
     let target = Target::new();
     target.import(&lines).await.unwrap();
     assert_eq!(exported(&target.url()).await[6], lines[6]);
@@ -250,5 +273,10 @@ fn rows_that_the_service_could_not_have_written() {
     assert_eq!(
         check::host_hold(&HostHold { host: String::new(), held_until_ms: 1 }).unwrap_err(),
         column("host", "not empty")
+    );
+    assert!(check::paused_origin(&paused_origin()).is_ok());
+    assert_eq!(
+        check::paused_origin(&PausedOrigin { origin: vec![0; 15], paused_at_ms: 1 }).unwrap_err(),
+        column("origin", "16 bytes")
     );
 }

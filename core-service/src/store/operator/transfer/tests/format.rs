@@ -82,8 +82,9 @@ fn lines_as_they_are_written() {
                 deliveries: 7,
                 attempts: 8,
                 host_holds: 9,
+                paused_origins: 10,
             }),
-            r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4,"webhook_states":5,"events":6,"deliveries":7,"attempts":8,"host_holds":9}}"#,
+            r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4,"webhook_states":5,"events":6,"deliveries":7,"attempts":8,"host_holds":9,"paused_origins":10}}"#,
         ),
     ] {
         assert_eq!(serde_json::to_string(&line).unwrap(), text);
