@@ -37,6 +37,7 @@ mod purge;
 mod requeue;
 mod reseal;
 mod restarts;
+mod retention;
 mod secret_create;
 mod secret_delete;
 mod secret_list;
