@@ -76,15 +76,9 @@ async fn postgres_is_away() {
 
 async fn core_services_restart() {
     let mut stage = Stage::new();
-    let mut cores = stage.core_services().await;
+    let cores = stage.core_services().await;
     let load = stage.publish().await;
-    for host in &stage.site.cores {
-        load.goes_on_for(BETWEEN).await;
-        let (status, log) = cores.remove(0).terminate().await;
-        assert!(status.success(), "{log}");
-        cores.push(stage.site.delivering(host).await);
-    }
-    load.goes_on_for(BETWEEN).await;
+    let _cores = stage.replace(cores, &load).await;
     stage.all_arrive(load.stop().await).await;
 }
 
@@ -105,13 +99,7 @@ async fn upgrade() {
         cores.push(stage.site.core_service_under(host, &["sh", "-c", &script, "sh"]).await);
     }
     let load = stage.publish().await;
-    for host in &stage.site.cores {
-        load.goes_on_for(BETWEEN).await;
-        let (status, log) = cores.remove(0).terminate().await;
-        assert!(status.success(), "{log}");
-        cores.push(stage.site.delivering(host).await);
-    }
-    load.goes_on_for(BETWEEN).await;
+    let _cores = stage.replace(cores, &load).await;
     stage.all_arrive(load.stop().await).await;
 }
 
@@ -137,6 +125,20 @@ impl Stage {
             cores.push(self.site.delivering(host).await);
         }
         cores
+    }
+
+    /// Ends each of these core-services by SIGTERM, one after another, and starts one in its place. Returns
+    /// the new ones.
+    async fn replace(&self, cores: Vec<Service>, load: &Load) -> Vec<Service> {
+        let mut new = Vec::new();
+        for (core, host) in cores.into_iter().zip(&self.site.cores) {
+            load.goes_on_for(BETWEEN).await;
+            let (status, log) = core.terminate().await;
+            assert!(status.success(), "{log}");
+            new.push(self.site.delivering(host).await);
+        }
+        load.goes_on_for(BETWEEN).await;
+        new
     }
 
     /// Makes the webhooks, and begins to publish.
