@@ -10,7 +10,7 @@ use crate::harness::on_both;
 use crate::harness::stack::{BOB, DELETE_WEBHOOK, GET_WEBHOOK, LIST_WEBHOOKS, Stack, UPDATE_WEBHOOK};
 use crate::harness::webhook::{counts, id, made, made_by, start};
 
-on_both! { webhook_that_does_not_exist, webhook_of_somebody_else }
+on_both! { webhook_that_does_not_exist, id_in_capitals, webhook_of_somebody_else }
 
 /// What each method answers for this id; updateWebhook with each of these fields.
 async fn answers(stack: &Stack, id: &str, changes: &[Value]) -> Vec<Answer> {
@@ -30,9 +30,10 @@ async fn webhook_that_does_not_exist(kind: Kind) {
     let stack = start(kind).await;
     let own = made(&stack, "a").await;
     let own_id = id(&own);
-    let other_spellings =
-        [own_id.to_uppercase(), own_id.replace('-', ""), format!("{{{own_id}}}"), format!(" {own_id}")];
-    let unknown = ["01979f2e-7a3b-7c4d-8e5f-60718293a4b5", "", "webhook", "%", "'"].map(str::to_owned);
+    let other_spellings = [own_id.replace('-', ""), format!("{{{own_id}}}"), format!(" {own_id}")];
+    let unknown =
+        ["01979f2e-7a3b-7c4d-8e5f-60718293a4b5", "01979F2E-7A3B-7C4D-8E5F-60718293A4B5", "webhook", "%", "'"]
+            .map(str::to_owned);
     for id in unknown.iter().chain(&other_spellings) {
         for answer in answers(&stack, id, &[json!({ "active": true })]).await {
             answer.error(400, "WebhookNotFound");
@@ -42,7 +43,23 @@ async fn webhook_that_does_not_exist(kind: Kind) {
         stack.call(UPDATE_WEBHOOK, &input).await.invalid("input.name: must be at most 100 bytes");
         stack.call(UPDATE_WEBHOOK, &json!({ "id": id })).await.invalid("input: must have a field to change");
     }
-    assert_eq!(stack.query(LIST_WEBHOOKS, &[]).await.ok(), json!({ "webhooks": [own] }));
+    // An empty parameter is an absent one; an empty id in an input is an id like any other.
+    stack.query(GET_WEBHOOK, &[("id", "")]).await.invalid("params.id: required");
+    stack.call(DELETE_WEBHOOK, &json!({ "id": "" })).await.error(400, "WebhookNotFound");
+    stack.call(UPDATE_WEBHOOK, &json!({ "id": "", "active": true })).await.error(400, "WebhookNotFound");
+    let all = [("cursor", ""), ("limit", ""), ("active", ""), ("event", "")];
+    assert_eq!(stack.query(LIST_WEBHOOKS, &all).await.ok(), json!({ "webhooks": [own] }));
+}
+
+async fn id_in_capitals(kind: Kind) {
+    let stack = start(kind).await;
+    let made = made(&stack, "a").await;
+    let capitals = id(&made).to_uppercase();
+    assert_eq!(stack.query(GET_WEBHOOK, &[("id", &capitals)]).await.ok(), json!({ "webhook": made }));
+    let changed = stack.call(UPDATE_WEBHOOK, &json!({ "id": capitals, "active": true })).await.ok();
+    assert_eq!(changed["webhook"]["id"], made["id"]);
+    stack.call(DELETE_WEBHOOK, &json!({ "id": capitals })).await.ok();
+    assert_eq!(stack.query(LIST_WEBHOOKS, &[]).await.ok(), json!({ "webhooks": [] }));
 }
 
 async fn webhook_of_somebody_else(kind: Kind) {

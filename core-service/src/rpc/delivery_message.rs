@@ -45,7 +45,8 @@ pub(super) fn attempt_message(attempt: ShownAttempt) -> athook::Attempt {
 ///
 /// # Errors
 ///
-/// [`Error::DeliveryNotFound`] for anything but the one spelling that [`message`] writes.
+/// [`Error::DeliveryNotFound`] for anything but the spelling that [`message`] writes, in small or
+/// capital letters.
 pub(super) fn delivery_id(text: &str) -> Result<Uuid, Error> {
     id(text).ok_or(Error::DeliveryNotFound)
 }

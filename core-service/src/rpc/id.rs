@@ -2,11 +2,12 @@
 
 use uuid::Uuid;
 
-/// Parses an id. `None` for anything but the one spelling that answers have: nothing has such an id.
+/// Parses an id, in capitals too (RFC 9562, section 4). `None` for any other spelling than that of answers:
+/// nothing has such an id.
 pub(super) fn id(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
     let mut canonical = Uuid::encode_buffer();
-    (id.hyphenated().encode_lower(&mut canonical) == text).then_some(id)
+    id.hyphenated().encode_lower(&mut canonical).eq_ignore_ascii_case(text).then_some(id)
 }
 
 #[cfg(test)]
@@ -14,13 +15,14 @@ mod tests {
     use super::id;
 
     #[test]
-    fn ids_in_the_one_spelling() {
+    fn spellings() {
         let text = "01979f2e-7a3b-7c4d-8e5f-60718293a4b5";
-        assert_eq!(id(text).map(|id| id.to_string()).as_deref(), Some(text));
+        for same in [text.to_owned(), text.to_uppercase(), text.replace('a', "A")] {
+            assert_eq!(id(&same).map(|id| id.to_string()).as_deref(), Some(text), "{same}");
+        }
         for odd in [
             String::new(),
             "webhook".to_owned(),
-            text.to_uppercase(),
             text.replace('-', ""),
             format!("{{{text}}}"),
             format!("urn:uuid:{text}"),

@@ -65,8 +65,8 @@ pub(super) fn message(webhook: Webhook) -> athook::Webhook {
 ///
 /// # Errors
 ///
-/// [`Error::WebhookNotFound`] for anything but the one spelling that [`message`] writes: no webhook has such
-/// an id.
+/// [`Error::WebhookNotFound`] for anything but the spelling that [`message`] writes, in small or capital
+/// letters: no webhook has such an id.
 pub(super) fn webhook_id(text: &str) -> Result<Uuid, Error> {
     id(text).ok_or(Error::WebhookNotFound)
 }

@@ -12,12 +12,12 @@ use crate::binding::shape::Shape;
 use crate::transcode::path::Path;
 
 /// Sets the fields that `query` gives (`a=1&b=2`, percent-encoded, `+` for a space). A repeated name gives a
-/// list, and unknown names are ignored.
+/// list; unknown names and empty values are ignored.
 pub(super) fn read(draft: &mut Draft<'_>, query: &str, root: &Path<'_>) -> Result<(), DecodeError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name)?, decode(value)?);
-        let Some(index) = draft.object.find(&name) else { continue };
+        let Some(index) = draft.object.find(&name).filter(|_| !value.is_empty()) else { continue };
         let field = &draft.object.fields[index];
         let path = root.name(&field.name);
         let error = |rule| DecodeError::at(&path, rule);

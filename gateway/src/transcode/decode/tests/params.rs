@@ -63,7 +63,7 @@ fn every_parameter() {
     assert_eq!(field(&message, "id"), Value::String("a b c+ü=&".into()));
     assert_eq!(field(&message, "limit"), Value::I32(-1));
     assert_eq!(field(&message, "active"), Value::Bool(true));
-    assert_eq!(field(&message, "tags"), strings(&["x", ""]));
+    assert_eq!(field(&message, "tags"), strings(&["x"]));
     assert_eq!(field(&message, "numbers"), Value::List(vec![Value::I64(1), Value::I64(-2)]));
     let since = field(&message, "since");
     assert_eq!(field(since.as_message().expect("a timestamp"), "seconds"), Value::I64(1_767_323_045));
@@ -71,16 +71,22 @@ fn every_parameter() {
 
 #[test]
 fn absent_parameters_are_absent_or_the_default() {
-    let message = decode(Some("i%64=")).expect("decodes");
+    let message = decode(Some("i%64=a")).expect("decodes");
     assert_eq!(field(&message, "limit"), Value::I32(50));
     for name in ["active", "since", "tags", "numbers"] {
         assert!(!message.has_field_by_name(name), "{name}");
     }
+    let empty = decode(Some("id=a&limit=&active&since=&tags=&numbers=&tags=&id=")).expect("decodes");
+    assert_eq!(empty, message);
+    let given = decode(Some("limit=&limit=2&id=&id=a&limit=")).expect("decodes");
+    assert_eq!(field(&given, "limit"), Value::I32(2));
 }
 
 #[test]
 fn required_parameters() {
-    for query in [None, Some(""), Some("limit=1"), Some("ID=1"), Some("&"), Some("=id")] {
+    for query in
+        [None, Some(""), Some("limit=1"), Some("ID=1"), Some("&"), Some("=id"), Some("id="), Some("id")]
+    {
         assert_eq!(decode(query).expect_err("refused"), "params.id: required");
     }
 }
@@ -93,7 +99,6 @@ fn wrong_parameters_are_named() {
         ("id=a&i%64=b", "params.id: given twice"),
         ("id=a%00", "params.id: contains U+0000"),
         ("tags=a&tags=%00", "params.tags: contains U+0000"),
-        ("limit=", integer),
         ("limit=ten", integer),
         ("limit=+1", integer),
         ("limit=%2B1", integer),
@@ -104,7 +109,6 @@ fn wrong_parameters_are_named() {
         ("limit=01", "params.limit: expected an integer without leading zeros"),
         ("limit=2147483648", "params.limit: the integer is out of range"),
         ("numbers=1&numbers=9223372036854775808", "params.numbers: the integer is out of range"),
-        ("active=", "params.active: expected true or false"),
         ("active=1", "params.active: expected true or false"),
         ("active=True", "params.active: expected true or false"),
         ("since=now", "params.since: expected an RFC 3339 datetime"),
@@ -130,13 +134,13 @@ proptest! {
     #[test]
     fn any_encoded_bytes(bytes in prop::collection::vec(any::<u8>(), 0..30)) {
         let query = format!("id={}", percent_encoding::percent_encode(&bytes, percent_encoding::NON_ALPHANUMERIC));
-        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains('\0'));
         let decoded = decode(Some(&query)).ok().map(|message| field(&message, "id"));
         prop_assert_eq!(decoded, text.map(Value::String));
     }
 
     #[test]
-    fn any_encoded_text(text in "[^\0]{0,30}") {
+    fn any_encoded_text(text in "[^\0]{1,30}") {
         let query = format!("id={}", percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC));
         let message = decode(Some(&query)).expect("decodes");
         prop_assert_eq!(field(&message, "id"), Value::String(text));
