@@ -15,7 +15,7 @@ use crate::harness::stack::Stack;
 async fn answer(stack: &Stack, version: &str, headers: &str, body: &str) -> String {
     let mut client = TcpStream::connect(stack.gateway).await.unwrap();
     let request = format!(
-        "POST /xrpc/place.wisp.v2.secret.create {version}\r\nhost: x\r\nconnection: close\r\n{headers}\r\n{body}"
+        "POST /xrpc/place.wisp.v2.secret.create {version}\r\nconnection: close\r\n{headers}\r\n{body}"
     );
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -43,7 +43,7 @@ async fn transfer_encodings() {
         "transfer-encoding: \"chunked\"\r\n",
         "transfer-encoding: chunked;a=b\r\n",
     ] {
-        let answer = answer(&stack, "HTTP/1.1", encodings, chunked).await;
+        let answer = answer(&stack, "HTTP/1.1", &format!("host: x\r\n{encodings}"), chunked).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{encodings}: {answer}");
         assert!(answer.contains("connection: close\r\n"), "{encodings}: {answer}");
         assert_eq!(answer.matches("HTTP/1.").count(), 1, "{encodings}: {answer}");
@@ -51,19 +51,35 @@ async fn transfer_encodings() {
     let answer_10 = answer(&stack, "HTTP/1.0", "transfer-encoding: chunked\r\n", chunked).await;
     assert!(answer_10.starts_with("HTTP/1.1 400 ") || answer_10.starts_with("HTTP/1.0 400 "), "{answer_10}");
     for encoding in ["transfer-encoding: chunked\r\n", "Transfer-Encoding:  Chunked \r\n"] {
-        let answer = answer(&stack, "HTTP/1.1", encoding, chunked).await;
+        let answer = answer(&stack, "HTTP/1.1", &format!("host: x\r\n{encoding}"), chunked).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{encoding}: {answer}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_than_one_host() {
+async fn hosts() {
     let stack = Stack::start(Kind::Sqlite).await;
-    for (others, status) in [("", "401"), ("host: x\r\n", "400"), ("a: b\r\nHost: y\r\n", "400")] {
-        let answer = answer(&stack, "HTTP/1.1", &format!("content-length: 2\r\n{others}"), "{}").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{others}: {answer}");
-        let refused = "{\"error\":\"InvalidRequest\",\"message\":\"more than one Host header\"}";
-        assert_eq!(answer.ends_with(refused), status == "400", "{others}: {answer}");
+    let (none, several) = ("no Host header", "more than one Host header");
+    let malformed = "Host: must be a host, perhaps with a port";
+    for (version, hosts, refused) in [
+        ("HTTP/1.1", "host: x\r\n", None),
+        ("HTTP/1.1", "host: x:8080\r\n", None),
+        ("HTTP/1.1", "host:\r\n", None),
+        ("HTTP/1.0", "", None),
+        ("HTTP/1.1", "", Some(none)),
+        ("HTTP/1.1", "host: x\r\nhost: x\r\n", Some(several)),
+        ("HTTP/1.1", "host: x\r\na: b\r\nHost: y\r\n", Some(several)),
+        ("HTTP/1.1", "host: x y\r\n", Some(malformed)),
+        ("HTTP/1.1", "host: user@x\r\n", Some(malformed)),
+        ("HTTP/1.0", "host: x/y\r\n", Some(malformed)),
+    ] {
+        let answer = answer(&stack, version, &format!("{hosts}content-length: 2\r\n"), "{}").await;
+        let status = if refused.is_some() { " 400 " } else { " 401 " };
+        assert_eq!(&answer[8..13], status, "{version} {hosts}: {answer}");
+        if let Some(message) = refused {
+            let body = format!("{{\"error\":\"InvalidRequest\",\"message\":\"{message}\"}}");
+            assert!(answer.ends_with(&body), "{version} {hosts}: {answer}");
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use clap::Parser as _;
 use egress::policy::Policy;
 use futures_util::future::poll_immediate;
 use futures_util::stream;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
@@ -102,14 +102,15 @@ fn token() -> String {
 }
 
 fn call(token: Option<&str>, body: Body) -> Request {
-    let mut request = Request::post(PATH);
+    let mut request = Request::post(PATH).header(HOST, "x");
     if let Some(token) = token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     request.body(body).unwrap()
 }
 
-async fn answer(gateway: &Router, request: Request) -> Response<Body> {
+async fn answer(gateway: &Router, mut request: Request) -> Response<Body> {
+    request.headers_mut().insert(HOST, HeaderValue::from_static("x"));
     timeout(Duration::from_secs(20), gateway.clone().oneshot(request)).await.expect("in time").unwrap()
 }
 
