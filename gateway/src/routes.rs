@@ -1,5 +1,6 @@
 //! The router: which handler serves which path, and the layers around all of them.
 
+mod caching;
 mod framing;
 mod internal;
 
@@ -41,12 +42,14 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, log: Reque
     layered(internal.router().merge(methods), log)
 }
 
-/// Adds the request log, CORS, the response to a panic and the check of the framing, the outermost first.
+/// Adds the request log, `Cache-Control`, CORS, the response to a panic and the check of the framing, the
+/// outermost first.
 /// They share one `ServiceBuilder`, as the router boxes the future of each separate layer.
 fn layered(router: Router, log: RequestLog) -> Router {
     router.layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(Arc::new(log), log_requests))
+            .layer(from_fn(caching::no_store))
             .layer(cors())
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(framing::check)),

@@ -47,7 +47,7 @@ use crate::xrpc::error::XrpcError;
 use crate::xrpc::metrics::CallMetrics;
 
 /// The path prefix of all methods.
-const PREFIX: &str = "/xrpc/";
+pub(crate) const PREFIX: &str = "/xrpc/";
 /// Calls with the core-service at once; further ones are refused. At 10 ms a call this allows 100,000 calls a
 /// second, so the limit is only reached when something does not answer.
 const MAX_CALLS: usize = 1024;

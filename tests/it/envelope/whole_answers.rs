@@ -58,6 +58,12 @@ fn in_order(answer: &str) -> String {
     format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }
 
+/// The header line that each answer below `/xrpc/` has.
+fn caching(target: &str) -> &'static str {
+    let path = target.strip_prefix("http://x").unwrap_or(target);
+    if path.starts_with("/xrpc/") { "cache-control: no-store\r\n" } else { "" }
+}
+
 /// The JSON answer to `verb`; `own` are the header lines that come first after the type.
 fn json(verb: &str, status: u16, own: &str, json: &str) -> String {
     let reason = http::StatusCode::from_u16(status).unwrap().canonical_reason().unwrap();
@@ -84,13 +90,14 @@ async fn internal_paths() {
         let document = json(verb, 200, "", DID_DOCUMENT);
         assert_eq!(answer(&gateway, verb, "/.well-known/did.json", "").await, document, "{verb}");
         for target in ["/readyz", "/xrpc/_health"] {
-            let not_ready = error(verb, NOT_READY, "");
+            let not_ready = error(verb, NOT_READY, caching(target));
             assert_eq!(answer(&gateway, verb, target, "").await, not_ready, "{verb} {target}");
         }
     }
     for verb in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
         for target in ["/livez", "/readyz", "/xrpc/_health", "/.well-known/did.json"] {
-            let wrong = error(verb, (400, "InvalidRequest", "call it with GET"), "allow: GET, HEAD\r\n");
+            let own = format!("allow: GET, HEAD\r\n{}", caching(target));
+            let wrong = error(verb, (400, "InvalidRequest", "call it with GET"), &own);
             assert_eq!(answer(&gateway, verb, target, "").await, wrong, "{verb} {target}");
         }
     }
@@ -100,16 +107,25 @@ async fn internal_paths() {
 async fn verbs_of_methods() {
     let gateway = gateway().await;
     for verb in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
-        let wrong = error(verb, (400, "InvalidRequest", "a procedure: call it with POST"), "allow: POST\r\n");
+        let wrong = error(
+            verb,
+            (400, "InvalidRequest", "a procedure: call it with POST"),
+            "allow: POST\r\ncache-control: no-store\r\n",
+        );
         for target in [PROCEDURE.to_owned(), format!("{PROCEDURE}?x=y"), format!("http://x{PROCEDURE}")] {
             assert_eq!(answer(&gateway, verb, &target, "").await, wrong, "{verb} {target}");
         }
     }
     for verb in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"] {
-        let wrong = error(verb, (400, "InvalidRequest", "a query: call it with GET"), "allow: GET, HEAD\r\n");
+        let wrong = error(
+            verb,
+            (400, "InvalidRequest", "a query: call it with GET"),
+            "allow: GET, HEAD\r\ncache-control: no-store\r\n",
+        );
         assert_eq!(answer(&gateway, verb, QUERY, "").await, wrong, "{verb}");
     }
-    let challenge = format!("www-authenticate: Bearer error_description=\"{NO_TOKEN}\"\r\n");
+    let challenge =
+        format!("www-authenticate: Bearer error_description=\"{NO_TOKEN}\"\r\ncache-control: no-store\r\n");
     for (verb, target) in [("GET", QUERY), ("HEAD", QUERY), ("POST", PROCEDURE)] {
         let refused = error(verb, (401, "AuthenticationRequired", NO_TOKEN), &challenge);
         assert_eq!(answer(&gateway, verb, target, "").await, refused, "{verb}");
@@ -149,7 +165,7 @@ async fn paths_that_are_no_method() {
             ("/%6Civez", NOTHING),
             ("/.well-known/", NOTHING),
         ] {
-            let expected = error(verb, expected, "");
+            let expected = error(verb, expected, caching(target));
             assert_eq!(answer(&gateway, verb, target, "").await, expected, "{verb} {target}");
         }
     }
@@ -181,7 +197,8 @@ async fn preflights() {
             let expected = in_order(&format!(
                 "HTTP/1.1 200 OK\r\n{VARY}{ANY_ORIGIN}access-control-allow-methods: GET,HEAD,POST\r\n{mirrored}\
                  access-control-max-age: 86400\r\nx-request-id: *\r\ncontent-length: 0\r\nconnection: close\r\n\
-                 date: *\r\n\r\n"
+                 {}date: *\r\n\r\n",
+                caching(target)
             ));
             assert_eq!(answer(&gateway, "OPTIONS", target, asked).await, expected, "{target} {asked}");
         }
