@@ -4,6 +4,7 @@
 //! for it; only [`deliveries`] keep connections. None is shared between policies. Uses no proxy and no
 //! cookies, follows no redirects and decompresses nothing.
 
+mod certificate;
 mod connect;
 pub mod deliveries;
 mod exchange;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::client::certificate::noticing;
 use crate::client::connect::Stream;
 use crate::error::{BuildError, Failure, GetError, NotAllowed, Unreachable};
 use crate::policy::{Policy, is_localhost};
@@ -120,8 +122,9 @@ impl Egress {
     }
 
     /// Checks that the URL's host accepts a connection and, for https, has a valid certificate for its name,
-    /// within `limit` in all. Sends no HTTP request. `may_connect` is asked about each address right before a
-    /// connection to it is begun; an address that it refuses is skipped.
+    /// within `limit` in all, and does not demand one of the client. Sends no HTTP request. `may_connect` is
+    /// asked about each address right before a connection to it is begun; an address that it refuses is
+    /// skipped.
     ///
     /// # Errors
     ///
@@ -133,8 +136,18 @@ impl Egress {
         limit: Duration,
         may_connect: impl FnMut(IpAddr) -> bool,
     ) -> Result<(), Unreachable> {
-        match timeout(limit, self.connect(url, may_connect)).await {
-            Ok(connected) => connected.map(drop),
+        let probing = async {
+            let (connected, certificate_requested) = noticing(self.connect(url, may_connect)).await;
+            let mut stream = connected?;
+            if certificate_requested {
+                certificate::refused(&mut stream)
+                    .await
+                    .map_err(|error| Unreachable::Failed(Failure::Tls(error)))?;
+            }
+            Ok(())
+        };
+        match timeout(limit, probing).await {
+            Ok(probed) => probed,
             Err(_) => Err(Unreachable::Failed(Failure::TimedOut(limit))),
         }
     }

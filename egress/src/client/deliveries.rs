@@ -9,7 +9,6 @@
 //! Uses no proxy, no cookies and no Alt-Svc, follows no redirects and decompresses nothing. Does not own what
 //! is sent, what an answer means, or when to try again.
 
-mod certificate;
 mod connector;
 mod failure;
 mod socket;

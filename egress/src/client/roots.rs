@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use crate::client::certificate::NoCertificate;
 use crate::error::BuildError;
 
 pub(super) fn connector(extra_ca_pem: Option<&str>) -> Result<TlsConnector, BuildError> {
@@ -22,6 +23,7 @@ pub(super) fn connector(extra_ca_pem: Option<&str>) -> Result<TlsConnector, Buil
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.client_auth_cert_resolver = Arc::new(NoCertificate);
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

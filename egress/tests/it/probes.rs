@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use egress::error::{Failure, Unreachable};
+use rustls::version::{TLS12, TLS13};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::dns::Dns;
+use crate::host::{Host, Reply};
 use crate::receiver::{Authority, Behaviour, Receiver, Seen};
 use crate::{allowing, client, url};
 
@@ -33,6 +35,29 @@ async fn https_shakes_hands_and_leaves() {
     assert_eq!(receiver.next().await, Seen::Connection);
     assert_eq!(receiver.next().await, Seen::Tls(Some("hooks.example".to_owned())));
     assert_eq!(receiver.next().await, Seen::Gone);
+}
+
+#[tokio::test]
+async fn client_certificate_is_wanted() {
+    let (dns, authority) = (Dns::start().await, Authority::new());
+    dns.set("hooks.example.", &["127.0.0.1"]);
+    let egress = client(allowing(&["127.0.0.0/8"]), dns.address, Some(&authority.pem()));
+    for version in [&TLS12, &TLS13] {
+        let (name, protocols) = ("hooks.example", &["http/1.1"]);
+        let demands = authority.acceptor_of_certificates(version, name, protocols);
+        let takes = authority.acceptor_of_optional_certificates(version, name, protocols);
+        for (acceptor, is_reachable) in [(demands, false), (takes, true)] {
+            let host = Host::https(acceptor, |_| Reply::ok()).await;
+            let place = url(&format!("https://{name}:{}/", host.port));
+            let probed = egress.probe(&place, AMPLE, |_| true).await;
+            match probed {
+                Ok(()) => assert!(is_reachable, "{version:?}"),
+                Err(Unreachable::Failed(Failure::Tls(_))) => assert!(!is_reachable, "{version:?}"),
+                Err(other) => panic!("{version:?}: {other:?}"),
+            }
+            assert_eq!(host.arrived().len(), 0);
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientCertVerifierBuilder, WantsServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -171,12 +171,25 @@ impl Authority {
         host: &str,
         protocols: &[&str],
     ) -> TlsAcceptor {
+        let verifier = self.verifier().build().unwrap();
+        self.finish(server(&[version]).with_client_cert_verifier(verifier), host, protocols)
+    }
+
+    /// The same for clients that have a certificate of this authority or none.
+    pub(crate) fn acceptor_of_optional_certificates(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        host: &str,
+        protocols: &[&str],
+    ) -> TlsAcceptor {
+        let verifier = self.verifier().allow_unauthenticated().build().unwrap();
+        self.finish(server(&[version]).with_client_cert_verifier(verifier), host, protocols)
+    }
+
+    fn verifier(&self) -> ClientCertVerifierBuilder {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
-        let provider = Arc::new(ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        self.finish(server(&[version]).with_client_cert_verifier(verifier), host, protocols)
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
     }
 
     fn finish(

@@ -17,8 +17,8 @@ use tokio_rustls::TlsConnector;
 use tower::Service;
 use url::Url;
 
+use crate::client::certificate::noticing;
 use crate::client::deliveries::ConnectionLimits;
-use crate::client::deliveries::certificate::{NoCertificate, noticing};
 use crate::client::deliveries::socket::{IDLE_LIMIT, Socket};
 use crate::client::exchange::{MAX_HEAD, MAX_HEADERS};
 use crate::client::{Egress, connect};
@@ -58,7 +58,6 @@ impl Connector {
         let ConnectionLimits { handshakes, kept } = limits;
         let mut tls = egress.tls.config().as_ref().clone();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        tls.client_auth_cert_resolver = Arc::new(NoCertificate);
         Self {
             egress: egress.clone(),
             tls: TlsConnector::from(Arc::new(tls)),

@@ -4,12 +4,20 @@
 //! connection that breaks during the request.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task_local;
+use tokio::time::timeout;
+
+/// How long a probe waits for the refusal of a host that asked for a client certificate. It comes one round
+/// trip after the handshake, if the host demands one.
+const REFUSAL_WAIT: Duration = Duration::from_secs(1);
 
 task_local! {
     static REQUESTED: Cell<bool>;
@@ -37,4 +45,16 @@ pub(super) async fn noticing<F: Future>(handshake: F) -> (F::Output, bool) {
         (result, REQUESTED.with(Cell::get))
     };
     REQUESTED.scope(Cell::new(false), noticed).await
+}
+
+/// Waits for a host that asked for a client certificate to refuse a connection without one.
+///
+/// # Errors
+///
+/// It did. A host that is silent for [`REFUSAL_WAIT`], or speaks, goes on without a certificate.
+pub(super) async fn refused(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    match timeout(REFUSAL_WAIT, stream.read_u8()).await {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
 }
