@@ -62,6 +62,9 @@ async fn secret_must_be_the_callers_own(kind: Kind) {
         stack.call(CREATE_WEBHOOK, &with_secret(name)).await.invalid(unknown);
     }
     stack.call_as(&bob, CREATE_WEBHOOK, &with_secret("deploys")).await.invalid(unknown);
+    // Before the URL is tried.
+    let unreachable = json!({ "url": "https://127.0.0.1/", "events": ["chat"], "secretId": "missing" });
+    stack.call(CREATE_WEBHOOK, &unreachable).await.invalid(unknown);
     let made = made_with(&stack, "a", json!({ "secretId": "deploys" })).await;
     assert_eq!(made["secretId"], "deploys");
 }

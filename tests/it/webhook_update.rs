@@ -152,6 +152,10 @@ async fn secret_must_be_the_callers_own(kind: Kind) {
     for name in ["missing", "of-bob", "Deploys"] {
         let answer = update(&stack, &webhook, json!({ "secretId": name, "name": "never" })).await;
         answer.invalid("input.secretId: must name a secret of the caller");
+        // Before the URL is tried.
+        let unreachable = json!({ "url": "https://127.0.0.1/", "secretId": name });
+        let answer = update(&stack, &webhook, unreachable).await;
+        answer.invalid("input.secretId: must name a secret of the caller");
     }
     assert_eq!(got(&stack, &webhook).await, webhook, "nothing was written");
 }

@@ -8,6 +8,7 @@ use crate::domain::event_type::EventTypes;
 use crate::domain::mute_word::MuteWords;
 use crate::domain::rewrite::Rewrite;
 use crate::domain::rule::{field, optional_field};
+use crate::domain::secret::SecretName;
 use crate::domain::webhook::{Webhook, WebhookConfig};
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::error::Error;
 /// # Errors
 ///
 /// In this order: the first field that breaks a rule (`input.url` first, then as docs/methods.md lists them);
-/// the limits on probes; an unreachable URL; the store's errors.
+/// a secret that does not exist; the limits on probes; an unreachable URL; the store's errors.
 pub(super) async fn create_webhook(
     context: &Context,
     request: CreateWebhookRequest,
@@ -47,8 +48,11 @@ pub(super) async fn create_webhook(
     let rewrite = Rewrite::parse("input.rewrite", rewrite.collect())?;
     let mute_words = MuteWords::parse("input.muteWords", &mute_words)?;
     // Unlike in the texts, "" does not count as absent here: no secret has that name.
-    let secret = secret_id.map(|name| field("input.secretId", &name)).transpose()?;
+    let secret: Option<SecretName> = secret_id.map(|name| field("input.secretId", &name)).transpose()?;
 
+    if let Some(name) = &secret {
+        context.store.check_secret(&owner, name).await?;
+    }
     context.prober.probe(&owner, &url).await?;
 
     let created_at_ms = context.clock.unix_ms();

@@ -19,8 +19,8 @@ use crate::error::Error;
 /// # Errors
 ///
 /// In this order: the first field that breaks a rule (as docs/methods.md lists them), or that no field is
-/// given; no webhook of the caller has that id; the limits on probes; an unreachable URL; the store's other
-/// errors.
+/// given; no webhook of the caller has that id; a secret that does not exist; the limits on probes; an
+/// unreachable URL; the store's other errors.
 pub(super) async fn update_webhook(
     context: &Context,
     request: UpdateWebhookRequest,
@@ -74,6 +74,9 @@ pub(super) async fn update_webhook(
         // No probe on behalf of a webhook that does not exist.
         let before = context.store.webhook(&owner, id).await?;
         if before.config.url != *url {
+            if let Some(Some(name)) = &change.secret {
+                context.store.check_secret(&owner, name).await?;
+            }
             context.prober.probe(&owner, url).await?;
         }
     }

@@ -316,6 +316,6 @@ impl Job {
 }
 
 /// A webhook names a secret that its owner does not have.
-fn unknown_secret() -> Error {
+pub(super) fn unknown_secret() -> Error {
     Rule::UnknownSecret.at("input.secretId").into()
 }

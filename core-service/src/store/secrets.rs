@@ -2,10 +2,10 @@
 //!
 //! Opens no sealed value: no call needs a token that is stored.
 
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _};
 
-use super::commit::Job;
 use super::commit::rotate_secret::SecretRotation;
+use super::commit::{Job, unknown_secret};
 use super::table::secret;
 use super::{Store, row};
 use crate::domain::did::Did;
@@ -43,6 +43,21 @@ impl Store {
                     .collect()
             })
             .await
+    }
+
+    /// Looks a secret up that a webhook is to name, before the webhook is written.
+    ///
+    /// # Errors
+    ///
+    /// `owner` has no secret of that name, or the database fails.
+    pub(crate) async fn check_secret(&self, owner: &Did, name: &SecretName) -> Result<(), Error> {
+        let count = || {
+            secret::Entity::find()
+                .filter(secret::Column::OwnerDid.eq(owner.as_str()))
+                .filter(secret::Column::Name.eq(name.as_str()))
+                .count(&self.database.reading)
+        };
+        if self.database.read(count).await? == 0 { Err(unknown_secret()) } else { Ok(()) }
     }
 
     /// Gives a secret a new token. The token before is kept if the rotation has an overlap; all older ones
