@@ -30,7 +30,7 @@ use self::identity::fetch::{Limits, Network};
 use self::identity::{Identities, ResolvedKey};
 use self::metrics::AuthMetrics;
 use self::signature_cache::SignatureCache;
-use self::token::Token;
+use self::token::{Audiences, Token};
 use crate::client_address::ClientAddress;
 
 /// The settings of service auth.
@@ -58,7 +58,7 @@ impl Caller {
 /// Verifies tokens. Clones share their caches.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
-    audiences: Arc<[String]>,
+    audiences: Audiences,
     identities: Arc<Identities>,
     signatures: Arc<SignatureCache>,
     clock: Clock,
@@ -83,7 +83,7 @@ impl Authenticator {
         let network = Network::new(plc_url, egress, limits);
         let identities = Identities::new(did_documents, network, Arc::clone(&metrics), clock.clone());
         Self {
-            audiences: audiences.into(),
+            audiences: Audiences::new(audiences),
             identities: Arc::new(identities),
             signatures: Arc::new(SignatureCache::new(metrics)),
             clock,

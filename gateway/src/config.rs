@@ -221,6 +221,10 @@ impl Config {
         let (core_url, core_tls) = core?;
         Some(Self {
             core_url,
+        for audience in audiences.iter().flatten().filter(|audience| !is_plain(audience)) {
+            problems
+                .note("--audience", format_args!("{audience:?}: a DID, perhaps with `#` and a service id"));
+        }
             core_tls,
             public_url: public_url?,
             service_did,
@@ -260,7 +264,7 @@ fn checked_service_did(
         Some(did) => did,
         None => did_web(public_url?),
     };
-    if !did.starts_with("did:") || did.contains('#') {
+    if !is_plain(&did) || did.contains('#') {
         problems.note("--service-did", format_args!("{did:?}: a DID without `#`"));
         return None;
     }
@@ -279,6 +283,11 @@ fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<
         }
     }
     Some(ids)
+}
+
+/// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).
+fn is_plain(did: &str) -> bool {
+    did.starts_with("did:") && did.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
 }
 
 /// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web,

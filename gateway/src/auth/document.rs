@@ -25,20 +25,24 @@ impl Document {
         serde_json::from_slice(json).ok()
     }
 
-    /// The key of the first method whose id is `#atproto` or `<did>#atproto`.
+    /// The key of the first valid method whose id is `#atproto` or `<did>#atproto` (atproto's DID
+    /// specification, "Public Keys").
     pub(crate) fn signing_key(&self) -> Result<SigningKey, Refusal> {
-        let method = self.methods.iter().find(|method| self.is_signing(method));
-        let text = |name| method.and_then(|method| method.get(name)?.as_str());
-        text("type")
-            .zip(text("publicKeyMultibase"))
-            .and_then(|(kind, multibase)| SigningKey::from_method(kind, multibase))
-            .ok_or(Refusal::NoKey)
+        let mut methods = self.methods.iter().filter(|method| self.is_signing(method));
+        methods.find_map(signing_key).ok_or(Refusal::NoKey)
     }
 
+    /// Whether this is an `#atproto` method whose controller, if it names one, is this DID.
     fn is_signing(&self, method: &Value) -> bool {
         let id = method.get("id").and_then(Value::as_str).unwrap_or_default();
-        id.strip_suffix("#atproto").is_some_and(|did| did.is_empty() || did == self.id)
+        let controls = method.get("controller").is_none_or(|controller| *controller == *self.id);
+        controls && id.strip_suffix("#atproto").is_some_and(|did| did.is_empty() || did == self.id)
     }
+}
+
+fn signing_key(method: &Value) -> Option<SigningKey> {
+    let text = |name| method.get(name).and_then(Value::as_str);
+    SigningKey::from_method(text("type")?, text("publicKeyMultibase")?)
 }
 
 #[cfg(test)]
@@ -90,6 +94,30 @@ mod tests {
         let mut no_key = method("#atproto");
         no_key["publicKeyMultibase"] = json!(null);
         assert_eq!(key(&json!([no_key])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn first_valid_method_counts() {
+        let mut unknown_type = method("#atproto");
+        unknown_type["type"] = json!("Ed25519VerificationKey2020");
+        let mut broken = method("#atproto");
+        broken["publicKeyMultibase"] = json!("z");
+        let absolute = method(&format!("{DID}#atproto"));
+        assert_eq!(key(&json!([unknown_type, broken, absolute])), Ok(()));
+        assert_eq!(key(&json!([unknown_type, broken])), Err(Refusal::NoKey));
+    }
+
+    #[test]
+    fn controller_is_the_did() {
+        for other in [json!("did:plc:other"), json!(""), json!(null), json!([DID])] {
+            let mut controlled = method("#atproto");
+            controlled["controller"] = other.clone();
+            assert_eq!(key(&json!([controlled])), Err(Refusal::NoKey), "{other}");
+            assert_eq!(key(&json!([controlled, method("#atproto")])), Ok(()), "{other}");
+        }
+        let mut no_controller = method("#atproto");
+        no_controller.as_object_mut().unwrap().remove("controller");
+        assert_eq!(key(&json!([no_controller])), Ok(()));
     }
 
     #[test]

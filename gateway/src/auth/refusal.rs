@@ -1,11 +1,13 @@
 //! Why a caller is refused: one variant for each rule, with the message for the client.
 //!
-//! The messages are fixed: they contain nothing of the token, of a document or from the network.
+//! The messages contain nothing of the token, of a document or from the network.
+
+use std::sync::Arc;
 
 use http::HeaderValue;
 
 /// The rule of service auth that a request breaks. `Display` is the message for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     // The header.
     #[error("a service-auth token is needed: Authorization: Bearer <JWT>")]
@@ -30,8 +32,8 @@ pub(crate) enum Refusal {
     Missing(&'static str),
     #[error("the {0} of the token must be a string")]
     NotText(&'static str),
-    #[error("the {0} of the token must be an integer")]
-    NotInteger(&'static str),
+    #[error("the {0} of the token must be a number")]
+    NotNumber(&'static str),
     #[error("the alg of the token must be ES256K or ES256")]
     WrongAlgorithm,
     #[error("the typ of the token must be JWT or absent")]
@@ -48,8 +50,9 @@ pub(crate) enum Refusal {
     // The claims.
     #[error("the iss of the token must be a bare did:plc or did:web")]
     WrongIssuer,
-    #[error("wrong audience: the aud of the token is not this service")]
-    WrongAudience,
+    /// With the audiences that are taken, as in "a, b or c".
+    #[error("wrong audience: the aud of the token must be {0}")]
+    WrongAudience(Arc<str>),
     #[error("wrong method: the lxm of the token is not the method called")]
     WrongMethod,
     #[error("the token has expired")]
@@ -87,7 +90,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// The value of `WWW-Authenticate` (RFC 6750, section 3). As the RFC asks, a request without a token gets
     /// no error code there.
-    pub(crate) fn www_authenticate(self) -> HeaderValue {
+    pub(crate) fn www_authenticate(&self) -> HeaderValue {
         let value = match self {
             Self::MissingToken | Self::NotBearer => format!("Bearer error_description=\"{self}\""),
             _ => format!("Bearer error=\"invalid_token\", error_description=\"{self}\""),
@@ -130,7 +133,7 @@ mod tests {
             Refusal::Duplicate,
             Refusal::Missing("exp"),
             Refusal::NotText("aud"),
-            Refusal::NotInteger("exp"),
+            Refusal::NotNumber("exp"),
             Refusal::WrongAlgorithm,
             Refusal::WrongType,
             Refusal::WrongKeyId,
@@ -138,7 +141,7 @@ mod tests {
             Refusal::DerSignature,
             Refusal::SignatureLength,
             Refusal::WrongIssuer,
-            Refusal::WrongAudience,
+            Refusal::WrongAudience("did:web:a.example%3A80 or did:web:a.example%3A80#x".into()),
             Refusal::WrongMethod,
             Refusal::Expired,
             Refusal::TooFarAhead,

@@ -2,6 +2,7 @@
 //! verified here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -65,6 +66,24 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
 }
 
+/// The `aud` values that mean this service.
+#[derive(Debug, Clone)]
+pub(crate) struct Audiences {
+    taken: Arc<[String]>,
+    /// All of them, for the client.
+    named: Arc<str>,
+}
+
+impl Audiences {
+    pub(crate) fn new(taken: Vec<String>) -> Self {
+        let named = match taken.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => taken.concat(),
+        };
+        Self { taken: taken.into(), named: named.into() }
+    }
+}
+
 impl<'a> Token<'a> {
     /// Parses a token; its claims have the right types then. Their values are checked by
     /// [`check`](Self::check).
@@ -94,8 +113,8 @@ impl<'a> Token<'a> {
             text,
             signed,
             signature: jose_signature(&signature)?,
-            expires: claims.integer("exp")?.ok_or(Refusal::Missing("exp"))?,
-            not_before: claims.integer("nbf")?,
+            expires: claims.seconds("exp")?.ok_or(Refusal::Missing("exp"))?,
+            not_before: claims.seconds("nbf")?,
             audience: claims.text("aud")?.to_owned(),
             method: claims.text("lxm")?.to_owned(),
         })
@@ -103,9 +122,9 @@ impl<'a> Token<'a> {
 
     /// Checks the claims: the audience is one of `audiences`, the method is `nsid`, and the token is valid at
     /// `now`, in seconds since 1970.
-    pub(crate) fn check(&self, audiences: &[String], nsid: &str, now: i64) -> Result<(), Refusal> {
-        if !audiences.contains(&self.audience) {
-            return Err(Refusal::WrongAudience);
+    pub(crate) fn check(&self, audiences: &Audiences, nsid: &str, now: i64) -> Result<(), Refusal> {
+        if !audiences.taken.contains(&self.audience) {
+            return Err(Refusal::WrongAudience(Arc::clone(&audiences.named)));
         }
         if self.method != nsid {
             return Err(Refusal::WrongMethod);
@@ -159,11 +178,11 @@ impl Members {
         value.as_str().ok_or(Refusal::NotText(name))
     }
 
-    fn integer(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
+    /// A NumericDate (RFC 7519, section 2) in whole seconds, rounded down.
+    fn seconds(&self, name: &'static str) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
-        // A time above i64::MAX is as far ahead as i64::MAX.
-        let integer = value.as_i64().or(value.is_u64().then_some(i64::MAX));
-        integer.map(Some).ok_or(Refusal::NotInteger(name))
+        let seconds = value.as_i64().or_else(|| value.as_f64().map(whole_seconds));
+        seconds.map(Some).ok_or(Refusal::NotNumber(name))
     }
 
     fn absent_or(&self, name: &str, expected: &str, otherwise: Refusal) -> Result<(), Refusal> {
@@ -172,6 +191,11 @@ impl Members {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a time out of range is as far away as the last in it")]
+fn whole_seconds(seconds: f64) -> i64 {
+    seconds.floor() as i64
 }
 
 /// Written by hand because neither a derive nor serde_json's map refuses duplicate names.

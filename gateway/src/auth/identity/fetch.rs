@@ -83,7 +83,7 @@ impl LookupError {
     /// The error for the caller.
     pub(super) fn error(&self) -> AuthError {
         match self {
-            Self::Refused(refusal) | Self::HostUnavailable(refusal) => AuthError::Refused(*refusal),
+            Self::Refused(refusal) | Self::HostUnavailable(refusal) => AuthError::Refused(refusal.clone()),
             Self::DirectoryUnavailable(failure) => AuthError::DirectoryUnavailable(Arc::clone(failure)),
             Self::Busy => AuthError::Busy,
         }

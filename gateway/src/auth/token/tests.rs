@@ -3,6 +3,7 @@
 
 use proptest::prelude::{any, proptest};
 
+use super::Audiences;
 use super::{Algorithm, Token};
 use crate::auth::refusal::Refusal;
 use crate::auth::tests::issuer::{Issuer, NOW_S, NSID, SERVICE, Signer};
@@ -27,7 +28,7 @@ fn parts_of_a_token() {
     assert_eq!(token.text, text);
     assert!(text.starts_with(&format!("{}.", token.signed)));
     assert_eq!(token.expires, NOW_S + 60);
-    assert_eq!(token.check(&[SERVICE.to_owned()], NSID, NOW_S), Ok(()));
+    assert_eq!(token.check(&Audiences::new(vec![SERVICE.to_owned()]), NSID, NOW_S), Ok(()));
 }
 
 #[test]
@@ -142,7 +143,10 @@ fn token_of_the_reference_implementation() {
         NOW_S + 60
     );
     let token = issuer.token_of(HEADER, &claims);
-    assert_eq!(Token::parse(&token).unwrap().check(&[SERVICE.to_owned()], NSID, NOW_S), Ok(()));
+    assert_eq!(
+        Token::parse(&token).unwrap().check(&Audiences::new(vec![SERVICE.to_owned()]), NSID, NOW_S),
+        Ok(())
+    );
 }
 
 proptest! {
@@ -175,7 +179,7 @@ proptest! {
         let mut claims = issuer.claims_with("exp", expires.into());
         claims["nbf"] = start.into();
         let token = issuer.token(&claims);
-        let result = Token::parse(&token).unwrap().check(&[SERVICE.to_owned()], NSID, now);
+        let result = Token::parse(&token).unwrap().check(&Audiences::new(vec![SERVICE.to_owned()]), NSID, now);
         let (expires, now, start) = (i128::from(expires), i128::from(now), i128::from(start));
         let valid = now <= expires + 30 && expires <= now + 3_630 && start <= now + 30;
         assert_eq!(result.is_ok(), valid);
