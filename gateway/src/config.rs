@@ -25,6 +25,8 @@ const SERVICE_IDS: &str = "wisp_place,streamplace";
 const PLC_URL: &str = "https://plc.directory";
 const RATE_LIMIT: &str = "3000";
 const DEADLINE: &str = "8s";
+/// More than the 60 s for which common load balancers keep their connections.
+const IDLE_TIMEOUT: &str = "75s";
 
 /// The flags of the `gateway` binary.
 #[derive(Debug, Clone, clap::Parser)]
@@ -88,6 +90,10 @@ pub struct RawGateway {
     /// How long one request may take, from its arrival
     #[arg(long, env = "DEADLINE", default_value = DEADLINE, value_name = "TIME")]
     pub deadline: String,
+    /// How long a connection may be without a request before it is closed; more than a load balancer in
+    /// front keeps its connections
+    #[arg(long, env = "IDLE_TIMEOUT", default_value = IDLE_TIMEOUT, value_name = "TIME")]
+    pub idle_timeout: String,
     /// Proxies whose --client-address-header is believed: their addresses or ranges (CIDRs)
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR")]
     pub trusted_proxies: Vec<String>,
@@ -130,6 +136,8 @@ pub struct Config {
     pub rate_limit: u32,
     /// `--deadline`.
     pub deadline: Duration,
+    /// `--idle-timeout`.
+    pub idle_timeout: Duration,
     /// `--trusted-proxies` and `--client-address-header`.
     pub client_addresses: ClientAddresses,
     /// `--connections-per-address`; 0: no limit, `None`: half of all.
@@ -178,6 +186,7 @@ impl Config {
             did_documents,
             rate_limit,
             deadline,
+            idle_timeout,
             trusted_proxies,
             client_address_header,
             connections_per_address,
@@ -199,6 +208,10 @@ impl Config {
         if deadline.is_some_and(|deadline| deadline.is_zero()) {
             problems.note("--deadline", "more than 0s");
         }
+        let idle_timeout = problems.duration("--idle-timeout", or_default(&idle_timeout, IDLE_TIMEOUT));
+        if idle_timeout.is_some_and(|idle_timeout| idle_timeout.is_zero()) {
+            problems.note("--idle-timeout", "more than 0s");
+        }
         let client_addresses = ClientAddresses::check(&trusted_proxies, client_address_header, problems);
         let connections_per_address =
             given(connections_per_address).map(|number| problems.parse("--connections-per-address", &number));
@@ -208,6 +221,10 @@ impl Config {
         }
         let service_ids = checked_service_ids(&service_ids, problems);
         let audiences: Option<Vec<String>> = list(problems, "--audience", &audience);
+        for audience in audiences.iter().flatten().filter(|audience| !is_plain(audience)) {
+            problems
+                .note("--audience", format_args!("{audience:?}: a DID, perhaps with `#` and a service id"));
+        }
         let service_did = checked_service_did(service_did, public_url.as_ref(), problems);
 
         // All checks have run, so that all problems are noted: from here on it may return.
@@ -221,10 +238,6 @@ impl Config {
         let (core_url, core_tls) = core?;
         Some(Self {
             core_url,
-        for audience in audiences.iter().flatten().filter(|audience| !is_plain(audience)) {
-            problems
-                .note("--audience", format_args!("{audience:?}: a DID, perhaps with `#` and a service id"));
-        }
             core_tls,
             public_url: public_url?,
             service_did,
@@ -234,6 +247,7 @@ impl Config {
             did_documents: given(did_documents).map(PathBuf::from).into_iter().collect(),
             rate_limit: rate_limit?,
             deadline: deadline?,
+            idle_timeout: idle_timeout?,
             client_addresses: client_addresses?,
             connections_per_address: match connections_per_address {
                 None => None,
@@ -271,6 +285,11 @@ fn checked_service_did(
     Some(did)
 }
 
+/// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).
+fn is_plain(did: &str) -> bool {
+    did.starts_with("did:") && did.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
+}
+
 fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<String>> {
     const FLAG: &str = "--service-ids";
     let mut ids: Vec<String> = list(problems, FLAG, texts)?;
@@ -283,11 +302,6 @@ fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<
         }
     }
     Some(ids)
-}
-
-/// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).
-fn is_plain(did: &str) -> bool {
-    did.starts_with("did:") && did.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
 }
 
 /// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web,

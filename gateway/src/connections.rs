@@ -1,19 +1,19 @@
 //! Connections from clients: accepting them, their limits, and graceful shutdown.
 //!
-//! hyper limits the time for the head of an HTTP/1 request, but neither the time until a client shows which
-//! HTTP version it speaks, nor an HTTP/2 connection without requests, nor a client that does not read its
-//! responses. One rule here covers all of them: a connection without a request in flight is closed after
-//! [`HEAD_TIME`]. What clients make the gateway hold in memory is limited by [`process::held`].
+//! How long a connection may be without a request in flight is decided by [`idle`]: [`HEAD_TIME`] for the
+//! head of a request, and `--idle-timeout` between requests. It is more than the keep-alive of common load
+//! balancers, which otherwise send a request just when the gateway closes. What clients make the gateway hold
+//! in memory is limited by [`process::held`].
 //!
 //! Requests that HTTP's own parser refuses, such as one with too large a header section, are answered by
 //! hyper. The limits of one request are in [`xrpc`](crate::xrpc).
 
+mod idle;
 pub(crate) mod metrics;
 
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt as _;
 
+use self::idle::{Idleness, WatchedSocket};
 use self::metrics::ConnectionMetrics;
 use crate::client_address::ClientAddress;
 use crate::places::{Place, Places};
@@ -43,9 +44,8 @@ const MAX_CONNECTIONS: usize = 8192;
 /// One address may have this fraction of the connections, unless `--connections-per-address` says otherwise:
 /// a half.
 const SHARE_OF_AN_ADDRESS: usize = 2;
-/// How long a client may take to send the head of a request, and how long a connection may be without a
-/// request. Idleness is sampled: a connection closes after one to two periods; if it ignores the graceful
-/// close, it is dropped one period later.
+/// How long a client may take to send the head of a request, from its first byte, and how long a new
+/// connection may be silent. An idle connection that ignores the graceful close is dropped this much later.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The head of a request (request line and headers), in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -84,30 +84,26 @@ pub(crate) struct Limits {
     for_each_address: usize,
     /// [`HEAD_TIME`].
     head_time: Duration,
+    /// `--idle-timeout`.
+    idle_time: Duration,
     /// [`HELD_LIMIT_BYTES`].
     held_bytes: usize,
 }
 
 impl Limits {
     /// The limits that this process's open files allow, with `for_each_address` connections of one address
-    /// (0: all; `None`: a share of them).
-    pub(crate) fn of_this_process(for_each_address: Option<usize>) -> Self {
-        Self::new(connection_limit(MAX_CONNECTIONS), for_each_address)
+    /// (0: all; `None`: a share of them), which may be without a request for `idle_time`.
+    pub(crate) fn of_this_process(for_each_address: Option<usize>, idle_time: Duration) -> Self {
+        Self::new(connection_limit(MAX_CONNECTIONS), for_each_address, idle_time)
     }
 
-    fn new(connections: usize, for_each_address: Option<usize>) -> Self {
+    fn new(connections: usize, for_each_address: Option<usize>, idle_time: Duration) -> Self {
         let for_each_address = match for_each_address {
             Some(0) => usize::MAX,
             Some(limit) => limit,
             None => (connections / SHARE_OF_AN_ADDRESS).max(1),
         };
-        Self { connections, for_each_address, head_time: HEAD_TIME, held_bytes: HELD_LIMIT_BYTES }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::new(MAX_CONNECTIONS, None)
+        Self { connections, for_each_address, head_time: HEAD_TIME, idle_time, held_bytes: HELD_LIMIT_BYTES }
     }
 }
 
@@ -120,10 +116,10 @@ pub(crate) async fn serve(
     shutdown: Shutdown,
     metrics: ConnectionMetrics,
 ) {
-    let Limits { connections: max_connections, for_each_address, head_time, held_bytes } = limits;
+    let Limits { connections: max_connections, for_each_address, head_time, idle_time, held_bytes } = limits;
     let addresses = Places::new(usize::MAX, for_each_address);
     let ledger = Ledger::new(held_bytes, metrics.held.clone());
-    let builder = Arc::new(connection_builder(head_time));
+    let builder = Arc::new(connection_builder());
     let mut connections = JoinSet::new();
     let mut stall_check = interval(STALL_CHECK);
     stall_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,7 +133,8 @@ pub(crate) async fn serve(
                     continue;
                 };
                 metrics.accepted.inc();
-                let connection = ClientConnection { stream, peer, _place: place, router: router.clone(), head_time };
+                let idleness = Arc::new(Idleness::new(head_time, idle_time));
+                let connection = ClientConnection { stream, peer, _place: place, router: router.clone(), idleness };
                 let (builder, ledger, shutdown) = (Arc::clone(&builder), ledger.clone(), shutdown.clone());
                 connections.spawn(async move { connection.serve(&builder, &ledger, &shutdown).await });
                 if connections.len() == max_connections {
@@ -170,12 +167,13 @@ fn gauge_value(number: usize) -> i64 {
 }
 
 /// hyper's limits. Its default of 100 header fields stands: `max_headers` would allocate for each request.
-fn connection_builder(head_time: Duration) -> auto::Builder<TokioExecutor> {
+/// Its one time limit for head and idleness is off.
+fn connection_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_time)
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         .http2()
         .timer(TokioTimer::new())
@@ -214,21 +212,20 @@ struct ClientConnection {
     peer: PeerAddress,
     _place: Place<ClientAddress>,
     router: Router,
-    head_time: Duration,
+    idleness: Arc<Idleness>,
 }
 
 impl ClientConnection {
     /// Serves the connection until it ends, is idle for too long, holds too much, or has finished its
     /// requests while `shutdown` drains.
     async fn serve(self, builder: &auto::Builder<TokioExecutor>, ledger: &Ledger, shutdown: &Shutdown) {
-        let Self { stream, peer, _place, router, head_time } = self;
+        let Self { stream, peer, _place, router, idleness } = self;
         let socket = Socket::new(stream, ledger);
-        let requests = Arc::new(RequestCount::default());
         let service = {
-            let (requests, account) = (Arc::clone(&requests), Arc::clone(socket.account()));
+            let (idleness, account) = (Arc::clone(&idleness), Arc::clone(socket.account()));
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer);
-                let in_flight = InFlight::new(Arc::clone(&requests));
+                let in_flight = idleness.begin(request.version());
                 let answering = router.clone().oneshot(request);
                 Arc::clone(&account).serve(async move {
                     let _in_flight = in_flight;
@@ -236,63 +233,26 @@ impl ClientConnection {
                 })
             })
         };
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+        let mut connection = pin!(builder.serve_connection(
+            TokioIo::new(WatchedSocket { socket, idleness: Arc::clone(&idleness) }),
+            service
+        ));
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             () = shutdown.draining() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = requests.idle_for(head_time) => {
+            patience = idleness.expired() => {
                 connection.as_mut().graceful_shutdown();
-                let ended = timeout(head_time, connection).await;
+                let ended = timeout(patience, connection).await;
                 ended.unwrap_or_else(|_| Err("it did not end when it was idle".into()))
             }
         };
         if let Err(error) = ended {
             once_a_second!(debug, causes = chain(&*error), "a connection ended early");
         }
-    }
-}
-
-/// The requests of one connection so far.
-#[derive(Default)]
-struct RequestCount {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl RequestCount {
-    /// Waits until no request was in flight for `time`. Idleness is sampled, so it may take up to twice as
-    /// long.
-    async fn idle_for(&self, time: Duration) {
-        let mut seen = 0;
-        loop {
-            sleep(time).await;
-            // In this order, so that a request that begins in between counts as in flight.
-            let ended = self.ended.load(Ordering::SeqCst);
-            let begun = self.begun.load(Ordering::SeqCst);
-            if begun == seen && begun == ended {
-                return;
-            }
-            seen = begun;
-        }
-    }
-}
-
-/// Counts a request as begun, and as ended when dropped.
-struct InFlight(Arc<RequestCount>);
-
-impl InFlight {
-    fn new(requests: Arc<RequestCount>) -> Self {
-        requests.begun.fetch_add(1, Ordering::SeqCst);
-        Self(requests)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -135,7 +135,7 @@ pub async fn serve(
     };
     let log = RequestLog { requests, lines, tracer };
     let router = routes::router(xrpc, &config, shutdown.clone(), log);
-    let limits = connections::Limits::of_this_process(config.connections_per_address);
+    let limits = connections::Limits::of_this_process(config.connections_per_address, config.idle_timeout);
     connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())
 }

@@ -20,6 +20,15 @@ use super::*;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
+/// More than [`HEAD_TIME`], as by default.
+const IDLE_TIME: Duration = Duration::from_secs(75);
+/// What timers may be late.
+const LATE: Duration = Duration::from_secs(1);
+
+fn limits() -> Limits {
+    Limits::new(MAX_CONNECTIONS, None, IDLE_TIME)
+}
+
 struct Server {
     address: std::net::SocketAddr,
     shutdown: Shutdown,
@@ -70,7 +79,7 @@ async fn until_closed(mut client: TcpStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn client_that_sends_no_request_is_closed() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     for bytes in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", b"GET / HT"] {
         let client = server.client(bytes).await;
         let started = Instant::now();
@@ -82,7 +91,7 @@ async fn client_that_sends_no_request_is_closed() {
 
 #[tokio::test]
 async fn more_than_100_header_fields_are_refused() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     for (fields, status) in [(100, "200 OK"), (101, "431 Request Header Fields Too Large")] {
         let others = "x: y\r\n".repeat(fields - 2);
         let request = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{others}\r\n");
@@ -94,7 +103,7 @@ async fn more_than_100_header_fields_are_refused() {
 #[tokio::test]
 async fn request_has_the_address_of_its_peer() {
     for listen in ["127.0.0.1:0", "[::]:0"] {
-        let mut server = Server::start_at(listen, Limits::default()).await;
+        let mut server = Server::start_at(listen, limits()).await;
         server.address.set_ip([127, 0, 0, 1].into());
         let request = b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         let answer = until_closed(server.client(request).await).await;
@@ -104,7 +113,7 @@ async fn request_has_the_address_of_its_peer() {
 
 #[tokio::test(start_paused = true)]
 async fn preface_without_frames_is_closed() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     let mut client = server.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     let started = Instant::now();
     let mut heard = Vec::new();
@@ -112,18 +121,45 @@ async fn preface_without_frames_is_closed() {
     assert!(started.elapsed() <= 2 * HEAD_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
-async fn idle_http1_connection_is_closed() {
-    let server = Server::start(Limits::default()).await;
-    let client = server.client(GET).await;
+/// Reads an answer of `GET /`.
+async fn hello(client: &mut TcpStream) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        answer.push(client.read_u8().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn idle_http1_connection_is_kept_for_its_time() {
+    let (head_time, idle_time) = (Duration::from_millis(300), Duration::from_millis(1_500));
+    let server = Server::start(Limits { head_time, idle_time, ..limits() }).await;
+    let mut client = server.client(GET).await;
+    hello(&mut client).await;
+    sleep(2 * head_time).await;
+    client.write_all(GET).await.unwrap();
     let started = Instant::now();
-    assert!(until_closed(client).await.ends_with("hello"));
-    assert!(started.elapsed() <= 2 * HEAD_TIME + Duration::from_secs(1), "{:?}", started.elapsed());
+    hello(&mut client).await;
+    assert_eq!(until_closed(client).await, "");
+    assert!(started.elapsed() >= idle_time, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn head_has_its_time_from_its_first_byte() {
+    let (head_time, idle_time) = (Duration::from_millis(500), Duration::from_secs(20));
+    let server = Server::start(Limits { head_time, idle_time, ..limits() }).await;
+    let mut client = server.client(GET).await;
+    hello(&mut client).await;
+    sleep(2 * head_time).await;
+    client.write_all(&GET[..9]).await.unwrap();
+    let started = Instant::now();
+    assert_eq!(until_closed(client).await, "");
+    let took = started.elapsed();
+    assert!(took >= head_time - Duration::from_millis(50) && took < idle_time / 2, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn idle_http2_connection_is_closed_although_it_answers_pings() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -132,19 +168,20 @@ async fn idle_http2_connection_is_closed_although_it_answers_pings() {
     let request = Request::get("http://x/").body(Empty::<Bytes>::new()).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     connection.await.unwrap().expect("a graceful end");
-    assert!(started.elapsed() <= 3 * HEAD_TIME, "{:?}", started.elapsed());
+    let took = started.elapsed();
+    assert!(took >= IDLE_TIME && took <= IDLE_TIME + LATE, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn request_that_takes_long_is_not_cut_off() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     let client = server.client(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(until_closed(client).await.ends_with("late"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn client_that_reads_no_response_is_closed() {
-    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let server = Server::start(Limits { connections: 1, ..limits() }).await;
     let _unread = server.client(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let started = Instant::now();
     let waiting = server.client(GET).await;
@@ -154,7 +191,7 @@ async fn client_that_reads_no_response_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn connection_over_the_limit_waits() {
-    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let server = Server::start(Limits { connections: 1, ..limits() }).await;
     let mut first = server.client(GET).await;
     let mut byte = [0];
     first.read_exact(&mut byte).await.unwrap();
@@ -167,7 +204,7 @@ async fn connection_over_the_limit_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn connection_over_the_limit_of_its_address_is_closed() {
-    let server = Server::start(Limits { for_each_address: 1, ..Limits::default() }).await;
+    let server = Server::start(Limits { for_each_address: 1, ..limits() }).await;
     let mut first = server.client(GET).await;
     first.read_exact(&mut [0]).await.unwrap();
     let started = Instant::now();
@@ -185,7 +222,7 @@ async fn connection_over_the_limit_of_its_address_is_closed() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(2 * HEAD_TIME, again).await.expect("its place is free");
+    timeout(2 * IDLE_TIME, again).await.expect("its place is free");
 }
 
 #[test]
@@ -193,13 +230,13 @@ fn limit_of_an_address() {
     for (connections, setting, limit) in
         [(8192, None, 4096), (1, None, 1), (8192, Some(0), usize::MAX), (8192, Some(7), 7)]
     {
-        assert_eq!(Limits::new(connections, setting).for_each_address, limit);
+        assert_eq!(Limits::new(connections, setting, IDLE_TIME).for_each_address, limit);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn full_server_stops() {
-    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let server = Server::start(Limits { connections: 1, ..limits() }).await;
     let mut first = server.client(GET).await;
     first.read_exact(&mut [0]).await.unwrap();
     let _second = server.client(GET).await;
@@ -211,7 +248,7 @@ async fn full_server_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn drain_limit_cuts_off_what_hangs() {
-    let server = Server::start(Limits::default()).await;
+    let server = Server::start(limits()).await;
     let hanging = server.client(b"GET /hangs HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let answered = server.client(GET).await;
     answered.readable().await.unwrap();
@@ -236,7 +273,7 @@ async fn connections_take_turns() {
     stranger.write_all(&SETTINGS.repeat(FRAMES)).await.unwrap();
     let mut alice = TcpStream::connect(address).await.unwrap();
     alice.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-    let _server = Server::start_on(listener, Limits::default());
+    let _server = Server::start_on(listener, limits());
     assert!(until_closed(alice).await.ends_with("hello"));
     let mut answers = vec![0; FRAMES * ACK.len()];
     let length = stranger.try_read(&mut answers).unwrap_or_default();
