@@ -147,7 +147,7 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
     match form {
         Form::Text { .. } => print(&first),
         // Standard output has lines of JSON alone.
-        Form::Json => eprint!("{first}"),
+        Form::Json => process::logs::print(first.trim_end()),
     }
 
     let received = Arc::new(Received { token, clock, answering, form });

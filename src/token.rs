@@ -52,6 +52,9 @@ fn print(folder: &Path, did: &str, audience: &str, nsid: &str) -> Result<(), Fai
     let developer = Developer::open(folder)?;
     developer.publish(did)?;
     println!("{}", developer.token(did, audience, nsid, &Clock::system())?);
-    eprintln!("good for an hour at a running `athook dev` whose keys are in {}", folder.display());
+    process::logs::print(format_args!(
+        "good for an hour at a running `athook dev` whose keys are in {}",
+        folder.display()
+    ));
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::files;
+use crate::logs::print;
 use crate::settings::WrongSettings;
 
 /// Any error that ends a command.
@@ -29,7 +30,7 @@ const WRONG_SETTINGS: u8 = 2;
 /// Prints the invalid settings on standard error. Exit code 2.
 #[must_use]
 pub fn settings(error: &WrongSettings) -> ExitCode {
-    eprintln!("error: {error}");
+    print(format_args!("error: {error}"));
     ExitCode::from(WRONG_SETTINGS)
 }
 
@@ -47,7 +48,7 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&*error));
+            print(format_args!("error: {}", chain(&*error)));
             ExitCode::FAILURE
         }
     }

@@ -1,10 +1,14 @@
-//! Log set-up. Logs go to standard error; standard output is for a command's results.
+//! Log set-up. Logs go to standard error; standard output is for a command's results. A line that can't be
+//! written, to a full disk or a pipe that nobody reads, is lost and counted; nothing else happens.
 //!
 //! A level without a target is that of athook's own code. Libraries log errors only: some of them log what
 //! any stranger sends them, a line for each frame.
 
-use std::io::{IsTerminal as _, stderr};
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Result, Write, stderr};
+use std::sync::LazyLock;
 
+use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
@@ -13,6 +17,22 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// The crates whose level is the one without a target.
 const OWN_CRATES: [&str; 7] =
     ["athook", "core_service", "egress", "gateway", "migrations", "process", "proto"];
+
+/// Lines that could not be written. One for the whole process, as standard error is.
+static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// The counter of lines that could not be written.
+#[must_use]
+pub fn lost_lines() -> Counter {
+    LOST.clone()
+}
+
+/// Writes a line to standard error, if it can be written. Unlike `eprintln!` it never panics.
+pub fn print(line: impl Display) {
+    if writeln!(stderr(), "{line}").is_err() {
+        LOST.inc();
+    }
+}
 
 /// `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +62,13 @@ impl Logs {
     /// Installs the log subscriber of the whole process. A second call has no effect.
     pub fn install(&self) {
         let filter = EnvFilter::new(for_own_crates(&self.filter));
-        let builder = fmt().with_env_filter(filter).with_writer(stderr).with_span_events(FmtSpan::NONE);
+        // Its report of a failed write would go to standard error as well, and panic.
+        let builder = fmt().with_env_filter(filter).with_writer(|| CountingWriter).log_internal_errors(false);
+        let builder = builder.with_span_events(FmtSpan::NONE);
         let installed = match self.format {
-            Format::Human => builder.with_ansi(stderr().is_terminal()).try_init(),
+            // On a terminal the default stands: colours, unless NO_COLOR is set.
+            Format::Human if stderr().is_terminal() => builder.try_init(),
+            Format::Human => builder.with_ansi(false).try_init(),
             Format::Json => {
                 builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
             }
@@ -52,6 +76,21 @@ impl Logs {
         if let Err(error) = installed {
             tracing::debug!(%error, "a log subscriber is installed already");
         }
+    }
+}
+
+/// Standard error. Each event is written with one call.
+struct CountingWriter;
+
+impl Write for CountingWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        stderr().write(bytes).inspect_err(|_| {
+            LOST.inc();
+        })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        stderr().flush()
     }
 }
 

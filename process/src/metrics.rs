@@ -23,6 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Clock;
+use crate::logs::lost_lines;
 
 /// Upper bounds of the buckets of every duration histogram, in seconds: from a cache hit to an expired
 /// deadline.
@@ -46,6 +47,7 @@ impl Metrics {
         started.set(clock.unix_seconds());
         let help = "When the process started, in seconds since 1970";
         registry.register_with_unit("process_start_time", help, Unit::Seconds, started);
+        registry.register("athook_log_lines_lost", "Log lines that could not be written", lost_lines());
         Self(Arc::new(Mutex::new(registry)))
     }
 

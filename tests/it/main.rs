@@ -26,6 +26,7 @@ mod framing;
 mod hostile_json;
 mod http2_flood;
 mod log_floods;
+mod lost_logs;
 mod malformed;
 mod observability;
 mod operators;
