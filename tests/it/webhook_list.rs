@@ -75,27 +75,15 @@ async fn parameters_outside_their_rules() {
     let mut table = Table::default();
     for (name, rule, values) in [
         ("limit", "must be 1 to 100", &["0", "-1", "101", "9223372036854775807", "-9223372036854775808"][..]),
-        ("limit", "expected an integer", &["abc", "", "+1"]),
+        ("limit", "expected an integer", &["abc", "+1"]),
         ("limit", "expected an integer without fraction or exponent", &["1.5", "1e1"]),
         ("limit", "expected an integer without leading zeros", &["01"]),
         ("limit", "the integer is out of range", &["9223372036854775808"]),
-        ("active", "expected true or false", &["", "1", "True", "yes"]),
+        ("active", "expected true or false", &["1", "True", "yes"]),
         (
             "event",
             "must be one of chat, livestream, follow, mention, stream.received",
-            &[
-                "",
-                "Chat",
-                "chat ",
-                "stream",
-                "received",
-                "stream_received",
-                "%",
-                "_",
-                ",",
-                "chat,follow",
-                "'",
-            ],
+            &["Chat", "chat ", "stream", "received", "stream_received", "%", "_", ",", "chat,follow", "'"],
         ),
     ] {
         for value in values {
@@ -161,7 +149,7 @@ async fn cursor_that_was_not_given_out() {
     let mut table = Table::default();
     let expected = error(400, "InvalidCursor", "params.cursor: must be one that this service gave out");
     let webhook = id(&first["webhooks"][0]);
-    for odd in ["", "A", "garbage", "0", "'", "%", "ü", "AQ", webhook].into_iter().chain(changed) {
+    for odd in ["A", "garbage", "0", "'", "%", "ü", "AQ", webhook].into_iter().chain(changed) {
         let answer = stack.query(LIST_WEBHOOKS, &[("cursor", odd)]).await;
         table.check(odd, answer.whole(), expected.clone());
     }

@@ -245,10 +245,14 @@ fn empty(answer: &Answer) -> Result<(), Violation> {
     if answer.body.is_empty() { Ok(()) } else { Err("the body is to be empty".to_owned()) }
 }
 
-/// The query string as the values that the schema names. What it does not name is left out.
+/// The query string as the values that the schema names. What it does not name, and what is empty, is left
+/// out.
 fn parameters(schema: Option<&ParamsDef>, query: Option<&str>) -> Result<Map<String, Value>, Violation> {
     let mut parameters = Map::new();
     for (name, text) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if text.is_empty() {
+            continue;
+        }
         let Some(field) = schema.and_then(|schema| schema.properties.get(name.as_ref())) else { continue };
         if let FieldSchema::Array { items, .. } = field {
             let list = parameters.entry(name).or_insert_with(|| Value::Array(Vec::new()));
