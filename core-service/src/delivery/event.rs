@@ -24,6 +24,9 @@ const PAYLOAD_MAX_BYTES: usize = 20_000;
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z in Unix seconds: what a `google.protobuf.Timestamp` holds.
 const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
+/// The same years in Unix milliseconds.
+pub(crate) const YEARS_1_TO_9999_MS: std::ops::RangeInclusive<i64> =
+    -62_135_596_800_000..=253_402_300_799_999;
 
 /// The message at `path`, which must be there.
 ///

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::commit::states::{DELIVERED, PENDING};
 use super::table::{delivery, event, secret, webhook, webhook_state};
-use crate::delivery::event::{Payload, StoredEvent};
+use crate::delivery::event::{Payload, StoredEvent, YEARS_1_TO_9999_MS};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::shown::{DeliveryState, ShownDelivery};
 use crate::domain::did::Did;
@@ -126,8 +126,11 @@ pub(super) fn events(row: &webhook::Model) -> impl Iterator<Item = &str> {
     row.events.split(EVENT_SEPARATOR)
 }
 
-/// The event of a row; `None` if its payload has expired or can't be read.
+/// The event of a row; `None` if its payload has expired or it can't be read.
 pub(super) fn event(row: event::Model) -> Option<StoredEvent> {
+    if !YEARS_1_TO_9999_MS.contains(&row.occurred_at_ms) {
+        return None;
+    }
     let event_type = row.r#type.parse().ok()?;
     let payload = Payload::from_json(event_type, &row.payload?).ok()?;
     let streamer = row.streamer_did.parse().ok()?;

@@ -50,7 +50,7 @@ fn id() -> Uuid {
 }
 
 fn secret(number: u64) -> Vec<SimpleExpr> {
-    let rotated = number.is_multiple_of(3).then(|| i64::MAX - i64::try_from(number).unwrap());
+    let rotated = number.is_multiple_of(3).then(|| 253_402_300_799_999 - i64::try_from(number).unwrap());
     vec![
         id().into(),
         did(number).into(),

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::delivery::event::{IdempotencyKey, Payload, Publisher};
+use crate::delivery::event::{IdempotencyKey, Payload, Publisher, YEARS_1_TO_9999_MS};
 use crate::delivery::outcome::Outcome;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventType;
@@ -28,6 +28,8 @@ const HASH_BYTES: usize = 32;
 const DISABLED_REASONS: [&str; 2] = ["gone", "failing"];
 /// Statuses of HTTP answers.
 const STATUSES: RangeInclusive<i32> = 100..=999;
+/// The most of anything that is counted: the core-service goes on counting from there.
+const COUNTS: RangeInclusive<i64> = 0..=1_000_000_000;
 
 pub(super) fn index_key(row: &index_key::Model) -> Result<(), LineFault> {
     if row.id != ID {
@@ -51,6 +53,11 @@ pub(super) fn secret(row: &secret::Model) -> Result<(), LineFault> {
             what: "there when previous_sealed_token is",
         });
     }
+    times(&[
+        ("created_at_ms", Some(row.created_at_ms)),
+        ("last_rotated_at_ms", row.last_rotated_at_ms),
+        ("previous_until_ms", row.previous_until_ms),
+    ])?;
     not_empty("sealed_token", &row.sealed_token)?;
     match &row.previous_sealed_token {
         Some(sealed) => not_empty("previous_sealed_token", sealed),
@@ -83,6 +90,11 @@ pub(super) fn webhook(row: &webhook::Model) -> Result<(), LineFault> {
     ] {
         self::text(field, text.as_deref())?;
     }
+    times(&[
+        ("created_at_ms", Some(row.created_at_ms)),
+        ("updated_at_ms", row.updated_at_ms),
+        ("last_triggered_at_ms", row.last_triggered_at_ms),
+    ])?;
     not_empty("sealed_url", &row.sealed_url)?;
     count("error_count", row.error_count)
 }
@@ -99,9 +111,15 @@ pub(super) fn webhook_state(row: &webhook_state::Model) -> Result<(), LineFault>
     if disabled.is_some_and(|(reason, _)| !DISABLED_REASONS.contains(&reason)) {
         return Err(LineFault::Column { field: "disabled_reason", what: "gone or failing" });
     }
-    if row.dropped < 0 {
-        return Err(LineFault::Column { field: "dropped", what: "0 or more" });
-    }
+    times(&[
+        ("due_at_ms", row.due_at_ms),
+        ("held_until_ms", row.held_until_ms),
+        ("failing_since_ms", row.failing_since_ms),
+        ("last_triggered_at_ms", row.last_triggered_at_ms),
+        ("disabled_at_ms", row.disabled_at_ms),
+        ("cancelling_since_ms", row.cancelling_since_ms),
+    ])?;
+    count("dropped", row.dropped)?;
     count("generation", row.generation)?;
     count("pending", row.pending)?;
     count("error_count", row.error_count)
@@ -115,9 +133,13 @@ pub(super) fn event(row: &event::Model) -> Result<(), LineFault> {
     if row.content_hash.len() != HASH_BYTES {
         return Err(LineFault::Column { field: "content_hash", what: "32 bytes" });
     }
-    if row.payload.as_deref().is_some_and(|json| Payload::from_json(event_type, json).is_err()) {
-        return Err(LineFault::Column { field: "payload", what: "the JSON of an event of this type" });
+    if let Some(json) = &row.payload {
+        let what = "the JSON of an event of this type";
+        let payload =
+            Payload::from_json(event_type, json).map_err(|_| LineFault::Column { field: "payload", what })?;
+        payload.checked("payload")?;
     }
+    times(&[("occurred_at_ms", Some(row.occurred_at_ms)), ("created_at_ms", Some(row.created_at_ms))])?;
     text("traceparent", row.traceparent.as_deref())?;
     count("deliveries", row.deliveries)
 }
@@ -140,6 +162,14 @@ pub(super) fn delivery(row: &delivery::Model) -> Result<(), LineFault> {
         return Err(LineFault::Column { field: "attempts_before", what: "at most attempts" });
     }
     status("last_status", row.last_status)?;
+    times(&[
+        ("next_at_ms", row.next_at_ms),
+        ("last_attempt_at_ms", row.last_attempt_at_ms),
+        ("ended_at_ms", row.ended_at_ms),
+        ("created_at_ms", Some(row.created_at_ms)),
+        ("redelivered_at_ms", row.redelivered_at_ms),
+    ])?;
+    count("attempts", row.attempts)?;
     count("generation", row.generation)?;
     count("attempts_before", row.attempts_before)
 }
@@ -151,10 +181,12 @@ pub(super) fn attempt(row: &attempt::Model) -> Result<(), LineFault> {
     outcome("outcome", &row.outcome)?;
     status("status", row.status)?;
     text("response", row.response.as_deref())?;
+    times(&[("at_ms", Some(row.at_ms)), ("next_at_ms", row.next_at_ms)])?;
     count("duration_ms", row.duration_ms)
 }
 
 pub(super) fn host_hold(row: &host_hold::Model) -> Result<(), LineFault> {
+    times(&[("held_until_ms", Some(row.held_until_ms))])?;
     not_empty("host", row.host.as_bytes())?;
     text("host", Some(&row.host))
 }
@@ -163,7 +195,7 @@ pub(super) fn paused_origin(row: &paused_origin::Model) -> Result<(), LineFault>
     if row.origin.len() != ORIGIN_BYTES {
         return Err(LineFault::Column { field: "origin", what: "16 bytes" });
     }
-    Ok(())
+    times(&[("paused_at_ms", Some(row.paused_at_ms))])
 }
 
 fn outcome(field: &'static str, word: &str) -> Result<(), LineFault> {
@@ -192,9 +224,19 @@ fn not_empty(field: &'static str, bytes: &[u8]) -> Result<(), LineFault> {
     Ok(())
 }
 
-fn count(field: &'static str, count: i32) -> Result<(), LineFault> {
-    if count < 0 {
-        return Err(LineFault::Column { field, what: "0 or more" });
+fn count(field: &'static str, count: impl Into<i64>) -> Result<(), LineFault> {
+    if !COUNTS.contains(&count.into()) {
+        return Err(LineFault::Column { field, what: "0 to 1,000,000,000" });
+    }
+    Ok(())
+}
+
+/// Times are shown in messages that know no others.
+fn times(columns: &[(&'static str, Option<i64>)]) -> Result<(), LineFault> {
+    for (field, ms) in columns {
+        if ms.is_some_and(|ms| !YEARS_1_TO_9999_MS.contains(&ms)) {
+            return Err(LineFault::Column { field, what: "a time of the years 1 to 9999" });
+        }
     }
     Ok(())
 }

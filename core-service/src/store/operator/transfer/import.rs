@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCounts, VERSION};
+use super::settle::Astray;
 use super::{PROGRESS_ROWS, check, settle};
 use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{ExistingError, lift_limits, require_same};
@@ -49,6 +50,8 @@ pub(crate) enum ImportError {
     },
     #[error("the counts of account {0} are not those of its rows")]
     AccountCounts(String),
+    #[error("{0}")]
+    Astray(Astray),
     #[error("there are accounts and no index key: URLs could not be compared any more")]
     NoIndexKey,
 }
@@ -89,6 +92,9 @@ pub(crate) async fn import(
             }
             let counts = import_all(transaction, &mut lines).await?;
             check_accounts(transaction).await?;
+            if let Some(astray) = settle::find_astray(transaction).await? {
+                return Err(ImportError::Astray(astray));
+            }
             settle::settle(transaction, now_ms).await?;
             Ok(counts)
         };

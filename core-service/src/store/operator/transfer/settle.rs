@@ -1,4 +1,4 @@
-//! What an import does to deliveries once all rows are there.
+//! What an import checks and does of deliveries once all rows are there.
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query};
 use sea_orm::{
@@ -7,7 +7,59 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::store::table::{delivery, webhook_state};
+use crate::store::table::{attempt, delivery, event, webhook_state};
+
+/// A row that belongs to none: no purge and no job would ever find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Astray {
+    #[error("an attempt has no delivery")]
+    Delivery,
+    #[error("a delivery has no event")]
+    Event,
+    #[error("a pending delivery has no webhook_state, or one of an older generation")]
+    Webhook,
+}
+
+/// Looks for rows that belong to none.
+pub(super) async fn find_astray(transaction: &DatabaseTransaction) -> Result<Option<Astray>, DbErr> {
+    let delivery_of_attempt = Query::select()
+        .expr(Expr::val(1))
+        .from(delivery::Entity)
+        .and_where(
+            Expr::col((delivery::Entity, delivery::Column::Id))
+                .equals((attempt::Entity, attempt::Column::DeliveryId)),
+        )
+        .take();
+    let attempts = attempt::Entity::find().filter(Expr::exists(delivery_of_attempt).not());
+    if attempts.one(transaction).await?.is_some() {
+        return Ok(Some(Astray::Delivery));
+    }
+    let event_of_delivery = Query::select()
+        .expr(Expr::val(1))
+        .from(event::Entity)
+        .and_where(
+            Expr::col((event::Entity, event::Column::Id))
+                .equals((delivery::Entity, delivery::Column::EventId)),
+        )
+        .take();
+    let deliveries = delivery::Entity::find().filter(Expr::exists(event_of_delivery).not());
+    if deliveries.one(transaction).await?.is_some() {
+        return Ok(Some(Astray::Event));
+    }
+    let state_of_delivery = Query::select()
+        .expr(Expr::val(1))
+        .from(webhook_state::Entity)
+        .and_where(of_state(delivery::Column::WebhookId, webhook_state::Column::WebhookId))
+        .and_where(
+            Expr::col((webhook_state::Entity, webhook_state::Column::Generation))
+                .gte(Expr::col((delivery::Entity, delivery::Column::Generation))),
+        )
+        .take();
+    let pending = delivery::Entity::find()
+        .filter(delivery::Column::NextAtMs.is_not_null())
+        .filter(Expr::exists(state_of_delivery).not());
+    Ok(pending.one(transaction).await?.map(|_| Astray::Webhook))
+}
 
 /// Ends all leases, whose holders deliver from another database: their deliveries are due at `now_ms`. Counts
 /// anew what is pending at each webhook.
@@ -45,9 +97,6 @@ pub(super) async fn settle(transaction: &DatabaseTransaction, now_ms: i64) -> Re
 }
 
 async fn count_pending(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-    let of_state = |column: delivery::Column, state: webhook_state::Column| {
-        Expr::col((delivery::Entity, column)).equals((webhook_state::Entity, state))
-    };
     let pending = Query::select()
         .expr(Expr::col((delivery::Entity, delivery::Column::Id)).count())
         .from(delivery::Entity)
@@ -61,4 +110,8 @@ async fn count_pending(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         .exec(transaction)
         .await
         .map(drop)
+}
+
+fn of_state(column: delivery::Column, state: webhook_state::Column) -> Expr {
+    Expr::col((delivery::Entity, column)).equals((webhook_state::Entity, state))
 }

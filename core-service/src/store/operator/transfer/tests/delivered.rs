@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::super::check;
+use super::super::import::ImportError;
 use super::super::line::{Line, LineFault};
+use super::super::settle::Astray;
 use super::{NOW_MS, Target, exported, lines, refused_line};
 use crate::domain::rule::Rule;
 use crate::store::table::attempt::Model as Attempt;
@@ -184,6 +186,23 @@ async fn lease_of_a_webhook_that_is_paused() {
 }
 
 #[tokio::test]
+async fn rows_that_belong_to_nothing() {
+    const OTHER: Uuid = Uuid::from_u128(1);
+    let all = with_deliveries().await;
+    for (at, line, what) in [
+        (6, Line::WebhookState(Box::new(State { generation: 0, ..state() })), Astray::Webhook),
+        (6, Line::WebhookState(Box::new(State { webhook_id: OTHER, ..state() })), Astray::Webhook),
+        (7, Line::Event(Box::new(Event { id: OTHER, ..event() })), Astray::Event),
+        (9, Line::Attempt(Attempt { delivery_id: OTHER, ..attempt() }), Astray::Delivery),
+    ] {
+        let mut lines = all.clone();
+        lines[at] = text(&line);
+        let refused = Target::new().refuses(&lines).await;
+        assert!(matches!(refused, ImportError::Astray(astray) if astray == what), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn lines_in_another_order() {
     let lines = with_deliveries().await;
     for first in 5..lines.len() - 2 {
@@ -197,6 +216,8 @@ async fn lines_in_another_order() {
 #[test]
 fn rows_that_the_service_could_not_have_written() {
     let column = |field, what| LineFault::Column { field, what };
+    let (count, time) = ("0 to 1,000,000,000", "a time of the years 1 to 9999");
+    assert!(check::webhook_state(&State { dropped: 1_000_000_000, ..state() }).is_ok());
     assert!(check::webhook_state(&state()).is_ok());
     assert!(check::webhook_state(&State { origin: Vec::new(), ..state() }).is_ok());
     for (row, fault) in [
@@ -209,13 +230,17 @@ fn rows_that_the_service_could_not_have_written() {
             State { disabled_reason: Some("other".into()), ..state() },
             column("disabled_reason", "gone or failing"),
         ),
-        (State { dropped: -1, ..state() }, column("dropped", "0 or more")),
-        (State { pending: -1, ..state() }, column("pending", "0 or more")),
-        (State { generation: -1, ..state() }, column("generation", "0 or more")),
+        (State { dropped: -1, ..state() }, column("dropped", count)),
+        (State { dropped: i64::MAX, ..state() }, column("dropped", count)),
+        (State { pending: -1, ..state() }, column("pending", count)),
+        (State { generation: -1, ..state() }, column("generation", count)),
+        (State { generation: i32::MAX, ..state() }, column("generation", count)),
+        (State { failing_since_ms: Some(i64::MIN), ..state() }, column("failing_since_ms", time)),
     ] {
         assert_eq!(check::webhook_state(&row).unwrap_err(), fault);
     }
     assert!(check::event(&event()).is_ok());
+    assert!(check::event(&Event { occurred_at_ms: 253_402_300_799_999, ..event() }).is_ok());
     let payload = "the JSON of an event of this type";
     for (row, fault) in [
         (
@@ -227,7 +252,16 @@ fn rows_that_the_service_could_not_have_written() {
         (Event { payload: Some("[".into()), ..event() }, column("payload", payload)),
         (Event { r#type: "chat".into(), ..event() }, column("payload", payload)),
         (Event { traceparent: Some("\0".into()), ..event() }, LineFault::Field(Rule::Nul.at("traceparent"))),
-        (Event { deliveries: -1, ..event() }, column("deliveries", "0 or more")),
+        (
+            Event {
+                r#type: "chat".into(),
+                payload: Some(r#"{"author":{"did":"did:plc:a"},"text":"\u0000","uri":"at://a"}"#.into()),
+                ..event()
+            },
+            LineFault::Field(Rule::Nul.at("payload.text")),
+        ),
+        (Event { deliveries: -1, ..event() }, column("deliveries", count)),
+        (Event { occurred_at_ms: 253_402_300_800_000, ..event() }, column("occurred_at_ms", time)),
     ] {
         assert_eq!(check::event(&row).unwrap_err(), fault);
     }
@@ -249,6 +283,8 @@ fn rows_that_the_service_could_not_have_written() {
             column("ended_at_ms", "there when the delivery has ended"),
         ),
         (Delivery { attempts_before: 3, ..delivery() }, column("attempts_before", "at most attempts")),
+        (Delivery { attempts: i32::MAX, ..delivery() }, column("attempts", count)),
+        (Delivery { created_at_ms: i64::MAX, ..delivery() }, column("created_at_ms", time)),
         (
             Delivery { last_outcome: Some("fine".into()), ..delivery() },
             column("last_outcome", "the outcome of an attempt"),
@@ -263,6 +299,7 @@ fn rows_that_the_service_could_not_have_written() {
     assert!(check::attempt(&attempt()).is_ok());
     for (row, fault) in [
         (Attempt { number: 0, ..attempt() }, column("number", "1 or more")),
+        (Attempt { at_ms: i64::MIN, ..attempt() }, column("at_ms", time)),
         (Attempt { outcome: String::new(), ..attempt() }, column("outcome", "the outcome of an attempt")),
         (Attempt { status: Some(1000), ..attempt() }, column("status", "the status of an HTTP answer")),
         (Attempt { response: Some("\0".into()), ..attempt() }, LineFault::Field(Rule::Nul.at("response"))),

@@ -231,7 +231,7 @@ fn rows_that_the_service_could_not_have_written() {
         ),
         (
             Webhook { error_count: -1, ..webhook() },
-            LineFault::Column { field: "error_count", what: "0 or more" },
+            LineFault::Column { field: "error_count", what: "0 to 1,000,000,000" },
         ),
     ] {
         assert_eq!(check::webhook(&row).unwrap_err(), fault);
