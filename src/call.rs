@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use gateway::binding::Verb;
 use process::exit::Failure;
+use process::output::print_line;
 use process::settings::Problems;
 use serde_json::{Map, Value};
 use shrike::syntax::Nsid;
@@ -57,12 +58,7 @@ async fn call(folder: &Path, nsid: &str, input: Map<String, Value>, json: bool) 
     if output.is_null() {
         return Ok(());
     }
-    if json {
-        println!("{output}");
-    } else {
-        println!("{output:#}");
-    }
-    Ok(())
+    if json { print_line(output) } else { print_line(format_args!("{output:#}")) }
 }
 
 /// The members of `input` as parameters of a query: a list is a parameter several times.

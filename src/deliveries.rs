@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use process::exit::Failure;
+use process::output;
 use process::settings::Problems;
 use serde_json::Value;
 
@@ -57,8 +58,7 @@ pub(crate) fn run(raw: RawDeliveries) -> ExitCode {
         Err(error) => process::exit::settings(&error),
         Ok((limit, folder)) => process::exit::run(async move {
             let deliveries = deliveries(&folder, &webhook, failed, limit.get()).await?;
-            print(&deliveries, json);
-            Ok(())
+            output::print(text(&deliveries, json))
         }),
     }
 }
@@ -82,16 +82,14 @@ async fn deliveries(folder: &Path, webhook: &str, failed: bool, limit: usize) ->
     Ok(deliveries)
 }
 
-fn print(deliveries: &[Value], json: bool) {
+fn text(deliveries: &[Value], json: bool) -> String {
     if json {
-        for delivery in deliveries {
-            println!("{delivery}");
-        }
+        deliveries.iter().map(|delivery| format!("{delivery}\n")).collect()
     } else if deliveries.is_empty() {
-        println!("no deliveries");
+        "no deliveries\n".to_owned()
     } else {
         let rows: Vec<Value> = deliveries.iter().map(row).collect();
-        print!("{}", table(&COLUMNS, &rows));
+        table(&COLUMNS, &rows)
     }
 }
 

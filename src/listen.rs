@@ -6,11 +6,10 @@ mod answering;
 mod own_webhook;
 mod printed;
 
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use process::clock::Clock;
 use process::exit::Failure;
+use process::output::print;
 use process::settings::{Problems, WrongSettings, given, or_default};
 use process::shutdown::Shutdown;
 use tokio::time::Instant;
@@ -83,7 +83,7 @@ struct Settings {
     folder: PathBuf,
 }
 
-/// Receives until SIGTERM or SIGINT.
+/// Receives until SIGTERM or SIGINT, or until its standard output is closed.
 pub(crate) fn run(raw: RawListen) -> ExitCode {
     match check(raw) {
         Err(error) => process::exit::settings(&error),
@@ -143,16 +143,24 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
             }
         },
     };
-    let first = format!("athook listens on {url} and {how}\n\n");
+    let received = Arc::new(Received {
+        token,
+        clock,
+        answering,
+        form,
+        shutdown: shutdown.clone(),
+        unprinted: OnceLock::new(),
+    });
+    let first = format!("athook listens on {url} and {how}\n");
     match form {
-        Form::Text { .. } => print(&first),
+        Form::Text { .. } => received.print(&format!("{first}\n")),
         // Standard output has lines of JSON alone.
         Form::Json => process::logs::print(first.trim_end()),
     }
 
-    let received = Arc::new(Received { token, clock, answering, form });
+    let receiving = Arc::clone(&received);
     let router = Router::new().fallback(move |request: Request| {
-        let received = Arc::clone(&received);
+        let received = Arc::clone(&receiving);
         async move { received.receive(request).await }
     });
     let draining = shutdown.clone();
@@ -164,7 +172,7 @@ async fn listen(settings: Settings) -> Result<(), Failure> {
         own.remove().await?;
     }
     served.transpose()?;
-    Ok(())
+    received.unprinted.get().map_or(Ok(()), |error| Err(error.clone().into()))
 }
 
 /// What every request is judged by and answered with.
@@ -173,6 +181,9 @@ struct Received {
     clock: Clock,
     answering: Answering,
     form: Form,
+    shutdown: Shutdown,
+    /// Why standard output can't be written any more.
+    unprinted: OnceLock<String>,
 }
 
 impl Received {
@@ -197,13 +208,15 @@ impl Received {
                 .map_or_else(|failure| Err(failure.to_string()), |answer| Ok(answer.status())),
             milliseconds: begun.elapsed().as_millis(),
         };
-        print(&printed.text(self.form));
+        self.print(&printed.text(self.form));
         answer.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
     }
-}
 
-/// Writes to standard output. Whoever closed it misses it.
-fn print(text: &str) {
-    let mut output = std::io::stdout();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    /// Writes to standard output. If nobody reads it any more, it is time to end.
+    fn print(&self, text: &str) {
+        if let Err(error) = print(text) {
+            self.unprinted.get_or_init(|| error.to_string());
+            self.shutdown.begin();
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! Owns how the two services are combined, and the development identity.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see process::output")]
+
 mod banner;
 mod both;
 mod call;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use process::exit::Failure;
+use process::output::print_line;
 use process::settings::Problems;
 use serde_json::json;
 
@@ -39,9 +40,8 @@ async fn redeliver(folder: &Path, id: &str, json: bool) -> Result<(), Failure> {
     let output = xrpc.procedure("internal.athook.webhook.redeliver", &json!({ "id": id })).await?;
     let delivery = &output["delivery"];
     if json {
-        println!("{delivery}");
+        print_line(delivery)
     } else {
-        println!("due: msg_{}", delivery["eventId"].as_str().unwrap_or_default());
+        print_line(format_args!("due: msg_{}", delivery["eventId"].as_str().unwrap_or_default()))
     }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use process::exit::Failure;
+use process::output::print_line;
 use process::settings::{Problems, given};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -57,11 +58,7 @@ async fn test(folder: &Path, webhook: &str, event: Option<String>, json: bool) -
     let sent = xrpc.procedure("internal.athook.webhook.sendTest", &input).await?;
     let id = sent["id"].as_str().ok_or("the answer has no id")?;
     let shown = watch(&xrpc, id).await?;
-    if json {
-        println!("{shown}");
-    } else {
-        println!("{}", text(&shown));
-    }
+    print_line(if json { shown.to_string() } else { text(&shown) })?;
     if shown["delivery"]["state"] == "delivered" { Ok(()) } else { Err("the test did not arrive".into()) }
 }
 

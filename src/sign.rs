@@ -1,5 +1,6 @@
 //! `athook sign` and `athook verify`: the signatures of a request, without a service.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use process::clock::Clock;
 use process::exit::Failure;
+use process::output::{print, print_line};
 use process::settings::{Problems, given};
 use serde_json::json;
 
@@ -68,13 +70,11 @@ pub(crate) fn run_sign(raw: RawSign) -> ExitCode {
                 given(id).map_or_else(|| Ok(format!("msg_{}", developer::random_id()?)), Ok::<_, Failure>)?;
             let fields = verdict::signed(&secret, &id, seconds, &read(&body)?);
             if json {
-                println!("{}", json!(fields.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()));
+                let fields: BTreeMap<_, _> = fields.into_iter().collect();
+                print_line(json!(fields))
             } else {
-                for (name, value) in fields {
-                    println!("{name}: {value}");
-                }
+                print(fields.map(|(name, value)| format!("{name}: {value}\n")).concat())
             }
-            Ok(())
         }),
     }
 }
@@ -106,12 +106,10 @@ pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
             let wrong = wrong_part(&verdict, &secret, &headers, &body, at);
             if json {
                 let verdict = verdict.to_string();
-                println!("{}", json!({ "verified": verified, "verdict": verdict, "wrong": wrong }));
+                print_line(json!({ "verified": verified, "verdict": verdict, "wrong": wrong }))?;
             } else {
-                println!("{verdict}");
-                if let Some(wrong) = wrong {
-                    println!("wrong: {wrong}");
-                }
+                let wrong = wrong.map(|wrong| format!("wrong: {wrong}\n")).unwrap_or_default();
+                print(format_args!("{verdict}\n{wrong}"))?;
             }
             if verified { Ok(()) } else { Err("the request is not verified".into()) }
         }),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use process::clock::Clock;
 use process::exit::Failure;
+use process::output::print_line;
 use process::settings::Problems;
 use shrike::syntax::Nsid;
 
@@ -51,10 +52,10 @@ pub(crate) fn run(raw: RawToken) -> ExitCode {
 fn print(folder: &Path, did: &str, audience: &str, nsid: &str) -> Result<(), Failure> {
     let developer = Developer::open(folder)?;
     developer.publish(did)?;
-    println!("{}", developer.token(did, audience, nsid, &Clock::system())?);
+    print_line(developer.token(did, audience, nsid, &Clock::system())?)?;
+    let folder = folder.display();
     process::logs::print(format_args!(
-        "good for an hour at a running `athook dev` whose keys are in {}",
-        folder.display()
+        "good for an hour at a running `athook dev` whose keys are in {folder}"
     ));
     Ok(())
 }

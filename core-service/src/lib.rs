@@ -14,6 +14,8 @@
 //! Then it *drains*: no new connections, calls in flight finish, and after `--drain-limit` the rest are cut
 //! off. At last the store writes what is queued and closes, within 5 s.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see process::output")]
+
 pub mod cli;
 pub mod config;
 mod delivery;

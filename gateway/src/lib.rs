@@ -4,6 +4,8 @@
 //! by name: the methods come from lexicon documents that are bound to gRPC descriptors ([`binding`]). What a
 //! secret or a webhook is, only the core-service knows.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see process::output")]
+
 pub(crate) mod auth;
 pub mod binding;
 pub mod client_address;

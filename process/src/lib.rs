@@ -3,6 +3,8 @@
 //!
 //! Owns no business rule and no protocol. The gateway, the core-service and `athook` use it.
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see process::output")]
+
 mod allocator;
 pub mod clock;
 pub mod exit;
@@ -10,6 +12,7 @@ pub mod files;
 pub mod held;
 pub mod logs;
 pub mod metrics;
+pub mod output;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

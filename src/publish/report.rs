@@ -3,6 +3,7 @@
 
 use indicatif::ProgressBar;
 use process::exit::Failure;
+use process::output::print_line;
 use proto::athook::{Event, Outcome, Result as Published};
 use serde_json::json;
 
@@ -52,14 +53,25 @@ impl Report {
     }
 
     /// Prints what became of `event`, which stands in this line.
-    pub(super) fn published(&mut self, event: &Event, line: Option<u64>, result: &Published) {
+    ///
+    /// # Errors
+    ///
+    /// Standard output can't be written.
+    pub(super) fn published(
+        &mut self,
+        event: &Event,
+        line: Option<u64>,
+        result: &Published,
+    ) -> Result<(), Failure> {
         match result.outcome() {
-            Outcome::Stored => self.stored += 1,
+            Outcome::Stored => {
+                self.stored += 1;
+                self.deliveries += u64::from(result.deliveries);
+            }
             Outcome::Seen => self.seen += 1,
             Outcome::Conflict => self.conflicts += 1,
             Outcome::Unspecified => {}
         }
-        self.deliveries += u64::from(result.deliveries);
         let text = match self.style {
             Style::Json => Some(json_line(result, &event.idempotency_key)),
             Style::One => Some(text(result, &event.streamer_did)),
@@ -70,26 +82,37 @@ impl Report {
             Style::Many => None,
         };
         if let Some(text) = text {
-            self.bar.suspend(|| println!("{text}"));
+            self.bar.suspend(|| print_line(text))?;
         }
         self.bar.inc(1);
+        Ok(())
     }
 
     /// Prints the sum, unless each event has a line.
     ///
     /// # Errors
     ///
+    /// Standard output can't be written.
+    pub(super) fn print_sum(&self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if self.style == Style::Many { print_line(self.sum()) } else { Ok(()) }
+    }
+
+    /// The deliveries are those of the events that were stored now.
+    fn sum(&self) -> String {
+        let Self { style: _, bar: _, stored, seen, conflicts, deliveries } = self;
+        let events = counted(stored + seen + conflicts, "event", "events");
+        let deliveries = counted(*deliveries, "delivery", "deliveries");
+        format!("{events}: {stored} stored, {seen} seen, {conflicts} in conflict; {deliveries}")
+    }
+
+    /// How the command ends.
+    ///
+    /// # Errors
+    ///
     /// Some events are not stored, because others have their keys.
     pub(super) fn end(self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
-        let Self { style, bar: _, stored, seen, conflicts, deliveries } = self;
-        if style == Style::Many {
-            println!(
-                "{} events: {stored} stored, {seen} seen, {conflicts} in conflict; {deliveries} deliveries",
-                stored + seen + conflicts
-            );
-        }
-        match (style, conflicts) {
+        match (self.style, self.conflicts) {
             (_, 0) => Ok(()),
             (Style::Many, _) => {
                 Err("the idempotency keys of some belong to events with other content".into())
@@ -98,6 +121,11 @@ impl Report {
             _ => Err("the idempotency keys of some belong to events with other content".into()),
         }
     }
+}
+
+/// `1 event`, `2 events`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The name of the outcome in the `.proto`, without its prefix.
@@ -118,14 +146,29 @@ fn text(result: &Published, streamer: &str) -> String {
     match deliveries {
         _ if result.outcome() == Outcome::Conflict => format!("{outcome_name}: msg_{event_id} has this key"),
         0 => format!("{outcome_name}: msg_{event_id}, and no webhook of {streamer} asks for it"),
-        1 => format!("{outcome_name}: msg_{event_id}, 1 delivery"),
-        _ => format!("{outcome_name}: msg_{event_id}, {deliveries} deliveries"),
+        _ => {
+            let deliveries = counted((*deliveries).into(), "delivery", "deliveries");
+            format!("{outcome_name}: msg_{event_id}, {deliveries}")
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sum_has_the_deliveries_of_what_was_stored() {
+        let mut report = Report::of_many(false, None);
+        let mut publish = |outcome: Outcome, deliveries| {
+            let result = Published { event_id: String::new(), outcome: outcome.into(), deliveries };
+            report.published(&Event::default(), None, &result).unwrap();
+            report.sum()
+        };
+        assert_eq!(publish(Outcome::Stored, 1), "1 event: 1 stored, 0 seen, 0 in conflict; 1 delivery");
+        assert_eq!(publish(Outcome::Seen, 2), "2 events: 1 stored, 1 seen, 0 in conflict; 1 delivery");
+        assert_eq!(publish(Outcome::Stored, 2), "3 events: 2 stored, 1 seen, 0 in conflict; 3 deliveries");
+    }
 
     #[test]
     fn results() {

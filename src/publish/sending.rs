@@ -41,6 +41,7 @@ pub(super) async fn send(
         batch.push(numbered);
     }
     sending.send(batch, &mut report).await?;
+    report.print_sum().map_err(|error| sending.how_far(&*error, false))?;
     report.end()
 }
 
@@ -109,11 +110,11 @@ impl Sending {
         if results.len() != events.len() {
             return Err(self.how_far("the answer has another number of results", true));
         }
-        for ((event, line), result) in events.iter().zip(&lines).zip(&results) {
-            report.published(event, *line, result);
-        }
         self.events += events.len();
         self.through = lines.last().copied().flatten();
+        for ((event, line), result) in events.iter().zip(&lines).zip(&results) {
+            report.published(event, *line, result).map_err(|error| self.how_far(&*error, false))?;
+        }
         Ok(())
     }
 
@@ -122,10 +123,11 @@ impl Sending {
         let published = match (self.through, self.events) {
             (_, 0) => return error.to_string().into(),
             (Some(line), _) => format!("the events up to line {line} are published"),
+            (None, 1) => "1 event is published".to_owned(),
             (None, events) => format!("{events} events are published"),
         };
         let more = if perhaps { ", and perhaps some after them" } else { "" };
-        format!("{error}\n{published}{more}").into()
+        format!("{error}; {published}{more}").into()
     }
 }
 

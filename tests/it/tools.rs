@@ -1,5 +1,6 @@
 //! `athook dev` and the tools beside it: what it refuses, `athook publish`, `athook listen`.
 
+mod output;
 mod publish;
 
 use std::path::Path;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use process::clock::Clock;
 use process::exit;
+use process::output::print_line;
 use process::settings::Problems;
 
 use super::install_logs;
@@ -35,10 +36,9 @@ pub(super) fn run(raw: RawPurge) -> ExitCode {
     exit::run(async move {
         let purged = purge_at(&database, &did, Clock::system().unix_ms()).await?;
         let Purged { secrets, webhooks, events, deliveries, attempts } = purged;
-        println!(
+        print_line(format_args!(
             "removed of {did}: {secrets} secrets, {webhooks} webhooks, {events} events, {deliveries} deliveries, \
              {attempts} attempts"
-        );
-        Ok(())
+        ))
     })
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
 use process::exit;
+use process::output::print_line;
 use process::settings::{Problems, given};
 
 use super::install_logs;
@@ -51,15 +52,15 @@ pub(super) fn run(raw: RawRequeue) -> ExitCode {
     exit::run(async move {
         let Done { requeued, freed, before_ms } = requeue_at(&database, request).await?;
         let Requeued { due, cancelled, off, without_payload, no_room } = requeued;
-        println!("due again: {due} deliveries; leases freed: {freed}");
-        println!(
+        print_line(format_args!("due again: {due} deliveries; leases freed: {freed}"))?;
+        print_line(format_args!(
             "left alone: {cancelled} cancelled, {off} of webhooks that are off or deleted, {without_payload} \
              without payload, {no_room} without room"
-        );
+        ))?;
         if no_room > 0 {
             let before = DateTime::from_timestamp_millis(before_ms).unwrap_or_default();
             let before = before.to_rfc3339_opts(SecondsFormat::Millis, true);
-            println!("when there is room, repeat it with --before {before}");
+            print_line(format_args!("when there is room, repeat it with --before {before}"))?;
         }
         Ok(())
     })

@@ -142,7 +142,7 @@ async fn bad_lines_and_how_far_it_got() {
             "a rule of the core-service",
             lines("b", 1200, 1100, stranger),
             format!(
-                "the core-service refuses: InvalidArgument: line 1100: {rule}\nthe events up to line 1000 are published"
+                "the core-service refuses: InvalidArgument: line 1100: {rule}; the events up to line 1000 are published"
             ),
         ),
         (
