@@ -12,6 +12,7 @@ use shrike::syntax::Nsid;
 
 use crate::developer;
 use crate::printable;
+use crate::unique_names;
 use crate::xrpc::Xrpc;
 
 /// The flags of `athook call`.
@@ -38,7 +39,7 @@ pub(crate) fn run(raw: RawCall) -> ExitCode {
     if let Err(error) = method.parse::<Nsid>() {
         problems.note("NSID", format_args!("{method:?}: {error}"));
     }
-    let input = serde_json::from_str::<Map<String, Value>>(&input);
+    let input = unique_names::from_str::<Map<String, Value>>(&input);
     let input = input.map_err(|error| problems.note("JSON", format_args!("not an object: {error}"))).ok();
     let folder = developer::folder(&database, &mut problems);
     match problems.finish(input.zip(folder)) {

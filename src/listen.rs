@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use process::clock::Clock;
-use process::exit::Failure;
+use process::exit::{Failure, chain};
 use process::output::print;
 use process::settings::{Problems, WrongSettings, given, or_default};
 use process::shutdown::Shutdown;
@@ -30,6 +30,7 @@ use self::own_webhook::OwnWebhook;
 use self::printed::{Form, Printed};
 use crate::developer;
 use crate::event_types::{EVENT_TYPES, event_type};
+use crate::sign::token;
 use crate::verdict::Verdict;
 use crate::xrpc::Xrpc;
 
@@ -97,6 +98,7 @@ fn check(raw: RawListen) -> Result<Settings, WrongSettings> {
     let port: Option<u16> = problems.parse("--port", or_default(&port, PORT));
     let folder = developer::folder(&database, &mut problems);
     let answering = Answering::check(given(forward), given(status), given(fail), &mut problems);
+    let secret = secret.map(|secret| token(secret, &mut problems));
     let form = if json { Form::Json } else { Form::Text { verbose } };
     let events = match given(events) {
         None => Some(EVENT_TYPES.map(str::to_owned).to_vec()),
@@ -105,7 +107,7 @@ fn check(raw: RawListen) -> Result<Settings, WrongSettings> {
     let checked = port.zip(folder).zip(answering).zip(events);
     let settings = checked.map(|(((port, folder), answering), events)| Settings {
         port,
-        secret: given(secret),
+        secret: secret.flatten(),
         answering,
         events,
         form,
@@ -196,20 +198,22 @@ impl Received {
         let now = self.clock.unix_seconds();
         let verdict = Verdict::of(self.token.as_deref(), &head.headers, &body, now);
         let begun = Instant::now();
-        let answer = self.answering.answer(&head, &body).await;
+        let (answer, no_answer) = match self.answering.answer(&head, &body).await {
+            Ok(answer) => (answer, None),
+            Err(failure) => (StatusCode::BAD_GATEWAY.into_response(), Some(chain(&*failure))),
+        };
         let printed = Printed {
             method: &head.method,
             uri: &head.uri,
             headers: &head.headers,
             body: &body,
             verdict: &verdict,
-            answer: answer
-                .as_ref()
-                .map_or_else(|failure| Err(failure.to_string()), |answer| Ok(answer.status())),
+            status: answer.status(),
+            no_answer,
             milliseconds: begun.elapsed().as_millis(),
         };
         self.print(&printed.text(self.form));
-        answer.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+        answer
     }
 
     /// Writes to standard output. If nobody reads it any more, it is time to end.

@@ -21,6 +21,7 @@ mod send_test;
 mod sign;
 mod table;
 mod token;
+mod unique_names;
 mod verdict;
 mod xrpc;
 

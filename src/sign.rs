@@ -13,7 +13,7 @@ use process::settings::{Problems, given};
 use serde_json::json;
 
 use crate::developer;
-use crate::verdict::{self, Verdict};
+use crate::verdict::{self, SIGNED_FIELDS, Verdict};
 
 /// The flags of `athook sign`.
 #[derive(clap::Args)]
@@ -63,11 +63,15 @@ pub(crate) fn run_sign(raw: RawSign) -> ExitCode {
     let now = Clock::system().unix_seconds();
     let seconds: Option<i64> =
         given(timestamp).map_or(Some(now), |text| problems.parse("--timestamp", &text));
-    match problems.finish(seconds) {
+    let secret = token(secret, &mut problems);
+    let id = given(id);
+    if id.as_ref().is_some_and(|id| id.contains(char::is_control)) {
+        problems.note("--id", "has a control character, which no header field may have");
+    }
+    match problems.finish(seconds.zip(secret)) {
         Err(error) => process::exit::settings(&error),
-        Ok(seconds) => process::exit::run(async move {
-            let id =
-                given(id).map_or_else(|| Ok(format!("msg_{}", developer::random_id()?)), Ok::<_, Failure>)?;
+        Ok((seconds, secret)) => process::exit::run(async move {
+            let id = id.map_or_else(|| Ok(format!("msg_{}", developer::random_id()?)), Ok::<_, Failure>)?;
             let fields = verdict::signed(&secret, &id, seconds, &read(&body)?);
             if json {
                 let fields: BTreeMap<_, _> = fields.into_iter().collect();
@@ -96,10 +100,16 @@ pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
             field
         })
         .collect();
+    for name in SIGNED_FIELDS {
+        if fields.iter().flatten().filter(|(given, _)| given == name).count() > 1 {
+            problems.note("--header", format_args!("{name} is given twice"));
+        }
+    }
     let fields: Option<HeaderMap> = fields.into_iter().collect();
-    match problems.finish(at.zip(fields)) {
+    let secret = token(secret, &mut problems);
+    match problems.finish(at.zip(fields).zip(secret)) {
         Err(error) => process::exit::settings(&error),
-        Ok((at, headers)) => process::exit::run(async move {
+        Ok(((at, headers), secret)) => process::exit::run(async move {
             let body = read(&body)?;
             let verdict = Verdict::of(Some(&secret), &headers, &body, at);
             let verified = verdict.is_verified();
@@ -114,6 +124,15 @@ pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
             if verified { Ok(()) } else { Err("the request is not verified".into()) }
         }),
     }
+}
+
+/// What `--secret` gives. `None`: it is empty, and the problem is recorded.
+pub(crate) fn token(secret: String, problems: &mut Problems) -> Option<String> {
+    let token = given(Some(secret));
+    if token.is_none() {
+        problems.note("--secret", "is empty");
+    }
+    token
 }
 
 /// Which part of a request is wrong. Editors and `echo` add a line feed, which nobody signed.

@@ -15,6 +15,8 @@ const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const STANDARD_SIGNATURE: &str = "webhook-signature";
 const BODY_SIGNATURE: &str = "X-Webhook-Signature";
+/// The header fields that a verdict needs, each once.
+pub(crate) const SIGNED_FIELDS: [&str; 4] = [ID, TIMESTAMP, STANDARD_SIGNATURE, BODY_SIGNATURE];
 /// How far `webhook-timestamp` may be from now, in seconds: that of the Standard Webhooks libraries.
 const TOLERANCE_SECONDS: u64 = 5 * 60;
 

@@ -29,8 +29,9 @@ pub(super) struct Printed<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
     pub(super) verdict: &'a Verdict,
-    /// The status, or why there is none of the receiver that the request was passed on to.
-    pub(super) answer: Result<StatusCode, String>,
+    pub(super) status: StatusCode,
+    /// Why the receiver that the request was passed on to did not answer; then the status is 502.
+    pub(super) no_answer: Option<String>,
     pub(super) milliseconds: u128,
 }
 
@@ -45,7 +46,7 @@ impl Printed<'_> {
     }
 
     fn lines(&self, verbose: bool) -> String {
-        let Self { method, uri, headers, body, verdict, answer, milliseconds } = self;
+        let Self { method, uri, headers, body, verdict, status, no_answer, milliseconds } = self;
         let signature = if verdict.is_verified() { "ok" } else { "not verified" };
         let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("no webhook-id");
         let mut text =
@@ -55,16 +56,18 @@ impl Printed<'_> {
             let _ = writeln!(text, "{name}: {}", escaped(&String::from_utf8_lossy(value.as_bytes())));
         }
         let _ = writeln!(text, "\n{}\n\n{verdict}", shown(&String::from_utf8_lossy(body), verbose));
-        let answer = match answer {
-            Ok(status) => status.as_u16().to_string(),
-            Err(failure) => format!("no answer ({})", escaped(failure)),
-        };
-        let _ = writeln!(text, "<-- {answer} {method} {uri} {milliseconds} ms\n");
+        let cause = no_answer.as_ref().map(|cause| format!(", no answer: {}", escaped(cause)));
+        let _ = writeln!(
+            text,
+            "<-- {} {method} {uri} {milliseconds} ms{}\n",
+            status.as_u16(),
+            cause.unwrap_or_default()
+        );
         text
     }
 
     fn json(&self) -> Value {
-        let Self { method, uri, headers, body, verdict, answer, milliseconds } = self;
+        let Self { method, uri, headers, body, verdict, status, no_answer, milliseconds } = self;
         let mut fields = Map::new();
         for (name, value) in *headers {
             fields.insert(name.to_string(), String::from_utf8_lossy(value.as_bytes()).into());
@@ -76,7 +79,8 @@ impl Printed<'_> {
             "body": String::from_utf8_lossy(body),
             "verified": verdict.is_verified(),
             "verdict": verdict.to_string(),
-            "status": answer.as_ref().ok().map(StatusCode::as_u16),
+            "status": status.as_u16(),
+            "noAnswer": no_answer,
             "durationMs": u64::try_from(*milliseconds).unwrap_or(u64::MAX),
         })
     }
@@ -119,7 +123,8 @@ mod tests {
             headers: &headers,
             body: body.as_bytes(),
             verdict: &Verdict::NoToken,
-            answer: Ok(StatusCode::NO_CONTENT),
+            status: StatusCode::NO_CONTENT,
+            no_answer: None,
             milliseconds: 12,
         };
         printed.text(form)

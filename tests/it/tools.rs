@@ -260,6 +260,8 @@ async fn deliveries_are_seen_and_repeated() {
     listening.printed_times(3, "\"verified\":true").await;
     assert_eq!(tool(folder, &["redeliver", "x"]).0, 1);
     assert_eq!(tool(folder, &["call", "place.stream.server.getWebhook", "[]"]).0, 2);
+    let (code, text) = tool(folder, &["call", "place.wisp.v2.secret.delete", r#"{"name":"x","name":"y"}"#]);
+    assert!(code == 2 && text.contains("\"name\" is given twice"), "{text}");
     let (code, text) = tool(folder, &["call", "place.wisp.v2.secret.delete", "{\"name\": \"none\"}"]);
     assert!(code == 1 && text.contains("NotFound: there is no secret with this name"), "{text}");
     assert!(listening.end("TERM").success() && dev.end("TERM").success());
@@ -291,7 +293,9 @@ async fn requests_are_passed_on() {
     let line = alone.printed("athook listens on http://").await;
     let url = line.split(' ').find(|word| word.starts_with("http://")).unwrap().to_owned();
     assert_eq!(reqwest::Client::new().post(&url).send().await.unwrap().status(), 502);
-    alone.printed("<-- no answer (").await;
+    let cause = "no answer: client error (Connect): tcp connect error: Connection refused";
+    let line = alone.printed(cause).await;
+    assert!(line.contains("<-- 502 POST / "), "{line}");
     assert_eq!(tool(folder.path(), &["listen", "--forward", "https://a.example/"]).0, 2);
 }
 
@@ -328,5 +332,26 @@ fn signed_and_verified_without_a_service() {
     ] {
         let (got, text) = verify(token, at, body);
         assert!(got == code && text.contains(said), "{body} {at}: {got} {text}");
+    }
+}
+
+#[test]
+fn what_can_not_be_signed_or_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let fields = ["webhook-id", "webhook-timestamp", "webhook-signature", "X-Webhook-Signature"];
+    let twice = fields.map(|name| (format!("{name}: a"), format!("{}: b", name.to_uppercase()), name));
+    let mut cases: Vec<(Vec<&str>, String)> = vec![
+        (vec!["sign", "--secret", ""], "--secret: is empty".to_owned()),
+        (vec!["verify", "--secret", ""], "--secret: is empty".to_owned()),
+        (vec!["listen", "--events", "nope", "--secret", ""], "--secret: is empty".to_owned()),
+        (vec!["sign", "--secret", "s", "--id", "a\nb: c"], "--id: has a control character".to_owned()),
+    ];
+    for (first, second, name) in &twice {
+        let arguments = vec!["verify", "--secret", "s", "-H", first, "-H", second];
+        cases.push((arguments, format!("--header: {name} is given twice")));
+    }
+    for (arguments, said) in cases {
+        let (code, text) = tool(folder.path(), &arguments);
+        assert!(code == 2 && text.contains(&said), "{arguments:?}: {code} {text}");
     }
 }
