@@ -20,7 +20,7 @@ pub fn print(text: impl Display) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// Those of [`print`].
+/// Those of [`print()`].
 pub fn print_line(text: impl Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
 }
