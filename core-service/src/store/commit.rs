@@ -59,7 +59,7 @@ mod claim;
 mod creations;
 mod delete_secret;
 mod delete_webhook;
-mod end_leases;
+pub(super) mod end_leases;
 pub(crate) mod event_batch;
 pub(crate) mod expire;
 mod fan_out;

@@ -11,7 +11,7 @@ use super::event_batch::Now;
 use crate::store::table::{delivery, webhook_state};
 
 /// Makes every leased delivery due now. The next claim writes that its attempt was lost.
-pub(super) async fn end_leases(transaction: &DatabaseTransaction, now: Now) -> Result<(), DbErr> {
+pub(in crate::store) async fn end_leases(transaction: &DatabaseTransaction, now: Now) -> Result<(), DbErr> {
     let leased = delivery::Entity::find()
         .select_only()
         .column(delivery::Column::WebhookId)

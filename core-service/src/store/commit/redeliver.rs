@@ -2,15 +2,15 @@
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query, SelectStatement};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
 };
 use uuid::{Builder, Uuid};
 
 use super::event_batch::{Context, Now};
 use super::locks::locked;
 use super::savepoint::ChangeError;
-use super::states::{FAILED, PENDING, States};
+use super::states::{FAILED, PENDING, State, States};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::shown::ShownDelivery;
 use crate::domain::did::Did;
@@ -102,7 +102,21 @@ pub(super) async fn redeliver_failed(
         .order_by_asc(delivery::Column::Id)
         .limit(u64::from(limit))
         .into_query();
-    let redelivered = delivery::Entity::update_many()
+    let which = Condition::all().add(delivery::Column::Id.in_subquery(failed));
+    let redelivered = make_due(transaction, now, state, which).await?;
+    states.store(transaction).await?;
+    Ok(u32::try_from(redelivered).unwrap_or(MAX_REDELIVERED))
+}
+
+/// Makes the deliveries that are `which`, all of the webhook of `state`, due now: their schedule and their
+/// age begin anew. Returns how many.
+pub(super) async fn make_due(
+    transaction: &DatabaseTransaction,
+    now: Now,
+    state: &mut State,
+    which: Condition,
+) -> Result<u64, DbErr> {
+    let due = delivery::Entity::update_many()
         .col_expr(delivery::Column::Generation, Expr::val(state.row.generation))
         .col_expr(delivery::Column::State, Expr::val(PENDING))
         .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms))
@@ -111,16 +125,15 @@ pub(super) async fn redeliver_failed(
         .col_expr(delivery::Column::EndedAtMs, Expr::val(None::<i64>))
         .col_expr(delivery::Column::RedeliveredAtMs, Expr::val(now.ms))
         .col_expr(delivery::Column::AttemptsBefore, Expr::col(delivery::Column::Attempts))
-        .filter(delivery::Column::Id.in_subquery(failed))
+        .filter(which)
         .exec(transaction)
-        .await?;
-    let count = u32::try_from(redelivered.rows_affected).unwrap_or(MAX_REDELIVERED);
-    if count > 0 {
-        state.row.pending += count.cast_signed();
+        .await?
+        .rows_affected;
+    if due > 0 {
+        state.row.pending += i32::try_from(due).unwrap_or(i32::MAX);
         state.due(now.ms);
     }
-    states.store(transaction).await?;
-    Ok(count)
+    Ok(due)
 }
 
 /// The event of the delivery in the outer statement, if its payload is kept.

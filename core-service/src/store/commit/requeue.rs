@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -14,7 +14,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::event_batch::Now;
-use super::states::{PENDING, State, States};
+use super::redeliver::make_due;
+use super::states::{State, States};
 use crate::delivery::outcome::Outcome;
 use crate::store::table::{delivery, event, webhook};
 
@@ -126,26 +127,11 @@ async fn of_webhook(
         }
     }
     let Some(state) = state.filter(|_| !ids.is_empty()) else { return Ok(requeued) };
-    let due = delivery::Entity::update_many()
-        .col_expr(delivery::Column::Generation, Expr::val(state.row.generation))
-        .col_expr(delivery::Column::State, Expr::val(PENDING))
-        .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms))
-        .col_expr(delivery::Column::Lease, Expr::val(None::<Uuid>))
-        .col_expr(delivery::Column::Retried, Expr::val(false))
-        .col_expr(delivery::Column::EndedAtMs, Expr::val(None::<i64>))
-        .col_expr(delivery::Column::RedeliveredAtMs, Expr::val(now.ms))
-        .col_expr(delivery::Column::AttemptsBefore, Expr::col(delivery::Column::Attempts))
-        .filter(delivery::Column::Id.is_in(ids))
+    let which = Condition::all()
+        .add(delivery::Column::Id.is_in(ids))
         // Its owner may have redelivered it meanwhile.
-        .filter(delivery::Column::EndedAtMs.lt(span.before_ms))
-        .exec(transaction)
-        .await?
-        .rows_affected;
-    if due > 0 {
-        state.row.pending += i32::try_from(due).unwrap_or(i32::MAX);
-        state.due(now.ms);
-    }
-    requeued.due = due;
+        .add(delivery::Column::EndedAtMs.lt(span.before_ms));
+    requeued.due = make_due(transaction, now, state, which).await?;
     Ok(requeued)
 }
 

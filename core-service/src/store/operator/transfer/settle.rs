@@ -1,12 +1,11 @@
 //! What an import checks and does of deliveries once all rows are there.
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, Query};
-use sea_orm::{
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    QueryTrait as _,
-};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
+use crate::store::commit::end_leases::end_leases;
+use crate::store::commit::event_batch::Now;
 use crate::store::table::{attempt, delivery, event, webhook_state};
 
 /// A row that belongs to none: no purge and no job would ever find it.
@@ -64,30 +63,7 @@ pub(super) async fn find_astray(transaction: &DatabaseTransaction) -> Result<Opt
 /// Ends all leases, whose holders deliver from another database: their deliveries are due at `now_ms`. Counts
 /// anew what is pending at each webhook.
 pub(super) async fn settle(transaction: &DatabaseTransaction, now_ms: i64) -> Result<(), DbErr> {
-    let leased = delivery::Entity::find()
-        .select_only()
-        .column(delivery::Column::WebhookId)
-        .filter(delivery::Column::Lease.is_not_null())
-        .filter(delivery::Column::NextAtMs.is_not_null())
-        .into_query();
-    webhook_state::Entity::update_many()
-        .col_expr(webhook_state::Column::DueAtMs, Expr::val(now_ms))
-        .filter(webhook_state::Column::WebhookId.in_subquery(leased))
-        .filter(webhook_state::Column::Paused.eq(false))
-        .filter(webhook_state::Column::OriginPaused.eq(false))
-        .filter(
-            Condition::any()
-                .add(webhook_state::Column::HeldUntilMs.is_null())
-                .add(webhook_state::Column::HeldUntilMs.lte(now_ms)),
-        )
-        .exec(transaction)
-        .await?;
-    delivery::Entity::update_many()
-        .col_expr(delivery::Column::NextAtMs, Expr::val(now_ms))
-        .filter(delivery::Column::Lease.is_not_null())
-        .filter(delivery::Column::NextAtMs.is_not_null())
-        .exec(transaction)
-        .await?;
+    end_leases(transaction, Now { ms: now_ms }).await?;
     delivery::Entity::update_many()
         .col_expr(delivery::Column::Lease, Expr::val(None::<Uuid>))
         .filter(delivery::Column::Lease.is_not_null())
