@@ -25,6 +25,14 @@ const SCRIPT: &str = r#"
     end() { kill -INT "$server"; wait "$server"; }
     # Stopped first, so that it starts no process that is not on the list.
     crash() { kill -STOP "$server"; kill -KILL $(pgrep -P "$server") "$server"; wait "$server"; }
+    # Again where it ends: its port, or the memory of its killed processes, may still be in use for a moment.
+    begin_again() {
+        begin
+        until "$programs/pg_isready" -q -h "$address" -p "$port" -U athook -d postgres; do
+            kill -0 "$server" 2>/dev/null || begin
+            sleep 0.1
+        done
+    }
     programs=$1 folder=$2 address=$3 port=$4 fsync=$5
     "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || {
         cat "$folder/log" >&2; exit 1; }
@@ -34,7 +42,7 @@ const SCRIPT: &str = r#"
         case $word in
             stop) end ;;
             crash) crash ;;
-            start) begin ;;
+            start) begin_again ;;
             freeze) kill -s STOP -- -1 ;;
             thaw) kill -s CONT -- -1 ;;
         esac
