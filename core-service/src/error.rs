@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use proto::error::Violation;
 use tonic::{Code, Status};
 
 use crate::domain::rule::BrokenField;
@@ -21,11 +22,11 @@ const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Error {
     #[error("{0}")]
     BrokenField(BrokenField),
-    #[error("input.url: {0}")]
+    #[error("url: {0}")]
     BrokenUrl(UrlRule),
     /// Closed ports, filtered packets and addresses that the egress rules refuse look the same
     /// (docs/methods.md, "Unreachable").
-    #[error("input.url: the address can't be reached")]
+    #[error("url: the address can't be reached")]
     Unreachable,
     #[error("a secret with this name exists already")]
     SecretExists,
@@ -44,7 +45,7 @@ pub(crate) enum Error {
     DeliveryNotFound,
     #[error("the body of this delivery is no longer kept")]
     PayloadExpired,
-    #[error("params.cursor: must be one that this service gave out")]
+    #[error("cursor: must be one that this service gave out")]
     InvalidCursor,
     #[error("the limit of {limit} secrets is reached")]
     TooManySecrets { limit: u32 },
@@ -82,7 +83,7 @@ impl Error {
         }
     }
 
-    /// The reason that the `.proto` files document; empty if the code says enough.
+    /// The reason that the `.proto` files document.
     fn reason(&self) -> &'static str {
         match self {
             Self::BrokenUrl(_) | Self::Unreachable => "INVALID_URL",
@@ -91,17 +92,29 @@ impl Error {
             Self::TooManyWebhooks { .. } => "TOO_MANY_WEBHOOKS",
             Self::TooManyProbes { .. } | Self::TooManyTests { .. } => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
-            Self::BrokenField(_)
-            | Self::SecretExists
-            | Self::SecretNotFound
-            | Self::SecretInUse { .. }
-            | Self::WebhookExists
-            | Self::WebhookNotFound
-            | Self::DeliveryNotFound
-            | Self::PayloadExpired
-            | Self::Unavailable
-            | Self::Internal => "",
+            Self::BrokenField(_) => "INVALID_FIELD",
+            Self::SecretExists => "SECRET_EXISTS",
+            Self::SecretNotFound => "SECRET_NOT_FOUND",
+            Self::SecretInUse { .. } => "SECRET_IN_USE",
+            Self::WebhookExists => "WEBHOOK_EXISTS",
+            Self::WebhookNotFound => "WEBHOOK_NOT_FOUND",
+            Self::DeliveryNotFound => "DELIVERY_NOT_FOUND",
+            Self::PayloadExpired => "PAYLOAD_EXPIRED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
         }
+    }
+
+    /// The field that is to blame, if it is one.
+    fn violation(&self) -> Option<Violation> {
+        let (field, rule) = match self {
+            Self::BrokenField(BrokenField { path, rule }) => (path.as_str(), rule.to_string()),
+            Self::BrokenUrl(rule) => ("url", rule.to_string()),
+            Self::Unreachable => ("url", "the address can't be reached".to_owned()),
+            Self::InvalidCursor => ("cursor", "must be one that this service gave out".to_owned()),
+            _ => return None,
+        };
+        Some(Violation { field: field.to_owned(), rule })
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -126,7 +139,12 @@ impl From<BrokenField> for Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        proto::error::status(error.code(), error.reason(), error.to_string(), error.retry_after())
+        match error.violation() {
+            Some(violation) => proto::error::invalid(error.reason(), violation),
+            None => {
+                proto::error::status(error.code(), error.reason(), error.to_string(), error.retry_after())
+            }
+        }
     }
 }
 
@@ -166,16 +184,16 @@ mod tests {
     fn status_of_each_error() {
         let after = Duration::from_secs(7);
         for (error, code, reason, retry) in [
-            (Error::BrokenField(Rule::Nul.at("input.name")), Code::InvalidArgument, "", None),
+            (Error::BrokenField(Rule::Nul.at("name")), Code::InvalidArgument, "INVALID_FIELD", None),
             (Error::BrokenUrl(UrlRule::Syntax), Code::InvalidArgument, "INVALID_URL", None),
             (Error::Unreachable, Code::InvalidArgument, "INVALID_URL", None),
-            (Error::SecretExists, Code::AlreadyExists, "", None),
-            (Error::SecretNotFound, Code::NotFound, "", None),
-            (Error::SecretInUse { webhooks: 1 }, Code::FailedPrecondition, "", None),
-            (Error::WebhookExists, Code::AlreadyExists, "", None),
-            (Error::WebhookNotFound, Code::NotFound, "", None),
-            (Error::DeliveryNotFound, Code::NotFound, "", None),
-            (Error::PayloadExpired, Code::FailedPrecondition, "", None),
+            (Error::SecretExists, Code::AlreadyExists, "SECRET_EXISTS", None),
+            (Error::SecretNotFound, Code::NotFound, "SECRET_NOT_FOUND", None),
+            (Error::SecretInUse { webhooks: 1 }, Code::FailedPrecondition, "SECRET_IN_USE", None),
+            (Error::WebhookExists, Code::AlreadyExists, "WEBHOOK_EXISTS", None),
+            (Error::WebhookNotFound, Code::NotFound, "WEBHOOK_NOT_FOUND", None),
+            (Error::DeliveryNotFound, Code::NotFound, "DELIVERY_NOT_FOUND", None),
+            (Error::PayloadExpired, Code::FailedPrecondition, "PAYLOAD_EXPIRED", None),
             (Error::InvalidCursor, Code::InvalidArgument, "INVALID_CURSOR", None),
             (Error::TooManySecrets { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_SECRETS", None),
             (Error::TooManyWebhooks { limit: 1 }, Code::ResourceExhausted, "TOO_MANY_WEBHOOKS", None),
@@ -192,15 +210,19 @@ mod tests {
                 Some(after),
             ),
             (Error::Overloaded, Code::ResourceExhausted, "OVERLOADED", Some(OVERLOADED_RETRY)),
-            (Error::Unavailable, Code::Unavailable, "", None),
-            (Error::Internal, Code::Internal, "", None),
+            (Error::Unavailable, Code::Unavailable, "UNAVAILABLE", None),
+            (Error::Internal, Code::Internal, "INTERNAL", None),
         ] {
             let text = error.to_string();
             let status = Status::from(error);
             assert_eq!((status.code(), status.message()), (code, text.as_str()));
             let sent = proto::error::reason(&status).map(|sent| (sent.domain, sent.reason));
-            let expected = (!reason.is_empty()).then(|| (proto::error::DOMAIN.to_owned(), reason.to_owned()));
-            assert_eq!(sent, expected);
+            assert_eq!(sent, Some((proto::error::DOMAIN.to_owned(), reason.to_owned())));
+            let fields = proto::error::violations(&status);
+            let fields: Vec<_> = fields.iter().map(|one| format!("{}: {}", one.field, one.rule)).collect();
+            // Broken fields and nothing else are INVALID_ARGUMENT.
+            let expected = (code == Code::InvalidArgument).then(|| text.clone());
+            assert_eq!(fields, Vec::from_iter(expected));
             assert_eq!(proto::error::retry_after(&status), retry);
         }
     }

@@ -5,8 +5,9 @@
 //! 1. [`CountAnswers`] counts the answer until the client has taken it.
 //! 2. [`Instrument`] counts the call and begins its span.
 //! 3. `CatchPanic`: a panic becomes INTERNAL, and costs one call.
-//! 4. [`Guard`] refuses a call without the shared token.
-//! 5. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
+//! 4. [`explain`] gives each refusal a reason.
+//! 5. [`Guard`] refuses a call without the shared token.
+//! 6. tonic's routes find the service and decode the message; [`Rpcs`] serves it.
 //!
 //! A call may take as long as its `grpc-timeout` says, at most [`CALL_LIMIT`]; tonic enforces both. The
 //! gateway sets it to what is left of the request's deadline. Within it each step has a limit of its own: the
@@ -37,12 +38,15 @@ use proto::athook::event_service_server::EventServiceServer;
 use proto::athook::operator_service_server::OperatorServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
+use proto::error::{CODES, code_index};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
-use tonic::Code;
+use tonic::body::Body;
 use tonic::transport::Server;
+use tonic::{Code, Status};
 use tonic_reflection::server::Builder as ReflectionBuilder;
 use tower::layer::layer_fn;
+use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
@@ -169,6 +173,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .layer(layer_fn(CountAnswers))
         .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
+        .layer(MapResponseLayer::new(explain))
         .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens, publishers, only_delivers)))
         .add_service(health.clone())
         .add_service(secrets)
@@ -189,6 +194,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
             Some(listener) => {
                 server_with_limits()
                     .layer(layer_fn(CountAnswers))
+                    .layer(MapResponseLayer::new(explain))
                     .add_service(health)
                     .serve_with_incoming_shutdown(
                         accept(listener, connection_limit(MAX_CONNECTIONS), Gauge::default(), ledger.clone()),
@@ -229,7 +235,20 @@ fn server_with_limits() -> Server {
 }
 
 /// The answer to a call that panicked. The panic hook has logged where.
-fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<tonic::body::Body> {
+fn answer_to_panic(_: Box<dyn Any + Send>) -> http::Response<Body> {
     process::once_a_second!(error, "a call panicked");
-    proto::error::status(Code::Internal, "", "internal error", None).into_http()
+    proto::error::status(Code::Internal, "INTERNAL", "internal error", None).into_http()
+}
+
+/// Adds `google.rpc.ErrorInfo` to a refusal by tonic itself, such as of an unknown rpc: its reason is the
+/// name of the code.
+fn explain(mut response: http::Response<Body>) -> http::Response<Body> {
+    let refused = Status::from_header_map(response.headers());
+    if let Some(refused) = refused.filter(|status| status.code() != Code::Ok && status.details().is_empty()) {
+        let reason = CODES[code_index(refused.code())];
+        let explained = proto::error::status(refused.code(), reason, refused.message(), None);
+        // It came from header fields, so that it fits into them.
+        let _ = explained.add_header(response.headers_mut());
+    }
+    response
 }

@@ -6,6 +6,7 @@
 pub(crate) mod datetime;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod lexicon_path;
 mod path;
 #[cfg(test)]
 mod round_trip;

@@ -308,6 +308,8 @@ async fn every_code() {
         cases.push((status(code, "garden.example", "RATE_LIMITED"), (429, "RateLimitExceeded")));
         cases.push((status(code, "garden.example", "OVERLOADED"), (503, "NotEnoughResources")));
     }
+    let refused = status(Code::Unauthenticated, "garden.example", "SHARED_TOKEN_REQUIRED");
+    cases.push((refused, (502, "UpstreamFailure")));
     let answered = Arc::new(Mutex::new(Status::unknown("")));
     let failing = Arc::clone(&answered);
     let (_stub, gateway, caller) = start(Arc::new(move |_, _, _| Err(failing.lock().unwrap().clone()))).await;
@@ -319,6 +321,33 @@ async fn every_code() {
         // That a 5xx has its one fixed text is checked for every answer.
         let message = if expected < 500 { DETAIL.to_owned() } else { answer.message() };
         table.check(case, answer.whole(), error(expected, name, &message));
+    }
+    table.finish();
+}
+
+#[tokio::test]
+async fn broken_fields_have_the_paths_of_the_lexicon() {
+    let answered = Arc::new(Mutex::new(Status::unknown("")));
+    let failing = Arc::clone(&answered);
+    let (_stub, gateway, caller) = start(Arc::new(move |_, _, _| Err(failing.lock().unwrap().clone()))).await;
+    let mut table = Table::default();
+    for (fields, message) in [
+        (&[("row_count", "must be odd")][..], "input.rowCount: must be odd"),
+        (
+            &[("bed", "is taken"), ("row_count", "must be odd")],
+            "input.bed: is taken; input.rowCount: must be odd",
+        ),
+        // Not of the client's making, or unknown: the message as it is.
+        (&[("gardener", "is no DID")], DETAIL),
+        (&[("bed", "is taken"), ("spade", "is lost")], DETAIL),
+    ] {
+        let mut details = ErrorDetails::new();
+        for (field, rule) in fields {
+            details.add_bad_request_violation(*field, *rule);
+        }
+        *answered.lock().unwrap() = Status::with_error_details(Code::InvalidArgument, DETAIL, details);
+        let answer = gateway.call(&caller, "com.example.garden.plant", &json!({ "bed": "roses" })).await;
+        table.check(format!("{fields:?}"), answer.whole(), invalid(message));
     }
     table.finish();
 }

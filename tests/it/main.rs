@@ -23,6 +23,7 @@ mod faults;
 mod first_delivery;
 mod foreign_service;
 mod framing;
+mod grpc_refusals;
 mod hostile_json;
 mod http2_flood;
 mod log_floods;

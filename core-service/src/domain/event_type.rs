@@ -86,7 +86,7 @@ mod tests {
 
     fn parse(texts: &[&str]) -> Result<String, String> {
         let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
-        let types = EventTypes::parse("input.events", &texts).map_err(|error| error.to_string())?;
+        let types = EventTypes::parse("events", &texts).map_err(|error| error.to_string())?;
         Ok(types.iter().map(EventType::as_str).collect::<Vec<_>>().join(" "))
     }
 
@@ -98,14 +98,14 @@ mod tests {
 
     #[test]
     fn none() {
-        assert_eq!(parse(&[]).unwrap_err(), "input.events: must have at least one entry");
+        assert_eq!(parse(&[]).unwrap_err(), "events: must have at least one entry");
     }
 
     #[test]
     fn unknown() {
         for text in ["", "Chat", "chat ", "stream", "*"] {
             let error = parse(&["chat", text]).unwrap_err();
-            assert!(error.starts_with("input.events[1]: must be one of chat,"), "{error}");
+            assert!(error.starts_with("events[1]: must be one of chat,"), "{error}");
         }
     }
 

@@ -62,7 +62,7 @@ mod tests {
 
     fn parse(texts: &[&str]) -> Result<MuteWords, String> {
         let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
-        MuteWords::parse("input.muteWords", &texts).map_err(|error| error.to_string())
+        MuteWords::parse("mute_words", &texts).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -70,15 +70,15 @@ mod tests {
         assert!(parse(&["é".repeat(50).as_str()]).is_ok());
         assert_eq!(
             parse(&["a", "é".repeat(51).as_str()]).unwrap_err(),
-            "input.muteWords[1]: must be 1 to 100 bytes"
+            "mute_words[1]: must be 1 to 100 bytes"
         );
-        assert_eq!(parse(&[""]).unwrap_err(), "input.muteWords[0]: must be 1 to 100 bytes");
+        assert_eq!(parse(&[""]).unwrap_err(), "mute_words[0]: must be 1 to 100 bytes");
     }
 
     #[test]
     fn blank() {
         for text in [" ", "\t\n", "\u{3000}\u{a0}"] {
-            assert_eq!(parse(&[text]).unwrap_err(), "input.muteWords[0]: must not be blank");
+            assert_eq!(parse(&[text]).unwrap_err(), "mute_words[0]: must not be blank");
         }
         assert!(parse(&[" a "]).is_ok());
     }
@@ -86,6 +86,6 @@ mod tests {
     #[test]
     fn count() {
         assert!(parse(&["a"; 100]).is_ok());
-        assert_eq!(parse(&["a"; 101]).unwrap_err(), "input.muteWords: must have at most 100 entries");
+        assert_eq!(parse(&["a"; 101]).unwrap_err(), "mute_words: must have at most 100 entries");
     }
 }

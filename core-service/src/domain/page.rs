@@ -23,9 +23,7 @@ impl PageLimit {
     ///
     /// It is out of range.
     pub(crate) fn of_request(limit: Option<i64>) -> Result<Self, BrokenField> {
-        limit.map_or(Ok(Self::default()), |limit| {
-            Self::try_from(limit).map_err(|rule| rule.at("params.limit"))
-        })
+        limit.map_or(Ok(Self::default()), |limit| Self::try_from(limit).map_err(|rule| rule.at("limit")))
     }
 
     pub(crate) fn get(self) -> u32 {

@@ -76,7 +76,7 @@ mod tests {
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Rewrite, String> {
         let pairs = pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
-        Rewrite::parse("input.rewrite", pairs).map_err(|error| error.to_string())
+        Rewrite::parse("rewrite", pairs).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -84,10 +84,10 @@ mod tests {
         let (fits, too_long) = ("a".repeat(100), "a".repeat(101));
         assert!(parse(&[(&fits, &fits), ("a", "")]).is_ok());
         for (pair, error) in [
-            (("", "b"), "input.rewrite[1].from: must be 1 to 100 bytes"),
-            ((too_long.as_str(), "b"), "input.rewrite[1].from: must be 1 to 100 bytes"),
-            (("a", too_long.as_str()), "input.rewrite[1].to: must be at most 100 bytes"),
-            (("a", "\0"), "input.rewrite[1].to: must not contain U+0000"),
+            (("", "b"), "rewrite[1].from: must be 1 to 100 bytes"),
+            ((too_long.as_str(), "b"), "rewrite[1].from: must be 1 to 100 bytes"),
+            (("a", too_long.as_str()), "rewrite[1].to: must be at most 100 bytes"),
+            (("a", "\0"), "rewrite[1].to: must not contain U+0000"),
         ] {
             assert_eq!(parse(&[("a", "b"), pair]).unwrap_err(), error);
         }
@@ -96,6 +96,6 @@ mod tests {
     #[test]
     fn count() {
         assert!(parse(&[("a", "b"); 50]).is_ok());
-        assert_eq!(parse(&[("a", "b"); 51]).unwrap_err(), "input.rewrite: must have at most 50 entries");
+        assert_eq!(parse(&[("a", "b"); 51]).unwrap_err(), "rewrite: must have at most 50 entries");
     }
 }

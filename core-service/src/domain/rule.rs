@@ -57,11 +57,12 @@ impl Rule {
     }
 }
 
-/// A field that breaks a rule. `Display` has both: `input.rewrite[2].from: must be 1 to 100 bytes`.
+/// A field that breaks a rule. `Display` has both: `rewrite[2].from: must be 1 to 100 bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BrokenField {
-    path: String,
-    rule: Rule,
+    /// In the request message, or in the file or row that is read.
+    pub(crate) path: String,
+    pub(crate) rule: Rule,
 }
 
 impl fmt::Display for BrokenField {
@@ -72,7 +73,7 @@ impl fmt::Display for BrokenField {
 
 impl std::error::Error for BrokenField {}
 
-/// Parses the field at `path`, a lexicon path such as `input.name`.
+/// Parses the field at `path`, such as `name` or `events[3].publisher`.
 ///
 /// # Errors
 ///

@@ -71,17 +71,17 @@ mod tests {
     fn events() -> impl Strategy<Value = EventTypes> {
         let types = prop_oneof![Just("chat"), Just("livestream"), Just("follow"), Just("stream.received")];
         proptest::collection::vec(types.prop_map(str::to_owned), 1..4)
-            .prop_map(|types| EventTypes::parse("input.events", &types).unwrap())
+            .prop_map(|types| EventTypes::parse("events", &types).unwrap())
     }
 
     fn rewrite() -> impl Strategy<Value = Rewrite> {
         proptest::collection::vec(("[a-z]{1,3}", "[a-z]{0,3}"), 0..3)
-            .prop_map(|pairs| Rewrite::parse("input.rewrite", pairs).unwrap())
+            .prop_map(|pairs| Rewrite::parse("rewrite", pairs).unwrap())
     }
 
     fn mute_words() -> impl Strategy<Value = MuteWords> {
         proptest::collection::vec("[a-z]{1,3}", 0..3)
-            .prop_map(|words| MuteWords::parse("input.muteWords", &words).unwrap())
+            .prop_map(|words| MuteWords::parse("mute_words", &words).unwrap())
     }
 
     fn text<T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug>() -> impl Strategy<Value = T> {
@@ -117,14 +117,14 @@ mod tests {
         (changes(), of(0..9_i64), of(0..9_i64), 0..9_u32).prop_map(|(change, updated, triggered, errors)| {
             let config = WebhookConfig {
                 url: url("first"),
-                events: EventTypes::parse("input.events", &["mention".to_owned()]).unwrap(),
+                events: EventTypes::parse("events", &["mention".to_owned()]).unwrap(),
                 active: false,
                 name: None,
                 description: None,
                 prefix: None,
                 suffix: None,
-                rewrite: Rewrite::parse("input.rewrite", Vec::new()).unwrap(),
-                mute_words: MuteWords::parse("input.muteWords", &[]).unwrap(),
+                rewrite: Rewrite::parse("rewrite", Vec::new()).unwrap(),
+                mute_words: MuteWords::parse("mute_words", &[]).unwrap(),
                 streamplace_format: false,
                 secret: None,
             };
@@ -187,14 +187,14 @@ mod tests {
         fn later_change_of_the_same_fields_wins(one in changes(), webhook in webhooks()) {
             let all = WebhookChange {
                 url: Some(url("last")),
-                events: Some(EventTypes::parse("input.events", &["follow".to_owned()]).unwrap()),
+                events: Some(EventTypes::parse("events", &["follow".to_owned()]).unwrap()),
                 active: Some(false),
                 name: Some(None),
                 description: Some(None),
                 prefix: Some(None),
                 suffix: Some(None),
-                rewrite: Some(Rewrite::parse("input.rewrite", Vec::new()).unwrap()),
-                mute_words: Some(MuteWords::parse("input.muteWords", &[]).unwrap()),
+                rewrite: Some(Rewrite::parse("rewrite", Vec::new()).unwrap()),
+                mute_words: Some(MuteWords::parse("mute_words", &[]).unwrap()),
                 streamplace_format: Some(false),
                 secret: Some(None),
             };

@@ -20,9 +20,9 @@ pub(super) async fn create_secret(
 ) -> Result<CreateSecretResponse, Error> {
     let CreateSecretRequest { caller_did, name, token } = request;
     let owner = caller(&caller_did)?;
-    let name: SecretName = field("input.name", &name)?;
+    let name: SecretName = field("name", &name)?;
     let token: SigningToken = match token {
-        Some(token) => field("input.token", &token)?,
+        Some(token) => field("token", &token)?,
         None => SigningToken::generated(&context.random()?),
     };
     let created_at_ms = context.clock.unix_ms();

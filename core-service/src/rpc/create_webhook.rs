@@ -39,16 +39,16 @@ pub(super) async fn create_webhook(
     } = request;
     let owner = caller(&caller_did)?;
     let url = WebhookUrl::parse(&url, context.schemes).map_err(Error::BrokenUrl)?;
-    let events = EventTypes::parse("input.events", &events)?;
-    let name = optional_field("input.name", name.as_deref())?;
-    let description = optional_field("input.description", description.as_deref())?;
-    let prefix = optional_field("input.prefix", prefix.as_deref())?;
-    let suffix = optional_field("input.suffix", suffix.as_deref())?;
+    let events = EventTypes::parse("events", &events)?;
+    let name = optional_field("name", name.as_deref())?;
+    let description = optional_field("description", description.as_deref())?;
+    let prefix = optional_field("prefix", prefix.as_deref())?;
+    let suffix = optional_field("suffix", suffix.as_deref())?;
     let rewrite = rewrite.into_iter().map(|athook::RewriteRule { from, to }| (from, to));
-    let rewrite = Rewrite::parse("input.rewrite", rewrite.collect())?;
-    let mute_words = MuteWords::parse("input.muteWords", &mute_words)?;
+    let rewrite = Rewrite::parse("rewrite", rewrite.collect())?;
+    let mute_words = MuteWords::parse("mute_words", &mute_words)?;
     // Unlike in the texts, "" does not count as absent here: no secret has that name.
-    let secret: Option<SecretName> = secret_id.map(|name| field("input.secretId", &name)).transpose()?;
+    let secret: Option<SecretName> = secret_id.map(|name| field("secret_id", &name)).transpose()?;
 
     if let Some(name) = &secret {
         context.store.check_secret(&owner, name).await?;

@@ -18,7 +18,7 @@ pub(super) async fn delete_secret(
 ) -> Result<DeleteSecretResponse, Error> {
     let DeleteSecretRequest { caller_did, name } = request;
     let owner = caller(&caller_did)?;
-    let name: SecretName = field("input.name", &name)?;
+    let name: SecretName = field("name", &name)?;
     context.store.delete_secret(&owner, &name).await?;
     Ok(DeleteSecretResponse {})
 }

@@ -22,7 +22,7 @@ pub(super) async fn list_deliveries(
 ) -> Result<ListDeliveriesResponse, Error> {
     let ListDeliveriesRequest { caller_did, webhook_id: id, state, limit, cursor } = request;
     let owner = caller(&caller_did)?;
-    let state = state.map(|text| field("params.state", &text)).transpose()?;
+    let state = state.map(|text| field("state", &text)).transpose()?;
     let limit = PageLimit::of_request(limit)?;
     let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
     let request = DeliveryPageRequest { limit, after, state };

@@ -23,7 +23,7 @@ pub(super) async fn list_webhooks(
     let owner = caller(&caller_did)?;
     let limit = PageLimit::of_request(limit)?;
     let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
-    let event = event.map(|text| field("params.event", &text)).transpose()?;
+    let event = event.map(|text| field("event", &text)).transpose()?;
 
     let page = context.store.webhooks(&owner, &PageRequest { limit, after, active, event }).await?;
     let Page { webhooks, next } = page;

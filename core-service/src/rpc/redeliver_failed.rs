@@ -18,8 +18,8 @@ pub(super) async fn redeliver_failed(
 ) -> Result<RedeliverFailedResponse, Error> {
     let RedeliverFailedRequest { caller_did, webhook_id: id, since } = request;
     let owner = caller(&caller_did)?;
-    let since = required("input.since", since)?;
-    let since = OccurredAt::parse("input.since", since.seconds, since.nanos)?;
+    let since = required("since", since)?;
+    let since = OccurredAt::parse("since", since.seconds, since.nanos)?;
     let count = context.store.redeliver_failed(&owner, webhook_id(&id)?, since.unix_ms()).await?;
     Ok(RedeliverFailedResponse { count: i32::try_from(count).unwrap_or(i32::MAX) })
 }

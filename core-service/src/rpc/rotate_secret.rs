@@ -21,9 +21,9 @@ pub(super) async fn rotate_secret(
 ) -> Result<RotateSecretResponse, Error> {
     let RotateSecretRequest { caller_did, name, token } = request;
     let owner = caller(&caller_did)?;
-    let name: SecretName = field("input.name", &name)?;
+    let name: SecretName = field("name", &name)?;
     let token: SigningToken = match token {
-        Some(token) => field("input.token", &token)?,
+        Some(token) => field("token", &token)?,
         None => SigningToken::generated(&context.random()?),
     };
     let rotated_at_ms = context.clock.unix_ms();

@@ -50,7 +50,7 @@ pub(super) async fn send_test(
 ) -> Result<SendTestResponse, Error> {
     let SendTestRequest { caller_did, webhook_id: id, event } = request;
     let owner = caller(&caller_did)?;
-    let event_type = event.map(|text| field("input.event", &text)).transpose()?;
+    let event_type = event.map(|text| field("event", &text)).transpose()?;
     let id = webhook_id(&id)?;
     context.tests.count(&owner)?;
     let delivery = context.store.send_test(&owner, id, event_type).await?;

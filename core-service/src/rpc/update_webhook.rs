@@ -48,24 +48,24 @@ pub(super) async fn update_webhook(
     let change = WebhookChange {
         url: url.map_err(Error::BrokenUrl)?,
         events: list(&given, "events", events)
-            .map(|events| EventTypes::parse("input.events", &events))
+            .map(|events| EventTypes::parse("events", &events))
             .transpose()?,
         active,
-        name: text("input.name", name)?,
-        description: text("input.description", description)?,
-        prefix: text("input.prefix", prefix)?,
-        suffix: text("input.suffix", suffix)?,
+        name: text("name", name)?,
+        description: text("description", description)?,
+        prefix: text("prefix", prefix)?,
+        suffix: text("suffix", suffix)?,
         rewrite: list(&given, "rewrite", rewrite)
-            .map(|rewrite| Rewrite::parse("input.rewrite", rewrite))
+            .map(|rewrite| Rewrite::parse("rewrite", rewrite))
             .transpose()?,
         mute_words: list(&given, "mute_words", mute_words)
-            .map(|words| MuteWords::parse("input.muteWords", &words))
+            .map(|words| MuteWords::parse("mute_words", &words))
             .transpose()?,
         streamplace_format,
-        secret: text("input.secretId", secret_id)?,
+        secret: text("secret_id", secret_id)?,
     };
     if change.is_empty() {
-        return Err(Rule::NothingToChange.at("input").into());
+        return Err(Rule::NothingToChange.at("given").into());
     }
     // Only after the fields, so that a malformed id is answered like an unknown one.
     let id = webhook_id(&id)?;

@@ -10,14 +10,17 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use process::settings::CoreToken;
 use proto::athook::event_service_server::SERVICE_NAME as EVENT_SERVICE;
+use proto::error::SHARED_TOKEN_REQUIRED;
 use subtle::{Choice, ConstantTimeEq as _};
-use tonic::Status;
+use tonic::Code;
 use tonic::body::Body;
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 use tower_http::validate_request::ValidateRequest;
 
 use crate::config::delivery::PublisherToken;
 use crate::rpc::publish::Publisher;
+
+const BEARER: &[u8] = b"Bearer ";
 
 /// Lets a call through if it carries one of the tokens, and every call if there is no shared token.
 #[derive(Clone)]
@@ -32,7 +35,26 @@ pub(super) struct Guard {
 enum Admission {
     Everything,
     Publish(Publisher),
-    Nothing,
+    Nothing(Refused),
+}
+
+/// What is wrong with the token of a call. `Display` is the message for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error(
+        "this call needs the metadata `authorization: Bearer TOKEN`, with a token of the core-service's \
+         --core-token-file, or of its --publisher-tokens-file for athook.v1.EventService"
+    )]
+    Missing,
+    #[error("the metadata `authorization` is not of the form `Bearer TOKEN`")]
+    Form,
+    #[error(
+        "the token in the metadata `authorization` is unknown: it is in neither the core-service's \
+         --core-token-file nor its --publisher-tokens-file"
+    )]
+    Unknown,
+    #[error("the token of a publisher is good for athook.v1.EventService alone")]
+    OfPublisher,
 }
 
 impl Guard {
@@ -46,15 +68,23 @@ impl Guard {
         }
         let service = service_of(request);
         let authorization = request.headers().get(AUTHORIZATION);
-        let token = authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let token = authorization.and_then(|value| bearer(value.as_bytes()));
         if let Some(publisher) = token.and_then(|token| self.publisher(token)) {
             let publishes = service == Some(EVENT_SERVICE);
-            return if publishes { Admission::Publish(publisher) } else { Admission::Nothing };
+            return if publishes {
+                Admission::Publish(publisher)
+            } else {
+                Admission::Nothing(Refused::OfPublisher)
+            };
         }
         if self.tokens.is_empty() || token.is_some_and(|token| self.knows(token)) {
             return Admission::Everything;
         }
-        Admission::Nothing
+        Admission::Nothing(match (authorization, token) {
+            (None, _) => Refused::Missing,
+            (Some(_), None) => Refused::Form,
+            (Some(_), Some(_)) => Refused::Unknown,
+        })
     }
 
     /// Compares with all shared tokens, each in constant time.
@@ -78,6 +108,13 @@ impl Guard {
     }
 }
 
+/// The token in the value of `authorization`. The case of the scheme does not matter (RFC 9110, section
+/// 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(BEARER.len())?;
+    scheme.eq_ignore_ascii_case(BEARER).then_some(token)
+}
+
 fn service_of<Any>(request: &Request<Any>) -> Option<&str> {
     request.uri().path().split('/').nth(1)
 }
@@ -89,20 +126,22 @@ fn is_health<Any>(request: &Request<Any>) -> bool {
 impl<Any> ValidateRequest<Any> for Guard {
     type ResponseBody = Body;
 
-    /// Refuses with UNAUTHENTICATED and without `ErrorInfo`: it is the gateway that is refused, not its
+    /// Refuses with UNAUTHENTICATED and a reason that tells a gateway that it is itself refused, and not its
     /// caller.
     fn validate(&mut self, request: &mut Request<Any>) -> Result<(), Response<Body>> {
         match self.admission(request) {
             Admission::Everything | Admission::Publish(_) if self.only_delivers && !is_health(request) => {
-                Err(Status::unimplemented("this process only delivers (--delivery only)").into_http())
+                let message = "this process only delivers (--delivery only)";
+                Err(proto::error::status(Code::Unimplemented, "ONLY_DELIVERS", message, None).into_http())
             }
             Admission::Everything => Ok(()),
             Admission::Publish(publisher) => {
                 request.extensions_mut().insert(publisher);
                 Ok(())
             }
-            Admission::Nothing => {
-                Err(Status::unauthenticated("the shared token is missing or wrong").into_http())
+            Admission::Nothing(refused) => {
+                let (code, message) = (Code::Unauthenticated, refused.to_string());
+                Err(proto::error::status(code, SHARED_TOKEN_REQUIRED, message, None).into_http())
             }
         }
     }
@@ -110,6 +149,8 @@ impl<Any> ValidateRequest<Any> for Guard {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Status;
+
     use super::*;
 
     const PUBLISHER: &str = "publisher-0123456789";
@@ -131,7 +172,9 @@ mod tests {
     fn any_of_the_tokens() {
         let tokens = ["0123456789abcdef", "fedcba9876543210"];
         for token in tokens {
-            assert!(call(&tokens, CREATE_SECRET, Some(&format!("Bearer {token}"))).is_ok());
+            for scheme in ["Bearer", "bearer", "BEARER"] {
+                assert!(call(&tokens, CREATE_SECRET, Some(&format!("{scheme} {token}"))).is_ok());
+            }
         }
         assert!(call(&[], CREATE_SECRET, None).is_ok());
     }
@@ -139,19 +182,21 @@ mod tests {
     #[test]
     fn anything_else() {
         let tokens = ["0123456789abcdef"];
-        for authorization in [
-            None,
-            Some(""),
-            Some("Bearer "),
-            Some("0123456789abcdef"),
-            Some("Bearer 0123456789abcdeF"),
-            Some("Bearer 0123456789abcde"),
-            Some("Bearer 0123456789abcdef0"),
+        for (authorization, why) in [
+            (None, Refused::Missing),
+            (Some(""), Refused::Form),
+            (Some("Bearer"), Refused::Form),
+            (Some("0123456789abcdef"), Refused::Form),
+            (Some("Basic 0123456789abcdef"), Refused::Form),
+            (Some("Bearer "), Refused::Unknown),
+            (Some("Bearer 0123456789abcdeF"), Refused::Unknown),
+            (Some("Bearer 0123456789abcde"), Refused::Unknown),
+            (Some("Bearer 0123456789abcdef0"), Refused::Unknown),
         ] {
             let refused = call(&tokens, CREATE_SECRET, authorization).unwrap_err();
-            assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{authorization:?}");
-            assert_eq!(refused.message(), "the shared token is missing or wrong");
-            assert_eq!(proto::error::reason(&refused), None);
+            assert_eq!(refused.code(), Code::Unauthenticated, "{authorization:?}");
+            assert_eq!(refused.message(), why.to_string(), "{authorization:?}");
+            assert_eq!(proto::error::reason(&refused).unwrap().reason, SHARED_TOKEN_REQUIRED);
         }
     }
 
@@ -161,7 +206,8 @@ mod tests {
         for tokens in [&["0123456789abcdef"][..], &[]] {
             assert!(call(tokens, PUBLISH, Some(&authorization)).is_ok());
             for path in [CREATE_SECRET, "/athook.v1.EventServiceX/Publish", "/unknown.Service/Method"] {
-                assert!(call(tokens, path, Some(&authorization)).is_err(), "{path}");
+                let refused = call(tokens, path, Some(&authorization)).unwrap_err();
+                assert_eq!(refused.message(), Refused::OfPublisher.to_string(), "{path}");
             }
         }
         let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
@@ -175,8 +221,8 @@ mod tests {
     fn process_that_only_delivers_serves_health_alone() {
         for (path, code) in [
             ("/grpc.health.v1.Health/Check", None),
-            (CREATE_SECRET, Some(tonic::Code::Unimplemented)),
-            (PUBLISH, Some(tonic::Code::Unimplemented)),
+            (CREATE_SECRET, Some(Code::Unimplemented)),
+            (PUBLISH, Some(Code::Unimplemented)),
         ] {
             let mut request = Request::builder().uri(path).body(()).unwrap();
             let validated = Guard::new(Vec::new(), Vec::new(), true).validate(&mut request);

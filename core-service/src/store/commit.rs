@@ -317,5 +317,5 @@ impl Job {
 
 /// A webhook names a secret that its owner does not have.
 pub(super) fn unknown_secret() -> Error {
-    Rule::UnknownSecret.at("input.secretId").into()
+    Rule::UnknownSecret.at("secret_id").into()
 }

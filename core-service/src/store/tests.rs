@@ -115,14 +115,14 @@ pub(super) fn new_secret(owner: &str, name: &str) -> NewSecret {
 pub(super) fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> Webhook {
     let config = WebhookConfig {
         url: WebhookUrl::parse(url, Schemes::Https).unwrap(),
-        events: EventTypes::parse("input.events", &["stream.received".into(), "chat".into()]).unwrap(),
+        events: EventTypes::parse("events", &["stream.received".into(), "chat".into()]).unwrap(),
         active: true,
         name: Some("name".parse().unwrap()),
         description: None,
         prefix: Some("<".parse().unwrap()),
         suffix: Some(">".parse().unwrap()),
-        rewrite: Rewrite::parse("input.rewrite", vec![("\"a\"".into(), "b".into())]).unwrap(),
-        mute_words: MuteWords::parse("input.muteWords", &["ä".into()]).unwrap(),
+        rewrite: Rewrite::parse("rewrite", vec![("\"a\"".into(), "b".into())]).unwrap(),
+        mute_words: MuteWords::parse("mute_words", &["ä".into()]).unwrap(),
         streamplace_format: false,
         secret: secret.map(|name| name.parse().unwrap()),
     };
@@ -272,7 +272,7 @@ async fn limit_of_webhooks() {
 async fn secret_that_is_not_there() {
     let (_folder, store) = opened().await;
     store.create_secret(&new_secret("a", "n")).await.unwrap();
-    let unknown: Error = Rule::UnknownSecret.at("input.secretId").into();
+    let unknown: Error = Rule::UnknownSecret.at("secret_id").into();
     for (owner, name, expected) in
         [("a", "n", Ok(())), ("a", "N", Err(unknown.clone())), ("b", "n", Err(unknown.clone()))]
     {

@@ -9,18 +9,24 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use proto::error::{SHARED_TOKEN_REQUIRED, Violation};
 use tonic::{Code, Status};
 
 use crate::binding::Method;
 use crate::error_name::ErrorName;
+use crate::transcode::lexicon_path;
 
 /// Longer messages are cut, in bytes. With this limit no error body is over 1 KiB, even if JSON escapes every
 /// byte of the message with a backslash.
 const MAX_MESSAGE_BYTES: usize = 460;
 
 /// The `google.rpc.ErrorInfo` reasons that all methods share.
-const SHARED_REASONS: [(&str, ErrorName); 2] =
-    [("RATE_LIMITED", ErrorName::RateLimitExceeded), ("OVERLOADED", ErrorName::NotEnoughResources)];
+const SHARED_REASONS: [(&str, ErrorName); 3] = [
+    ("RATE_LIMITED", ErrorName::RateLimitExceeded),
+    ("OVERLOADED", ErrorName::NotEnoughResources),
+    // The gateway's own token is refused.
+    (SHARED_TOKEN_REQUIRED, ErrorName::UpstreamFailure),
+];
 
 /// The error name of a response, for the request log; an extension of the response.
 #[derive(Debug, Clone)]
@@ -91,8 +97,11 @@ impl XrpcError {
     /// The name comes from the first that applies: the row of the method's error table with this code and
     /// reason; the shared reasons; the row with this code and no reason; the code. A reason counts only if
     /// its domain is the one that the proto service names.
+    ///
+    /// The message is the status's, or the fields of its `google.rpc.BadRequest` by their lexicon paths.
     pub(crate) fn from_grpc(method: &Method, status: &Status) -> Self {
         let code = status.code();
+        let message = message(method, status);
         let reason = proto::error::reason(status)
             .filter(|reason| Some(reason.domain.as_str()) == method.error_domain())
             .map(|reason| reason.reason);
@@ -102,15 +111,15 @@ impl XrpcError {
             SHARED_REASONS.iter().find(|(shared, _)| *shared == reason).map(|(_, name)| *name)
         };
         let error = if let Some(name) = by_reason {
-            Self::named(method, name, status.message())
+            Self::named(method, name, &message)
         } else if let Some(shared) = by_shared_reason() {
-            Self::new(shared, status.message())
+            Self::new(shared, message)
         } else if let Some(name) =
             method.errors().with_code(code).filter(|_| !gateway_refused(code, reason.is_some()))
         {
-            Self::named(method, name, status.message())
+            Self::named(method, name, &message)
         } else {
-            Self::new(name_of_code(code, reason.is_some()), status.message())
+            Self::new(name_of_code(code, reason.is_some()), message)
         };
         match proto::error::retry_after(status) {
             Some(wait) => error.retry_after(wait),
@@ -150,6 +159,19 @@ impl XrpcError {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// The message of `status`. Fields of the request that break rules have proto paths there: if the client can
+/// set all of them, it gets the rules with the paths that it knows.
+fn message(method: &Method, status: &Status) -> String {
+    let violations = proto::error::violations(status);
+    let told = violations.into_iter().map(|Violation { field, rule }| {
+        lexicon_path::of(method, &field).map(|path| format!("{path}: {rule}"))
+    });
+    match told.collect::<Option<Vec<_>>>() {
+        Some(told) if !told.is_empty() => told.join("; "),
+        _ => status.message().to_owned(),
     }
 }
 

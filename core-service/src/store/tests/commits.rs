@@ -94,7 +94,7 @@ async fn neighbours_of_failing_changes_succeed() {
     let new = new_secret("d", "n");
     let (failing, others, secret) =
         tokio::join!(join_all(failing), join_all(others), store.create_secret(&new));
-    let unknown: Error = Rule::UnknownSecret.at("input.secretId").into();
+    let unknown: Error = Rule::UnknownSecret.at("secret_id").into();
     let expected = [Err(Error::WebhookExists), Err(unknown), Err(Error::Internal)];
     assert_eq!(failing, expected);
     assert_eq!(secret, Ok(()));

@@ -25,7 +25,7 @@ async fn make(store: &Store, owner: &str, number: usize, (created_at_ms, active,
     let mut new = new_webhook(owner, &format!("https://example.com/{number}"), None);
     new.created_at_ms = created_at_ms;
     new.config.active = active;
-    new.config.events = EventTypes::parse("input.events", &events(bits)).unwrap();
+    new.config.events = EventTypes::parse("events", &events(bits)).unwrap();
     store.create_webhook(&new).await.unwrap();
     new
 }

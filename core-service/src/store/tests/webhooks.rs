@@ -206,7 +206,7 @@ async fn refused_update_changes_nothing() {
     let before = row(&store, new.id).await;
     let taken = WebhookChange { url: Some(other.config.url.clone()), ..renamed("n") };
     let unknown = WebhookChange { secret: Some(Some("none".parse().unwrap())), ..renamed("n") };
-    let told: Error = Rule::UnknownSecret.at("input.secretId").into();
+    let told: Error = Rule::UnknownSecret.at("secret_id").into();
     for (owner, change, expected) in [
         ("a", &taken, Error::WebhookExists),
         ("a", &unknown, told),
