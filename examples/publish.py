@@ -18,6 +18,8 @@ import time
 import uuid
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from athook.v1 import event_pb2, event_pb2_grpc
 
@@ -66,12 +68,30 @@ def publish(address, token, events):
                 time.sleep(2**tries)
 
 
+def explained(error):
+    """What the service said of a call that it refused: code, message, reason and the fields that it blames."""
+    text = f"{error.code().name}: {error.details()}"
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else []:
+        info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            text += f"\n  reason {info.reason} of {info.domain}"
+        if detail.Unpack(bad_request):
+            for violation in bad_request.field_violations:
+                text += f"\n  field {violation.field}: {violation.description}"
+    return text
+
+
 def main():
     if len(sys.argv) not in (4, 5):
         sys.exit("arguments: ADDRESS STREAMER-DID TEXT [TOKEN-FILE]")
     address, streamer, text, *token_file = sys.argv[1:]
     token = pathlib.Path(token_file[0]).read_text().strip() if token_file else None
-    for result in publish(address, token, [chat(streamer, str(uuid.uuid4()), text)]):
+    try:
+        results = publish(address, token, [chat(streamer, str(uuid.uuid4()), text)])
+    except grpc.RpcError as error:
+        sys.exit(explained(error))
+    for result in results:
         print(event_pb2.Outcome.Name(result.outcome), result.event_id, "with", result.deliveries, "deliveries")
 
 

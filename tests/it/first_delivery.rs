@@ -3,7 +3,12 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use prost::Message as _;
+
 use crate::harness::machine::Machine;
+use crate::harness::packages;
 use crate::harness::program::Program;
 
 const VERIFIED: &str = "verified: webhook-signature and X-Webhook-Signature\n";
@@ -56,7 +61,7 @@ async fn lines_of_the_readme() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let blocks = blocks(&readme);
     // The first block has the two commands.
-    let [_, dev, listen, publish, create_secret, create_webhook] = blocks[..] else {
+    let [_, dev, listen, publish, create_secret, create_webhook, grpc] = blocks[..] else {
         panic!("other blocks than this test runs: {blocks:#?}");
     };
     let machine = Machine::new();
@@ -71,7 +76,72 @@ async fn lines_of_the_readme() {
     assert_eq!(secret["name"], "deploys");
     let webhook: serde_json::Value = serde_json::from_str(&run(&machine, &folder, create_webhook)).unwrap();
     assert_eq!(webhook["webhook"]["secretId"], "deploys", "{webhook}");
+    with_buf(&machine, &folder);
+    assert_eq!(run(&machine, &folder, grpc), "{}\n", "nothing waits");
     assert!(listening.end("INT").success() && running.end("INT").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_grpc() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/grpc.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let blocks = blocks(&document);
+    let [dev, create_secret, list_backlogs, install, generate, publish] = blocks[..] else {
+        panic!("other blocks than this test runs: {blocks:#?}");
+    };
+    let machine = Machine::new();
+    let folder = machine.folder("clone");
+    with_buf(&machine, &folder);
+    let mut running = Program::start(&mut machine.shell(&folder, dev));
+    running.printed("athook token").await;
+
+    let secret: serde_json::Value = serde_json::from_str(&run(&machine, &folder, create_secret)).unwrap();
+    assert_eq!(secret["name"], "deploys");
+    let again = machine.shell(&folder, create_secret).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&again.stderr).unwrap();
+    assert_eq!(told["code"], "already_exists", "{told}");
+    assert_eq!(reason(&told), "SECRET_EXISTS", "{told}");
+    assert_eq!(run(&machine, &folder, list_backlogs), "{}\n");
+    let unknown = create_secret.replace("$(cat core.token)", "another-token");
+    let refused = machine.shell(&folder, &unknown).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&refused.stderr).unwrap();
+    assert_eq!(reason(&told), "SHARED_TOKEN_REQUIRED", "{told}");
+
+    // The machine has no network: what `install` does is there already.
+    assert!(install.ends_with("target/python/bin/pip install -r examples/requirements.txt\n"), "{install}");
+    let python = tokio::task::spawn_blocking(|| packages::python("examples/requirements.txt")).await.unwrap();
+    std::fs::create_dir_all(folder.join("target/python")).unwrap();
+    let installed = python.parent().unwrap().parent().unwrap();
+    for name in ["bin", "lib", "pyvenv.cfg"] {
+        std::os::unix::fs::symlink(installed.join(name), folder.join("target/python").join(name)).unwrap();
+    }
+    run(&machine, &folder, generate);
+    let printed = run(&machine, &folder, publish);
+    assert!(printed.starts_with("OUTCOME_STORED ") && printed.ends_with(" with 0 deliveries\n"), "{printed}");
+    let refused =
+        machine.shell(&folder, &publish.replace("did:web:alice.example", "alice")).output().unwrap();
+    let expected = "INVALID_ARGUMENT: events[0].streamer_did: must be a did:plc or did:web of at most 2048 bytes\n  \
+         reason INVALID_FIELD of athook.v1\n  \
+         field events[0].streamer_did: must be a did:plc or did:web of at most 2048 bytes\n";
+    assert_eq!(String::from_utf8(refused.stderr).unwrap(), expected);
+    assert!(running.end("INT").success());
+}
+
+/// The reason in what buf prints of a refusal.
+fn reason(told: &serde_json::Value) -> String {
+    assert_eq!(told["details"][0]["type"], "google.rpc.ErrorInfo", "{told}");
+    let info = STANDARD_NO_PAD.decode(told["details"][0]["value"].as_str().unwrap()).unwrap();
+    tonic_types::pb::ErrorInfo::decode(info.as_slice()).unwrap().reason
+}
+
+/// Puts buf onto the machine, and what it reads of the repository into the folder.
+fn with_buf(machine: &Machine, folder: &Path) {
+    let modules = packages::node("tests/it/first_delivery/package-lock.json");
+    machine.install("buf", &modules.join("node_modules/.bin/buf"));
+    for name in ["buf.yaml", "proto", "examples"] {
+        let of_repository = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::os::unix::fs::symlink(of_repository, folder.join(name)).unwrap();
+    }
 }
 
 #[tokio::test]

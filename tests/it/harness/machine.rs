@@ -45,6 +45,11 @@ impl Machine {
         folder
     }
 
+    /// Puts a program into the search path.
+    pub(crate) fn install(&self, name: &str, program: &Path) {
+        std::os::unix::fs::symlink(program, self.folder.path().join(name)).unwrap();
+    }
+
     /// Lines that are pasted into a shell in this folder. A signal reaches the last of them.
     pub(crate) fn shell(&self, folder: &Path, lines: &str) -> Command {
         let mut command = Command::new("nsenter");
