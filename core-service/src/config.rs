@@ -25,7 +25,7 @@ use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
 use crate::store::commit::Limits;
-use crate::store::database::url::DatabaseUrl;
+use crate::store::database::url::{DatabaseUrl, check_environment};
 
 const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";
 const PREPARED_STATEMENTS: &str = "on";
@@ -289,7 +289,15 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
             return None;
         }
     };
-    match text.parse::<DatabaseUrl>() {
+    let url = text.parse::<DatabaseUrl>();
+    if url.as_ref().is_ok_and(|url| url.sqlite_file().is_none()) {
+        #[expect(clippy::disallowed_methods, reason = "the driver reads them")]
+        let checked = check_environment(|name| std::env::var(name).ok());
+        if let Err(error) = checked {
+            problems.note(flag, error);
+        }
+    }
+    match url {
         Ok(url) => prepared.map(|PreparedStatements(on)| url.with_prepared_statements(on)),
         Err(error) => {
             // Without the text, which may have a password.

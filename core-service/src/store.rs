@@ -25,6 +25,7 @@ mod secrets;
 pub(crate) mod serving_lock;
 mod shown_deliveries;
 mod table;
+mod told;
 mod transaction;
 mod webhooks;
 
@@ -44,10 +45,10 @@ use self::commit::event_batch::DeliveryParts;
 use self::commit::queue::CommitQueue;
 use self::database::Database;
 use self::database::url::DatabaseUrl;
-use self::fault::Fault;
 use self::index_key::{IndexKey, IndexKeyError};
 use self::sealer::Sealer;
 use self::table::{account as account_table, index_key as index_key_table};
+use self::told::Told;
 use self::transaction::Failure;
 use crate::METRICS;
 use crate::randomness::Randomness;
@@ -78,7 +79,7 @@ pub(crate) enum OpenError {
     Database {
         url: DatabaseUrl,
         #[source]
-        error: DbErr,
+        error: Told,
     },
     #[error("the index key can't be used: {url}")]
     IndexKey {
@@ -121,13 +122,13 @@ async fn connect_and_migrate(url: &DatabaseUrl) -> Result<Database, OpenError> {
             Ok(database) => return Ok(database),
             Err(error) => error,
         };
-        // A failed statement would fail again, and so would a file that can't be written.
-        let lasting = matches!(fault::kind(&error), Fault::Statement | Fault::Unusable);
-        if lasting || Instant::now() + START_RETRY >= deadline {
+        let over = fault::is_lasting(&error) || Instant::now() + START_RETRY >= deadline;
+        let error = Told::from(error);
+        if over {
             return Err(OpenError::Database { url: url.clone(), error });
         }
         if !warned {
-            tracing::warn!(causes = chain(&error), "waiting for the database: {url}");
+            tracing::warn!(causes = %error, "waiting for the database: {url}");
             warned = true;
         }
         sleep(START_RETRY).await;
@@ -181,10 +182,10 @@ impl Store {
     /// # Errors
     ///
     /// It does not answer, or there is no index key, or a file of SQLite is not the one at its path.
-    pub(crate) async fn ping(&self) -> Result<(), DbErr> {
+    pub(crate) async fn ping(&self) -> Result<(), Told> {
         self.database.check_files()?;
         let found = index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading).await?;
-        found.map(drop).ok_or_else(|| DbErr::RecordNotFound("the index key".to_owned()))
+        found.map(drop).ok_or_else(|| DbErr::RecordNotFound("the index key".to_owned()).into())
     }
 
     /// Commits a row and its deletion, to see whether the database takes writes: it may be full or read-only,
@@ -193,7 +194,7 @@ impl Store {
     /// # Errors
     ///
     /// It does not. If this write only did not get its turn, while others did, that is no error.
-    pub(crate) async fn prove_writes(&self, limit: Duration) -> Result<(), DbErr> {
+    pub(crate) async fn prove_writes(&self, limit: Duration) -> Result<(), Told> {
         // No other process has this key, so none waits for this row.
         let random: [u8; 16] =
             self.sealer.randomness.bytes().map_err(|error| DbErr::Custom(chain(&error)))?;
@@ -208,11 +209,11 @@ impl Store {
         });
         let no_turn = match timeout(limit, write).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(Failure { error, .. })) if !fault::is_of_the_pool(&error) => return Err(error),
+            Ok(Err(Failure { error, .. })) if !fault::is_of_the_pool(&error) => return Err(error.into()),
             Ok(Err(Failure { error, .. })) => error,
             Err(_) => DbErr::Custom("a write took too long".to_owned()),
         };
-        if self.database.outcomes.committed() == committed { Err(no_turn) } else { Ok(()) }
+        if self.database.outcomes.committed() == committed { Err(no_turn.into()) } else { Ok(()) }
     }
 
     /// How many transactions the database could not write, since the start.

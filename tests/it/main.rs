@@ -10,6 +10,7 @@ mod conformance;
 mod contract;
 mod core_grpc;
 mod core_token;
+mod database_starts;
 mod deliveries;
 mod delivery_answers;
 mod delivery_backlogs;

@@ -5,13 +5,14 @@
 mod pooled;
 pub(crate) mod url;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
     TransactionOptions, TransactionTrait as _,
@@ -36,6 +37,8 @@ const IDLE_BEFORE_PING: Duration = Duration::from_secs(30);
 /// The time limit of a ping. A Postgres connection that exceeds it is dropped: when the network to the server
 /// goes silent, TCP alone would keep the connection for a quarter of an hour.
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// The encoding that a Postgres database must have, by Postgres's name.
+const UTF8: &str = "UTF8";
 /// Connections for reads.
 const READ_CONNECTIONS: u32 = 4;
 /// Writer tasks on Postgres. While one waits for its commit, the other fills its transaction (`commit`).
@@ -181,6 +184,7 @@ fn unregistered_metrics() -> Arc<DatabaseMetrics> {
 /// Statement journals, from which SQLite undoes a failed statement, stay in memory (`temp_store`): a batch
 /// touches more pages than SQLite keeps there by default, and the rest would go through a temporary file.
 async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbErr> {
+    check_folder(options.get_filename())?;
     let options = options
         .clone()
         .busy_timeout(LOCK_LIMIT)
@@ -229,9 +233,20 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
     })
 }
 
+/// Checks that `file` is no folder, and that its own exists: SQLite says only that it can't open the file.
+fn check_folder(file: &Path) -> Result<(), DbErr> {
+    if file.is_dir() {
+        return Err(DbErr::Custom(format!("{} is a folder", file.display())));
+    }
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => Err(DbErr::Custom(format!("there is no folder {}", folder.display()))),
+        None => Ok(()),
+    }
+}
+
 async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr> {
     let options = options.clone().disable_statement_logging();
-    try_postgres(&options).await.map_err(connection_error)?;
+    try_postgres(&options).await?;
     let limits = limits("SET");
     let silence = Silence::default();
     let pool = |connections| {
@@ -318,12 +333,27 @@ impl Silence {
     }
 }
 
-/// Connects once without a pool: a pool would only report that it timed out, this reports why.
-async fn try_postgres(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    match timeout(ACQUIRE_LIMIT, options.connect()).await {
-        Ok(connected) => connected?.close().await,
-        Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())),
+/// Connects once without a pool: a pool would only report that it timed out, this reports why. Checks that
+/// the database can hold every text, which only UTF-8 can.
+async fn try_postgres(options: &PgConnectOptions) -> Result<(), DbErr> {
+    let attempt = async {
+        let mut connection = options.connect().await?;
+        let encoding = sqlx::raw_sql("SHOW server_encoding").fetch_one(&mut connection).await?;
+        let encoding: String = encoding.try_get(0)?;
+        connection.close().await?;
+        Ok(encoding)
+    };
+    let encoding = match timeout(ACQUIRE_LIMIT, attempt).await {
+        Ok(encoding) => encoding.map_err(connection_error)?,
+        Err(elapsed) => return Err(connection_error(sqlx::Error::Io(elapsed.into()))),
+    };
+    if encoding != UTF8 {
+        return Err(DbErr::Custom(format!(
+            "the encoding of the database is {encoding}, and must be {UTF8}: CREATE DATABASE … TEMPLATE \
+             template0 ENCODING '{UTF8}'"
+        )));
     }
+    Ok(())
 }
 
 fn connection_error(error: sqlx::Error) -> DbErr {

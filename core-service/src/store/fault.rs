@@ -58,6 +58,27 @@ pub(super) fn kind(error: &DbErr) -> Fault {
     }
 }
 
+/// Whether a start that fails with `error` would fail again however long it waits: the settings or the
+/// database must be changed first.
+pub(super) fn is_lasting(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(cause)) = error else {
+        return matches!(kind(error), Fault::Statement | Fault::Unusable);
+    };
+    match &**cause {
+        sqlx::Error::Database(cause) => {
+            let code = cause.code().unwrap_or(Cow::Borrowed(""));
+            let of_sqlite = cause.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+            let fault = if of_sqlite { sqlite(&code) } else { postgres(&code) };
+            matches!(fault, Fault::Statement | Fault::Unusable)
+        }
+        // InvalidData: a certificate that does not fit, or no TLS at all.
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        // Protocol: something else than Postgres listens there.
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) | sqlx::Error::Protocol(_) => true,
+        _ => false,
+    }
+}
+
 /// Whether `error` says only that no connection was free in time.
 pub(super) fn is_of_the_pool(error: &DbErr) -> bool {
     match error {

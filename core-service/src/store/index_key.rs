@@ -10,6 +10,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
 
 use super::table::index_key;
+use super::told::Told;
 use super::transaction::Failure;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::randomness::{NoRandomness, Randomness};
@@ -29,7 +30,7 @@ pub(super) struct IndexKey(hmac::Key);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexKeyError {
     #[error("the database does not keep it")]
-    Database(#[source] DbErr),
+    Database(#[source] Told),
     #[error("it can't be made")]
     Randomness(#[source] NoRandomness),
     #[error("the seal keys do not open it; is this the file that this database was made with?")]
@@ -38,7 +39,7 @@ pub(crate) enum IndexKeyError {
 
 impl From<Failure> for IndexKeyError {
     fn from(failure: Failure) -> Self {
-        Self::Database(failure.error)
+        Self::Database(failure.told())
     }
 }
 
@@ -59,7 +60,7 @@ impl IndexKey {
             None => {
                 make(database, keys, randomness).await?;
                 let missing = || DbErr::RecordNotFound("the index key".to_owned());
-                load(database).await?.ok_or_else(|| IndexKeyError::Database(missing()))?
+                load(database).await?.ok_or_else(|| IndexKeyError::Database(missing().into()))?
             }
         };
         let key = keys.open(Purpose::IndexKey, &kept).map_err(IndexKeyError::Sealed)?;
@@ -89,7 +90,8 @@ impl std::fmt::Debug for IndexKey {
 }
 
 async fn load(database: &impl ConnectionTrait) -> Result<Option<Vec<u8>>, IndexKeyError> {
-    let row = index_key::Entity::find_by_id(ID).one(database).await.map_err(IndexKeyError::Database)?;
+    let row = index_key::Entity::find_by_id(ID).one(database).await.map_err(Told::from);
+    let row = row.map_err(IndexKeyError::Database)?;
     Ok(row.map(|row| row.sealed_key))
 }
 
@@ -107,5 +109,5 @@ async fn make(
         .exec_without_returning(database)
         .await
         .map(drop)
-        .map_err(IndexKeyError::Database)
+        .map_err(|error| IndexKeyError::Database(error.into()))
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::database::Database;
 use super::fault::{self, Fault};
 use super::metrics::DatabaseMetrics;
+use super::told::Told;
 use crate::error::{Error, log_fault};
 
 /// How many times a transaction is tried in all that conflicts with others.
@@ -35,6 +36,11 @@ impl Failure {
     /// Whether a statement failed, and nothing is stored.
     pub(super) fn is_of_a_statement(&self) -> bool {
         self.kind() == Fault::Statement && !self.may_be_stored
+    }
+
+    /// The cause, for the log.
+    pub(super) fn told(&self) -> Told {
+        Told::from(&self.error)
     }
 
     /// The error that the caller gets. The cause is for the log.
@@ -168,7 +174,7 @@ impl Database {
             self.metrics.failed(fault);
             if fault != Fault::Lost || retried {
                 let failure = Failure::from(error);
-                break Err(log_fault(failure.public(), &failure.error));
+                break Err(log_fault(failure.public(), &failure.told()));
             }
             retried = true;
             self.metrics.losses_retried.inc();

@@ -244,6 +244,14 @@ impl Setup {
 }
 
 impl Starting {
+    /// Waits until it has logged `text`, and returns the line with it.
+    pub(crate) async fn logged(&mut self, text: &str) -> String {
+        let seen = self.process.log.wait_for(|log| log.contains(text));
+        let log = tokio::time::timeout(LIMIT, seen).await.expect("it is logged in time");
+        let log = log.unwrap_or_else(|_| panic!("the process ended without {text}")).clone();
+        log.lines().find(|line| line.contains(text)).expect("just seen").to_owned()
+    }
+
     /// Waits until the process serves.
     pub(crate) async fn served(self) -> Service {
         let Self { mut process, serves, folder } = self;

@@ -5,6 +5,7 @@ use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use crate::error::{Error, log_fault};
 use crate::store::fault::{self, Fault};
 use crate::store::metrics::DatabaseMetrics;
+use crate::store::told::Told;
 
 /// Why a job changes nothing.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(super) async fn in_savepoint<T>(
         Err(ChangeError::Refused(error)) => error,
         Err(ChangeError::Database(error)) if fault::kind(&error) == Fault::Statement => {
             metrics.failed(Fault::Statement);
-            log_fault(Error::Internal, &error)
+            log_fault(Error::Internal, &Told::from(error))
         }
         Err(ChangeError::Database(error)) => return Err(error),
     };

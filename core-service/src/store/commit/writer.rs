@@ -174,7 +174,7 @@ impl Writer {
 
     /// Answers all calls of a batch that failed. The cause is logged once, with the ids of their requests.
     fn fail(&self, batch: Batch, failure: &Failure) {
-        let error = log_fault_of(&requests(&batch.jobs), failure.public(), &failure.error);
+        let error = log_fault_of(&requests(&batch.jobs), failure.public(), &failure.told());
         for mut queued in batch.jobs {
             self.metrics.failed();
             queued.job.reply().fail(error.clone());

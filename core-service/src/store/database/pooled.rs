@@ -30,7 +30,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
         .statement_cache_capacity(0)
         // Poolers refuse it, and no value of ours is a floating-point number.
         .extra_float_digits(None);
-    try_postgres(&options).await.map_err(connection_error)?;
+    try_postgres(&options).await?;
     let prelude = format!("{FORGET}; {}", limits("SET LOCAL"));
     let pool = |connections| {
         PgPoolOptions::new()

@@ -1,11 +1,23 @@
 //! The URL of a database. It may hold a password: it is parsed here, never kept as text and never printed.
+//!
+//! Whatever a driver would drop without a word is refused. No error has more of a URL than the name of a
+//! parameter, since a password that is not percent-encoded may be in any part of it.
+
+mod postgres;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use url::form_urlencoded;
+
+pub(crate) use self::postgres::check_environment;
+
+/// The longest name of a parameter that an error repeats, in bytes.
+const NAME_BYTES: usize = 40;
 
 /// Where the database is: `sqlite://FILE?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`.
 #[derive(Clone)]
@@ -28,32 +40,53 @@ pub(crate) enum WrongDatabaseUrl {
     Syntax,
     #[error("an SQLite database in memory would be lost at the end; give a file")]
     InMemory,
+    #[error(
+        "percent-encode user, password, database and values: @ as %40, / as %2F, : as %3A, # as %23, ? as \
+         %3F, % as %25, + as %2B, a space as %20; the bytes must be UTF-8"
+    )]
+    Encoding,
+    #[error("several hosts are not supported; give one name or address that leads to the primary")]
+    SeveralHosts,
+    #[error("the host must be a name or an address, an IPv6 address in brackets, or the folder of a socket")]
+    Host,
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    #[error("the database is missing: postgres://USER:PASSWORD@HOST/DATABASE")]
+    NoDatabase,
+    #[error("the parameter {name} is not supported; supported are {supported}")]
+    UnknownParameter { name: String, supported: &'static str },
+    #[error("the parameter {0} is given twice")]
+    Twice(&'static str),
+    #[error("the parameter {0} has no value")]
+    Empty(&'static str),
+    #[error("{0} must be {1}")]
+    WrongValue(&'static str, &'static str),
+    #[error("the file of {0} can't be read: {1}")]
+    Unreadable(&'static str, std::io::ErrorKind),
+    #[error("sslrootcert has no effect without sslmode=verify-ca or sslmode=verify-full")]
+    Unverified,
+    #[error("sslcert and sslkey go together")]
+    HalfIdentity,
+    #[error("options must leave {0} alone, which athook sets itself")]
+    OwnOption(&'static str),
 }
 
 impl FromStr for DatabaseUrl {
     type Err = WrongDatabaseUrl;
 
     fn from_str(text: &str) -> Result<Self, WrongDatabaseUrl> {
-        if text.starts_with("sqlite:") {
-            if text.contains(":memory:") || text.contains("mode=memory") {
-                return Err(WrongDatabaseUrl::InMemory);
-            }
-            let options: SqliteConnectOptions = text.parse().map_err(|_| WrongDatabaseUrl::Syntax)?;
-            return Ok(Self::of(Kind::Sqlite(Box::new(options))));
-        }
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            let options: PgConnectOptions = text.parse().map_err(|_| WrongDatabaseUrl::Syntax)?;
-            return Ok(Self::of(Kind::Postgres(Box::new(options))));
-        }
-        Err(WrongDatabaseUrl::Syntax)
+        let text = text.trim();
+        let (scheme, rest) = text.split_once(':').ok_or(WrongDatabaseUrl::Syntax)?;
+        let kind = match &*scheme.to_ascii_lowercase() {
+            "sqlite" => Kind::Sqlite(Box::new(sqlite(rest)?)),
+            "postgres" | "postgresql" => Kind::Postgres(Box::new(postgres::options(text, rest)?)),
+            _ => return Err(WrongDatabaseUrl::Syntax),
+        };
+        Ok(Self { kind, prepared_statements: true })
     }
 }
 
 impl DatabaseUrl {
-    fn of(kind: Kind) -> Self {
-        Self { kind, prepared_statements: true }
-    }
-
     /// The same database with `--prepared-statements`: if `false`, transactions leave nothing behind in the
     /// sessions of Postgres, and expect nothing there, so that a pooler may give each to another session.
     pub(crate) fn with_prepared_statements(self, prepared_statements: bool) -> Self {
@@ -83,8 +116,14 @@ impl fmt::Display for DatabaseUrl {
         match &self.kind {
             Kind::Sqlite(options) => write!(f, "SQLite file {}", options.get_filename().display()),
             Kind::Postgres(options) => {
-                let database = options.get_database().unwrap_or_default();
-                write!(f, "Postgres {}:{}/{database}", options.get_host(), options.get_port())
+                let (port, database) = (options.get_port(), options.get_database().unwrap_or_default());
+                match (options.get_socket(), options.get_host()) {
+                    (Some(folder), _) => write!(f, "Postgres {}:{port}/{database}", folder.display()),
+                    (None, host) if host.starts_with('/') || !host.contains(':') => {
+                        write!(f, "Postgres {host}:{port}/{database}")
+                    }
+                    (None, address) => write!(f, "Postgres [{address}]:{port}/{database}"),
+                }
             }
         }
     }
@@ -96,23 +135,58 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn password_is_not_printed() {
-        let url: DatabaseUrl = "postgres://someone:letmein@db.example:5433/hooks".parse().unwrap();
-        assert_eq!(format!("{url} {url:?}"), ["Postgres db.example:5433/hooks"; 2].join(" "));
+/// By what goes after `sqlite:`. Of the parameters, `cache` and `vfs` could switch locks off, and `immutable`
+/// does.
+fn sqlite(rest: &str) -> Result<SqliteConnectOptions, WrongDatabaseUrl> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
+    check_encoding(rest)?;
+    if file.contains(":memory:") {
+        return Err(WrongDatabaseUrl::InMemory);
     }
-
-    #[test]
-    fn urls_that_are_refused() {
-        for text in ["", "mysql://host/name", "athook.db", "postgres://host:port/name"] {
-            assert_eq!(text.parse::<DatabaseUrl>().unwrap_err(), WrongDatabaseUrl::Syntax, "{text}");
+    // SQLite would read parameters of its own from a URI, and make an empty name a temporary file.
+    if file.is_empty() || file.starts_with("file:") {
+        return Err(WrongDatabaseUrl::Syntax);
+    }
+    let mut seen = false;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name != "mode" {
+            return Err(unknown(&name, "mode"));
         }
-        for text in ["sqlite::memory:", "sqlite://:memory:", "sqlite://a?mode=memory"] {
-            assert_eq!(text.parse::<DatabaseUrl>().unwrap_err(), WrongDatabaseUrl::InMemory, "{text}");
+        if std::mem::replace(&mut seen, true) {
+            return Err(WrongDatabaseUrl::Twice("mode"));
+        }
+        match &*value {
+            "ro" | "rw" | "rwc" => {}
+            "memory" => return Err(WrongDatabaseUrl::InMemory),
+            _ => return Err(WrongDatabaseUrl::WrongValue("mode", "ro, rw or rwc")),
         }
     }
+    format!("sqlite://{rest}").parse().map_err(|_| WrongDatabaseUrl::Syntax)
 }
+
+/// Checks that `text` has no control character and that what is percent-encoded is UTF-8 without U+0000.
+fn check_encoding(text: &str) -> Result<(), WrongDatabaseUrl> {
+    let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    let broken = (0..bytes.len())
+        .filter(|&at| bytes[at] == b'%')
+        .any(|at| !digit(bytes.get(at + 1)) || !digit(bytes.get(at + 2)));
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| WrongDatabaseUrl::Encoding)?;
+    if broken || decoded.contains('\0') || text.contains(char::is_control) {
+        return Err(WrongDatabaseUrl::Encoding);
+    }
+    Ok(())
+}
+
+/// A parameter that is not supported. What does not look like a name is not repeated.
+fn unknown(name: &str, supported: &'static str) -> WrongDatabaseUrl {
+    let is_of_names = |char: char| char.is_ascii_alphanumeric() || "_-.[]".contains(char);
+    if name.is_empty() || name.len() > NAME_BYTES || !name.chars().all(is_of_names) {
+        return WrongDatabaseUrl::Encoding;
+    }
+    WrongDatabaseUrl::UnknownParameter { name: name.to_owned(), supported }
+}
+
+#[cfg(test)]
+mod tests;

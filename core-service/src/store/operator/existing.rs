@@ -16,6 +16,7 @@ use migrations::SchemaState;
 
 use crate::store::database::Database;
 use crate::store::database::url::DatabaseUrl;
+use crate::store::told::Told;
 
 /// The most rows of a page. A webhook has at most 25 kB, an event about as much.
 pub(super) const PAGE_ROWS: u64 = 250;
@@ -31,7 +32,7 @@ pub(crate) enum ExistingError {
     Unusable {
         url: DatabaseUrl,
         #[source]
-        error: DbErr,
+        error: Told,
     },
     #[error(
         "the schema is older than this release, or not athook's; run `core-service migrate` first: {url}"
@@ -51,7 +52,7 @@ pub(in crate::store) async fn open(url: &DatabaseUrl) -> Result<Database, Existi
     if url.sqlite_file().is_some_and(|file| !file.exists()) {
         return Err(ExistingError::Missing { url: url.clone() });
     }
-    let unusable = |error| ExistingError::Unusable { url: url.clone(), error };
+    let unusable = |error: DbErr| ExistingError::Unusable { url: url.clone(), error: error.into() };
     let database = Database::connect(url).await.map_err(unusable)?;
     let checked = require_same(&database, url).await;
     if checked.is_err() {
@@ -70,7 +71,7 @@ pub(super) async fn require_same(database: &Database, url: &DatabaseUrl) -> Resu
         Ok(SchemaState::Same) => Ok(()),
         Ok(SchemaState::Older) => Err(ExistingError::Older { url: url.clone() }),
         Ok(SchemaState::Newer) => Err(ExistingError::Newer { url: url.clone() }),
-        Err(error) => Err(ExistingError::Unusable { url: url.clone(), error }),
+        Err(error) => Err(ExistingError::Unusable { url: url.clone(), error: error.into() }),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::store::database::Database;
 use crate::store::database::url::DatabaseUrl;
 use crate::store::index_key;
 use crate::store::table::{index_key as index_key_table, secret, webhook};
+use crate::store::told::Told;
 use crate::store::transaction::Failure;
 
 /// A database to reseal, and the keys.
@@ -68,15 +69,20 @@ pub(crate) struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResealError {
     #[error("the database failed")]
-    Database(#[from] DbErr),
+    Database(#[from] Told),
     #[error("a value can't be sealed")]
     Randomness(#[from] NoRandomness),
 }
 
 impl From<Failure> for ResealError {
     fn from(failure: Failure) -> Self {
-        let Failure { error, may_be_stored: _ } = failure;
-        Self::Database(error)
+        Self::Database(failure.told())
+    }
+}
+
+impl From<DbErr> for ResealError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error.into())
     }
 }
 

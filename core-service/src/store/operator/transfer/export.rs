@@ -16,6 +16,7 @@ use crate::store::operator::existing::{self, DELIVERY_PAGE_ROWS, ExistingError, 
 use crate::store::table::{
     account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
+use crate::store::told::Told;
 
 /// An export that failed. What it wrote has no end line, so that no import takes it.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +24,15 @@ pub(crate) enum ExportError {
     #[error(transparent)]
     Existing(#[from] ExistingError),
     #[error("the database failed")]
-    Database(#[from] DbErr),
+    Database(#[from] Told),
     #[error("the output can't be written")]
     Output(#[from] std::io::Error),
+}
+
+impl From<DbErr> for ExportError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Writes all rows of the database at `url`, as they are at one moment, to `target`. It reads in pages, so

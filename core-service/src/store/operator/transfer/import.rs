@@ -17,6 +17,7 @@ use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::table::{
     account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
+use crate::store::told::Told;
 use crate::store::transaction::Failure;
 use crate::store::{OpenError, connect_and_migrate};
 
@@ -38,7 +39,7 @@ pub(crate) enum ImportError {
     #[error("stop the core-service first")]
     Served(#[from] LockError),
     #[error("the database failed")]
-    Database(#[from] DbErr),
+    Database(#[from] Told),
     #[error("the database is not empty, and nothing was written to it: {0}")]
     NotEmpty(DatabaseUrl),
     #[error("the database refuses lines {first} to {last}")]
@@ -56,10 +57,15 @@ pub(crate) enum ImportError {
     NoIndexKey,
 }
 
+impl From<DbErr> for ImportError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error.into())
+    }
+}
+
 impl From<Failure> for ImportError {
     fn from(failure: Failure) -> Self {
-        let Failure { error, may_be_stored: _ } = failure;
-        Self::Database(error)
+        Self::Database(failure.told())
     }
 }
 
