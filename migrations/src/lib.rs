@@ -17,10 +17,10 @@ mod text;
 
 use std::collections::HashSet;
 
-use sea_orm_migration::sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
+use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _};
+use sea_orm_migration::{
+    IntoSchemaManagerConnection, MigrationTrait, MigratorTrait, SchemaManager, seaql_migrations,
 };
-use sea_orm_migration::{MigrationTrait, MigratorTrait, SchemaManager, seaql_migrations};
 
 /// The key of the Postgres advisory lock: "athook" in ASCII.
 const ADVISORY_LOCK: i64 = 0x6174_686f_6f6b;
@@ -56,13 +56,17 @@ impl MigratorTrait for Migrations {
 }
 
 /// Applies the missing migrations in `transaction`, under a lock until it ends: if several processes start on
-/// one database, one migrates and the others wait for it. On SQLite the transaction must have begun as
-/// `IMMEDIATE`: no other process writes until the commit.
+/// one database, one migrates and the others wait for it. Where none is missing it only reads, so that a
+/// role that may not change the schema can serve. On SQLite the transaction must have begun as `IMMEDIATE`:
+/// no other process writes until the commit.
 ///
 /// # Errors
 ///
 /// A statement fails. Then nothing may be committed.
 pub async fn run(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    if schema_state(transaction).await? != SchemaState::Older {
+        return Ok(());
+    }
     if transaction.get_database_backend() == DbBackend::Postgres {
         // Waiting for another process, or rewriting a table, may take longer than the limits for requests.
         for statement in [
@@ -74,10 +78,8 @@ pub async fn run(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
             transaction.execute_unprepared(statement).await?;
         }
     }
-    let applied: HashSet<String> =
-        Migrations::get_migration_models(transaction).await?.into_iter().map(|model| model.version).collect();
-    let up_to_date = Migrations::migrations().iter().all(|migration| applied.contains(migration.name()));
-    if !up_to_date {
+    // Another process may have been here meanwhile.
+    if schema_state(transaction).await? == SchemaState::Older {
         Migrations::up(transaction, None).await?;
     }
     Ok(())
@@ -88,7 +90,11 @@ pub async fn run(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
 /// # Errors
 ///
 /// The database can't be read.
-pub async fn schema_state(database: &DatabaseConnection) -> Result<SchemaState, DbErr> {
+pub async fn schema_state<'c, C>(database: &'c C) -> Result<SchemaState, DbErr>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
     if !SchemaManager::new(database).has_table(RECORD).await? {
         return Ok(SchemaState::Older);
     }

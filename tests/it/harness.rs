@@ -32,6 +32,7 @@ pub(crate) mod sealed;
 pub(crate) mod slow;
 pub(crate) mod stack;
 pub(crate) mod table;
+pub(crate) mod tour;
 pub(crate) mod webhook;
 
 /// Runs each of these functions, `async fn outcome(kind: Kind)`, as two tests: `sqlite::outcome` and

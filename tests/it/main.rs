@@ -41,6 +41,7 @@ mod requeue;
 mod reseal;
 mod restarts;
 mod retention;
+mod roles;
 mod secret_create;
 mod secret_delete;
 mod secret_list;
