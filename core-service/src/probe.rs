@@ -23,6 +23,7 @@ use self::places::Places;
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
 use crate::error::Error;
+use crate::request_id::RequestId;
 use process::exit::chain;
 use process::traces::TraceContext;
 
@@ -142,9 +143,11 @@ impl Prober {
     }
 }
 
-/// The one error for every failure. The cause is logged for operators, without the URL.
+/// The one error for every failure. Operators find the cause in the log, without the URL, by the id of the
+/// request.
 fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
-    process::once_a_second!(debug, causes = chain(cause), "a webhook URL can't be reached");
+    let request = RequestId::current();
+    process::once_a_second!(info, ?request, causes = chain(cause), "a webhook URL can't be reached");
     Error::Unreachable
 }
 
