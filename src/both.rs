@@ -109,12 +109,18 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
     }
     core.seal_keys_file = Some(keys_file.unwrap_or_else(|| SEAL_KEYS_FILE.to_owned()));
 
-    let gateway_listen = problems.parse("--gateway-listen", or_default(&gateway_listen, GATEWAY_LISTEN));
+    let gateway_listen =
+        problems.address("--gateway-listen", or_default(&gateway_listen, GATEWAY_LISTEN), 8080);
     let core_token_file = given(shared.core_token_file.clone());
     let shared = Shared::check(shared, &mut problems);
     let database = core.database.clone();
     let folder = developer::folder(&database, &mut problems);
-    let listen = RawListen { flag: "--core-listen", text: or_default(&core_listen, CORE_LISTEN) };
+    let listen = RawListen {
+        flag: "--core-listen",
+        text: or_default(&core_listen, CORE_LISTEN),
+        // The gateway in this process shows no certificate unless it is told to.
+        protection: "--core-token-file",
+    };
     let core = core_service::config::Config::check(core, listen, &shared, &mut problems);
     if dev.is_some() {
         let of_core = |address: fn(&core_service::config::Config) -> Option<SocketAddr>| {
@@ -135,6 +141,15 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
         }
     }
     let gateway = gateway::config::Config::check(gateway, shared.clone(), &mut problems);
+    if core.as_ref().is_some_and(core_service::config::Config::has_tls)
+        && gateway.as_ref().is_some_and(|gateway| gateway.core_tls.is_none())
+    {
+        problems.note(
+            "--tls-cert",
+            "the gateway in this process then needs TLS too: give --core-ca and an https --core-url, or run \
+             `athook core-service` and `athook gateway` apart",
+        );
+    }
     let checked = gateway_listen.zip(gateway).zip(core).zip(folder).map(
         |(((gateway_listen, gateway), core), folder)| Both {
             core: core.with_public_url(gateway.public_url.clone()),

@@ -52,7 +52,7 @@ pub(crate) struct RawDeliveries {
 pub(crate) fn run(raw: RawDeliveries) -> ExitCode {
     let RawDeliveries { webhook, failed, limit, json, database } = raw;
     let mut problems = Problems::new();
-    let limit: Option<NonZeroUsize> = problems.parse("--limit", &limit);
+    let limit: Option<NonZeroUsize> = problems.parse_as("--limit", &limit, "a number from 1 on");
     let folder = developer::folder(&database, &mut problems);
     match problems.finish(limit.zip(folder)) {
         Err(error) => process::exit::settings(&error),

@@ -95,7 +95,7 @@ pub(crate) fn run(raw: RawListen) -> ExitCode {
 fn check(raw: RawListen) -> Result<Settings, WrongSettings> {
     let RawListen { port, secret, forward, status, fail, events, json, verbose, database } = raw;
     let mut problems = Problems::new();
-    let port: Option<u16> = problems.parse("--port", or_default(&port, PORT));
+    let port: Option<u16> = problems.parse_as("--port", or_default(&port, PORT), "a port, 0 to 65535");
     let folder = developer::folder(&database, &mut problems);
     let answering = Answering::check(given(forward), given(status), given(fail), &mut problems);
     let secret = secret.map(|secret| token(secret, &mut problems));

@@ -135,7 +135,7 @@ pub(crate) fn run(raw: RawPublish) -> ExitCode {
         None => (Some(Source::File(file.unwrap_or_default())), common),
         Some(event) => {
             let (payload, RawOne { example: _, repeat, idempotency_key: key, common }) = event.into_parts();
-            let times = problems.parse("--repeat", &repeat);
+            let times = problems.parse_as("--repeat", &repeat, "a number from 1 on");
             (times.map(|times| Source::Flags { payload, key, times }), common)
         }
     };
@@ -162,7 +162,7 @@ fn check(raw: RawCommon, problems: &mut Problems) -> Option<(Defaults, Core)> {
     } = raw;
     let occurred_at = match given(occurred_at) {
         None => Some(timestamp::of_unix_ms(Clock::system().unix_ms())),
-        Some(text) => problems.parse::<Timestamp>("--occurred-at", &text),
+        Some(text) => problems.parse_as("--occurred-at", &text, "a time such as 2026-11-29T08:00:00Z"),
     };
     let url = or_default(&core_url, CORE_URL).trim().to_owned();
     let tokens = core_tokens(problems, core_token_file);
@@ -188,8 +188,8 @@ fn endpoint(url: &str, files: [Option<String>; 3], problems: &mut Problems) -> O
         optional_file(problems, "--core-cert", cert)?.zip(optional_file(problems, "--core-key", key)?);
     let endpoint = match Endpoint::from_shared(url.to_owned()) {
         Ok(endpoint) => endpoint.connect_timeout(CONNECT_LIMIT).timeout(CALL_LIMIT),
-        Err(error) => {
-            problems.note(FLAG, process::exit::chain(&error));
+        Err(_) => {
+            problems.note(FLAG, format_args!("a URL with a host, such as {CORE_URL}"));
             return None;
         }
     };
@@ -205,7 +205,7 @@ fn endpoint(url: &str, files: [Option<String>; 3], problems: &mut Problems) -> O
             return None;
         }
         _ => {
-            problems.note(FLAG, "http, or https with --core-ca");
+            problems.note(FLAG, format_args!("http, such as {CORE_URL}, or https with --core-ca"));
             return None;
         }
     };

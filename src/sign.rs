@@ -61,8 +61,8 @@ pub(crate) fn run_sign(raw: RawSign) -> ExitCode {
     let RawSign { secret, id, timestamp, json, body } = raw;
     let mut problems = Problems::new();
     let now = Clock::system().unix_seconds();
-    let seconds: Option<i64> =
-        given(timestamp).map_or(Some(now), |text| problems.parse("--timestamp", &text));
+    let seconds: Option<i64> = given(timestamp)
+        .map_or(Some(now), |text| problems.parse_as("--timestamp", &text, "a number of seconds since 1970"));
     let secret = token(secret, &mut problems);
     let id = given(id);
     if id.as_ref().is_some_and(|id| id.contains(char::is_control)) {
@@ -89,7 +89,8 @@ pub(crate) fn run_verify(raw: RawVerify) -> ExitCode {
     let RawVerify { secret, headers, at, json, body } = raw;
     let mut problems = Problems::new();
     let now = Clock::system().unix_seconds();
-    let at: Option<i64> = given(at).map_or(Some(now), |text| problems.parse("--at", &text));
+    let at: Option<i64> = given(at)
+        .map_or(Some(now), |text| problems.parse_as("--at", &text, "a number of seconds since 1970"));
     let fields: Vec<Option<(HeaderName, HeaderValue)>> = headers
         .iter()
         .map(|text| {

@@ -19,6 +19,7 @@ use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
 
+use crate::config::protection::PROTECTION;
 use crate::config::{Config, RawCoreArgs, RawListen};
 
 #[derive(Parser)]
@@ -102,10 +103,11 @@ pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run_serve(args: ServeArgs) -> ExitCode {
     let ServeArgs { listen, public_url, core, shared } = args;
     let mut problems = Problems::new();
-    let listen = RawListen { flag: "--listen", text: or_default(&listen, LISTEN) };
+    let listen = RawListen { flag: "--listen", text: or_default(&listen, LISTEN), protection: PROTECTION };
     let shared = Shared::check(shared, &mut problems);
     let config = Config::check(core, listen, &shared, &mut problems);
-    let public_url = given(public_url).and_then(|url| problems.http_url("--public-url", &url));
+    let public_url =
+        given(public_url).and_then(|url| problems.http_url("--public-url", &url, "https://hooks.example"));
     let config = match problems.finish(config) {
         Ok(config) => config,
         Err(error) => return exit::settings(&error),

@@ -5,6 +5,7 @@
 //! ([`Problems`]). An empty text counts as not given. Nothing else in this crate reads the environment.
 
 pub(crate) mod delivery;
+pub(crate) mod protection;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,12 +22,15 @@ use tonic::transport::{Certificate, Identity, Server};
 use url::Url;
 
 use self::delivery::{DeliveryConfig, DeliveryMode, RawDelivery};
+use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::seal::SealKeys;
 use crate::store::commit::Limits;
 use crate::store::database::url::{DatabaseUrl, check_environment};
 
+/// The port of examples, which is the usual one.
+const PORT: u16 = 50051;
 const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";
 const PREPARED_STATEMENTS: &str = "on";
 const MAX_WEBHOOKS: &str = "50";
@@ -128,6 +132,8 @@ pub struct RawListen<'a> {
     pub flag: &'a str,
     /// Address and port.
     pub text: &'a str,
+    /// The settings that protect an address which others can reach, for error messages.
+    pub protection: &'a str,
 }
 
 /// Checked settings.
@@ -183,10 +189,10 @@ impl Config {
             rotation_overlap,
             delivery,
         } = raw;
-        let address: Option<SocketAddr> = problems.parse(listen.flag, listen.text);
+        let address: Option<SocketAddr> = problems.address(listen.flag, listen.text, PORT);
         let health_listen = match given(health_listen) {
             None => Some(None),
-            Some(text) => problems.parse("--health-listen", &text).map(Some),
+            Some(text) => problems.address("--health-listen", &text, PORT).map(Some),
         };
         let database = check_database(database, problems);
         let seal_keys = seal_keys(seal_keys_file, problems);
@@ -194,7 +200,8 @@ impl Config {
         let webhooks = limit("--max-webhooks", &max_webhooks, MAX_WEBHOOKS, problems);
         let secrets = limit("--max-secrets", &max_secrets, MAX_SECRETS, problems);
         let probe = problems.parse("--probe", or_default(&probe, PROBE));
-        let allow_http: Option<bool> = problems.parse("--allow-http", or_default(&allow_http, ALLOW_HTTP));
+        let allow_http =
+            problems.parse_as("--allow-http", or_default(&allow_http, ALLOW_HTTP), "true or false");
         let rotation_overlap =
             problems.duration("--rotation-overlap", or_default(&rotation_overlap, ROTATION_OVERLAP));
         let longest = Duration::from_hours(24 * MAX_ROTATION_OVERLAP_DAYS);
@@ -209,7 +216,7 @@ impl Config {
         if let (Some(address), Some(tls)) = (address, &tls)
             && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
         {
-            problems.note(listen.flag, open);
+            problems.note(listen.flag, format_args!("{open}: set {}", listen.protection));
         }
         Some(Self {
             listen: address?,
@@ -244,6 +251,12 @@ impl Config {
     #[must_use]
     pub fn health_listen(&self) -> Option<SocketAddr> {
         self.health_listen
+    }
+
+    /// Whether clients need TLS.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Where the database is, without the password.
@@ -360,37 +373,12 @@ fn tls(
 }
 
 fn limit(flag: &str, text: &str, default: &str, problems: &mut Problems) -> Option<u32> {
-    let limit: u32 = problems.parse(flag, or_default(text, default))?;
+    let limit: u32 = problems.number(flag, or_default(text, default))?;
     if limit > HIGHEST_LIMIT {
         problems.note(flag, format_args!("at most {HIGHEST_LIMIT}"));
         return None;
     }
     Some(limit)
-}
-
-/// Other machines can reach the address, and the settings require neither a token nor a client certificate.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0} can be reached from outside: set --core-token-file, or --tls-cert, --tls-key and --tls-client-ca"
-)]
-pub(crate) struct Unprotected(SocketAddr);
-
-/// Checks that only the gateway and other trusted services can call a server on `address`: it is a loopback
-/// address, or callers need a token or a client certificate.
-///
-/// # Errors
-///
-/// Anybody who reaches the address can call.
-pub(crate) fn protected(
-    address: SocketAddr,
-    tokens: &[CoreToken],
-    tls: Option<&Tls>,
-) -> Result<(), Unprotected> {
-    let mutual = tls.is_some_and(|tls| tls.mutual);
-    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || mutual {
-        return Ok(());
-    }
-    Err(Unprotected(address))
 }
 
 #[cfg(test)]

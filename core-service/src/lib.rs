@@ -44,8 +44,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
-use crate::config::{Config, Unprotected, protected};
+use crate::config::protection::{Unprotected, protected};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::signature::user_agent;

@@ -2,7 +2,7 @@
 //!
 //! The gateway reads the environment only here, through clap. An empty value counts as not set.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ use crate::upstream;
 use crate::upstream::tls::UpstreamTls;
 
 const LISTEN: &str = "127.0.0.1:8080";
+/// That of [`LISTEN`], for examples.
+const PORT: u16 = 8080;
 const CORE_URL: &str = "http://127.0.0.1:50051";
 const PUBLIC_URL: &str = "http://localhost:8080";
+const PUBLIC_URL_EXAMPLE: &str = "https://hooks.example";
 const SERVICE_IDS: &str = "wisp_place,streamplace";
 const PLC_URL: &str = "https://plc.directory";
 const RATE_LIMIT: &str = "3000";
@@ -163,7 +166,7 @@ impl RawArgs {
     pub fn check(self) -> Result<(SocketAddr, Config), WrongSettings> {
         let Self { listen, gateway, shared } = self;
         let mut problems = Problems::new();
-        let listen = problems.parse("--listen", or_default(&listen, LISTEN));
+        let listen = problems.address("--listen", or_default(&listen, LISTEN), PORT);
         let shared = Shared::check(shared, &mut problems);
         let config = Config::check(gateway, shared, &mut problems);
         problems.finish(listen.zip(config))
@@ -195,15 +198,19 @@ impl Config {
         } = raw;
         let tls = RawTls { ca: core_ca, cert: core_cert, key: core_key };
         let core = core(problems, &core_url, tls);
-        let public_url = problems.http_url("--public-url", or_default(&public_url, PUBLIC_URL));
+        let public_url =
+            problems.http_url("--public-url", or_default(&public_url, PUBLIC_URL), PUBLIC_URL_EXAMPLE);
         if public_url
             .as_ref()
             .is_some_and(|url| url.path() != "/" || url.query().or(url.fragment()).is_some())
         {
-            problems.note("--public-url", "an origin: scheme, host and port, no path");
+            problems.note(
+                "--public-url",
+                "an origin such as https://hooks.example: scheme, host and perhaps a port, no path",
+            );
         }
-        let plc_url = problems.http_url("--plc-url", or_default(&plc_url, PLC_URL));
-        let rate_limit = problems.parse("--rate-limit", or_default(&rate_limit, RATE_LIMIT));
+        let plc_url = problems.http_url("--plc-url", or_default(&plc_url, PLC_URL), PLC_URL);
+        let rate_limit = problems.number("--rate-limit", or_default(&rate_limit, RATE_LIMIT));
         let deadline = problems.duration("--deadline", or_default(&deadline, DEADLINE));
         if deadline.is_some_and(|deadline| deadline.is_zero()) {
             problems.note("--deadline", "more than 0s");
@@ -213,8 +220,8 @@ impl Config {
             problems.note("--idle-timeout", "more than 0s");
         }
         let client_addresses = ClientAddresses::check(&trusted_proxies, client_address_header, problems);
-        let connections_per_address =
-            given(connections_per_address).map(|number| problems.parse("--connections-per-address", &number));
+        let connections_per_address = given(connections_per_address)
+            .map(|number| problems.number("--connections-per-address", &number));
         let (lexicons, descriptors) = (given(lexicons), given(descriptors));
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
@@ -226,6 +233,21 @@ impl Config {
                 .note("--audience", format_args!("{audience:?}: a DID, perhaps with `#` and a service id"));
         }
         let service_did = checked_service_did(service_did, public_url.as_ref(), problems);
+        if let (Some(did), Some(audiences)) = (&service_did, &audiences)
+            && !audiences.is_empty()
+            && !audiences.iter().any(|audience| audience.split('#').next() == Some(did))
+        {
+            problems.note(
+                "--audience",
+                format_args!("none of them is this service, {did}, whose tokens would be refused"),
+            );
+        }
+        let did_documents = given(did_documents).map(PathBuf::from);
+        if let Some(folder) = &did_documents
+            && let Err(error) = std::fs::read_dir(folder)
+        {
+            problems.note("--did-documents", format_args!("{}: {error}", folder.display()));
+        }
 
         // All checks have run, so that all problems are noted: from here on it may return.
         let (service_ids, audiences, service_did) = (service_ids?, audiences?, service_did?);
@@ -244,7 +266,7 @@ impl Config {
             service_ids,
             audiences,
             plc_url: plc_url?,
-            did_documents: given(did_documents).map(PathBuf::from).into_iter().collect(),
+            did_documents: did_documents.into_iter().collect(),
             rate_limit: rate_limit?,
             deadline: deadline?,
             idle_timeout: idle_timeout?,
@@ -264,7 +286,8 @@ impl Config {
 
 /// The service's DID: the given one, or the did:web of the public URL. Returns `None` if it noted a problem.
 pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
-    let public_url = problems.http_url("--public-url", or_default(public_url, PUBLIC_URL));
+    let public_url =
+        problems.http_url("--public-url", or_default(public_url, PUBLIC_URL), PUBLIC_URL_EXAMPLE);
     let service_did = checked_service_did(did, public_url.as_ref(), problems);
     public_url.and(service_did)
 }
@@ -274,15 +297,26 @@ fn checked_service_did(
     public_url: Option<&Url>,
     problems: &mut Problems,
 ) -> Option<String> {
-    let did = match given(did) {
-        Some(did) => did,
-        None => did_web(public_url?),
+    let (flag, did) = match given(did) {
+        Some(did) => ("--service-did", did),
+        None => ("--public-url", did_web(public_url?)),
     };
     if !is_plain(&did) || did.contains('#') {
         problems.note("--service-did", format_args!("{did:?}: a DID without `#`"));
         return None;
     }
+    if is_web_of_an_address(&did) {
+        problems.note(flag, format_args!("{did} is no DID: a did:web has a host name, not an address"));
+        return None;
+    }
     Some(did)
+}
+
+/// Whether this is a did:web with an IP address in place of a host name (did:web, section 3.1).
+fn is_web_of_an_address(did: &str) -> bool {
+    let Some(identifier) = did.strip_prefix("did:web:") else { return false };
+    let host = identifier.split(['%', ':']).next().unwrap_or_default();
+    identifier.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
 }
 
 /// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).
@@ -296,7 +330,10 @@ fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<
     if ids.is_empty() {
         ids = SERVICE_IDS.split(',').map(str::to_owned).collect();
     }
-    for id in &ids {
+    for (index, id) in ids.iter().enumerate() {
+        if ids[..index].contains(id) {
+            problems.note(FLAG, format_args!("{id:?} is given twice"));
+        }
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
             problems.note(FLAG, format_args!("{id:?}: letters, digits, `_`, `-` and `.`, no `#`"));
         }
@@ -325,7 +362,7 @@ struct RawTls {
 fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<UpstreamTls>)> {
     let RawTls { ca, cert, key } = tls;
     let (ca, cert, key) = (given(ca), given(cert), given(key));
-    let url = problems.http_url("--core-url", or_default(url, CORE_URL));
+    let url = problems.http_url("--core-url", or_default(url, CORE_URL), CORE_URL);
     for unfit in url.iter().flat_map(|url| upstream::unfit(url, ca.is_some())) {
         problems.note("--core-url", unfit);
     }

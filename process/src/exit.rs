@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -60,7 +61,15 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
 ///
 /// The address can't be bound; the text names the setting and the address.
 pub fn listen(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    bind(address).map_err(|error| format!("{flag} {address}: {error}").into())
+    bind(address).map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; another program listens there, perhaps another athook",
+            ErrorKind::AddrNotAvailable => "; this machine has no such address",
+            ErrorKind::PermissionDenied => "; ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+            _ => "",
+        };
+        format!("{flag} {address}: {error}{advice}").into()
+    })
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -15,7 +15,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// The crates whose level is the one without a target.
-const OWN_CRATES: [&str; 7] =
+pub(crate) const OWN_CRATES: [&str; 7] =
     ["athook", "core_service", "egress", "gateway", "migrations", "process", "proto"];
 
 /// Lines that could not be written. One for the whole process, as standard error is.

@@ -6,6 +6,7 @@
 
 pub mod otlp;
 mod urls;
+mod values;
 
 use std::fmt;
 use std::mem;
@@ -15,9 +16,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tracing_subscriber::EnvFilter;
 
 use self::otlp::Otlp;
+use self::values::ranges;
 use crate::files::ExposedFile;
 use crate::logs::{Format, Logs};
 
@@ -54,7 +55,11 @@ impl Problems {
 
     /// Records that the setting `flag` breaks `rule`.
     pub fn note(&mut self, flag: &str, rule: impl fmt::Display) {
-        self.lines.push(format!("{flag}: {rule}"));
+        let line = format!("{flag}: {rule}");
+        // `athook` checks some settings for both services.
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+        }
     }
 
     /// Parses `text`. `None`: it is invalid, and the problem is recorded.
@@ -67,30 +72,6 @@ impl Problems {
             Ok(value) => Some(value),
             Err(error) => {
                 self.note(flag, format_args!("{text:?}: {error}"));
-                None
-            }
-        }
-    }
-
-    /// Parses a duration with its unit: `8s`, `500ms`, `2m`. `None`: it is invalid, and the problem is
-    /// recorded.
-    pub fn duration(&mut self, flag: &str, text: &str) -> Option<Duration> {
-        match humantime::parse_duration(text.trim()) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.note(flag, format_args!("{text:?}: {error} (examples: 8s, 500ms, 2m)"));
-                None
-            }
-        }
-    }
-
-    /// Parses `on` or `off`. `None`: it is neither, and the problem is recorded.
-    pub fn switch(&mut self, flag: &str, text: &str) -> Option<bool> {
-        match text.trim() {
-            "on" => Some(true),
-            "off" => Some(false),
-            other => {
-                self.note(flag, format_args!("{other:?}: on or off"));
                 None
             }
         }
@@ -140,6 +121,9 @@ impl Problems {
     }
 }
 
+/// The ports of examples: that of DNS, and one that metrics are often served on.
+const DNS_PORT: u16 = 53;
+const METRICS_PORT: u16 = 9090;
 const NAT64: &str = "off";
 const LOG: &str = "info";
 const OTLP_SAMPLE: &str = "1.0";
@@ -246,20 +230,20 @@ impl Shared {
             shutdown_delay,
             drain_limit,
         } = raw;
-        let allow_private_ranges = list(problems, "--allow-private-ranges", &allow_private_ranges);
-        let refuse_ranges = list(problems, "--refuse-ranges", &refuse_ranges);
+        let allow_private_ranges = ranges(problems, "--allow-private-ranges", &allow_private_ranges);
+        let refuse_ranges = ranges(problems, "--refuse-ranges", &refuse_ranges);
         let nat64 = problems.switch("--nat64", or_default(&nat64, NAT64));
-        let dns_servers = list(problems, "--dns-servers", &dns_servers);
+        let dns_servers = list_of(problems, "--dns-servers", &dns_servers, |problems, flag, text| {
+            problems.address(flag, text, DNS_PORT)
+        });
         let extra_ca = optional_file(problems, "--extra-ca", extra_ca);
         let core_tokens = core_tokens(problems, core_token_file);
         let metrics_listen =
-            given(metrics_listen).and_then(|address| problems.parse("--metrics-listen", &address));
+            given(metrics_listen).and_then(|text| problems.address("--metrics-listen", &text, METRICS_PORT));
         let otlp =
             otlp::check(problems, otlp_endpoint, &otlp_sample, extra_ca.as_ref().and_then(Option::as_deref));
         let log = given(Some(log)).unwrap_or_else(|| LOG.to_owned());
-        if let Err(error) = EnvFilter::try_new(&log) {
-            problems.note("--log", format_args!("{log:?}: {error}"));
-        }
+        problems.log_filter("--log", &log);
         let format = match given(log_format).as_deref() {
             None => Some(Logs::default_format()),
             Some("human") => Some(Format::Human),
@@ -338,9 +322,19 @@ where
     T: FromStr,
     T::Err: fmt::Display,
 {
+    list_of(problems, flag, texts, Problems::parse)
+}
+
+/// Parses a list setting with `parse`, which records what is wrong.
+fn list_of<T>(
+    problems: &mut Problems,
+    flag: &str,
+    texts: &[String],
+    parse: impl Fn(&mut Problems, &str, &str) -> Option<T>,
+) -> Option<Vec<T>> {
     let mut values = Some(Vec::new());
     for text in texts.iter().filter(|text| !text.trim().is_empty()) {
-        let value = problems.parse(flag, text);
+        let value = parse(problems, flag, text);
         values = values.zip(value).map(|(mut values, value)| {
             values.push(value);
             values

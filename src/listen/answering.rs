@@ -43,21 +43,22 @@ impl Answering {
     ) -> Option<Self> {
         let times = match fail {
             None => None,
-            Some(text) => Some(AtomicU64::new(problems.parse("--fail", &text)?)),
+            Some(text) => Some(AtomicU64::new(problems.number("--fail", &text)?)),
         };
         let default =
             if times.is_some() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT };
-        let status = status.map_or(Some(default), |text| problems.parse("--status", &text))?;
+        let status =
+            status.map_or(Some(default), |text| problems.parse_as("--status", &text, "200 to 999"))?;
         // hyper answers a request with these in a way of its own.
         if status.is_informational() {
             problems.note("--status", format_args!("{status}: 200 to 999"));
             return None;
         }
         let Some(text) = forward else { return Some(Self::Status { status, times }) };
-        let to: Uri = problems.parse_url("--forward", &text)?;
+        let to: Uri = problems.parse_url("--forward", &text, "http://127.0.0.1:3000/")?;
         let with_user = to.authority().is_some_and(|authority| authority.as_str().contains('@'));
         if to.scheme_str() != Some("http") || to.host().is_none() || with_user {
-            problems.note("--forward", "must be an http URL without a user");
+            problems.note("--forward", "an http URL without a user, such as http://127.0.0.1:3000/");
             return None;
         }
         let client = Client::builder(TokioExecutor::new()).build_http();

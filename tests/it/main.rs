@@ -30,6 +30,7 @@ mod http2_flood;
 mod log_floods;
 mod lost_logs;
 mod malformed;
+mod newcomer;
 mod observability;
 mod operators;
 mod owner_deliveries;

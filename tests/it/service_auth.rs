@@ -217,7 +217,9 @@ async fn check(stack: &Stack, table: &mut Table, cases: &[(String, Option<String
 
 #[tokio::test]
 async fn own_audience() {
-    let setup = Setup::on(Kind::Sqlite).gateway("--audience", "did:web:a.example,did:web:b.example#x");
+    let setup = Setup::on(Kind::Sqlite)
+        .gateway("--audience", "did:web:a.example,did:web:b.example#x")
+        .gateway("--service-did", "did:web:b.example");
     let stack = setup.start().await;
     let wrong = "wrong audience: the aud of the token must be did:web:a.example or did:web:b.example#x";
     refused(&call_as(&stack, &stack.alice).await, wrong);

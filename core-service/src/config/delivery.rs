@@ -190,7 +190,7 @@ pub(crate) fn max_pending(text: &str, problems: &mut Problems) -> Option<u32> {
 }
 
 fn number(flag: &str, text: &str, highest: u32, problems: &mut Problems) -> Option<u32> {
-    let number: u32 = problems.parse(flag, text)?;
+    let number: u32 = problems.number(flag, text)?;
     if !(1..=highest).contains(&number) {
         problems.note(flag, format_args!("1 to {highest}"));
         return None;

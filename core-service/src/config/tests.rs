@@ -24,7 +24,7 @@ fn check(listen: &str, flags: &[&str]) -> Result<Config, String> {
     let all = std::iter::once("test").chain(flags.iter().copied());
     let Flags { core, shared } = Flags::try_parse_from(all).map_err(|error| error.to_string())?;
     let mut problems = Problems::new();
-    let listen = RawListen { flag: "--listen", text: listen };
+    let listen = RawListen { flag: "--listen", text: listen, protection: "--core-token-file" };
     let shared = Shared::check(shared, &mut problems);
     let config = Config::check(core, listen, &shared, &mut problems);
     problems.finish(config).map_err(|wrong| wrong.to_string())

@@ -68,8 +68,47 @@ fn a_wrong_setting_hides_no_other() {
 
 #[test]
 fn own_audience_replaces_the_default() {
-    let (_, config) = checked(&["--audience", "did:web:a.example,did:web:b.example#x"]).unwrap();
+    let given = ["--audience", "did:web:a.example,did:web:b.example#x", "--service-did", "did:web:b.example"];
+    let (_, config) = checked(&given).unwrap();
     assert_eq!(config.audiences, ["did:web:a.example", "did:web:b.example#x"]);
+}
+
+#[test]
+fn what_nothing_could_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let a_file = file(&folder, "file", "");
+    let address = |url: &str, did: &str| {
+        let problem = format!("{did} is no DID: a did:web has a host name, not an address");
+        (vec!["--public-url".to_owned(), url.to_owned()], format!("--public-url: {problem}"))
+    };
+    let other = |flag: &str, value: &str, problem: &str| {
+        (vec![flag.to_owned(), value.to_owned()], format!("{flag}: {problem}"))
+    };
+    let nobody = "none of them is this service, did:web:localhost%3A8080, whose tokens would be refused";
+    for (args, problem) in [
+        other("--audience", "did:web:a.example", nobody),
+        other("--audience", "did:web:localhost%3A80801,did:web:localhost", nobody),
+        other(
+            "--did-documents",
+            "/no/such/folder",
+            "/no/such/folder: No such file or directory (os error 2)",
+        ),
+        other("--did-documents", &a_file, &format!("{a_file}: Not a directory (os error 20)")),
+        other("--service-ids", "a,b,a", "\"a\" is given twice"),
+        address("http://127.0.0.1:8080", "did:web:127.0.0.1%3A8080"),
+        address("https://192.0.2.1", "did:web:192.0.2.1"),
+        address("https://[2001:db8::1]", "did:web:[2001:db8::1]"),
+        other(
+            "--service-did",
+            "did:web:192.0.2.1",
+            "did:web:192.0.2.1 is no DID: a did:web has a host name, not an address",
+        ),
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        assert_eq!(told(&args), [problem], "{args:?}");
+    }
+    // A name in place of the address helps.
+    checked(&["--public-url", "http://127.0.0.1:8080", "--service-did", "did:web:hooks.example"]).unwrap();
 }
 
 /// The problems with these flags, one a line.

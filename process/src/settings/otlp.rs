@@ -24,16 +24,20 @@ pub(super) fn check(
     extra_ca: Option<&str>,
 ) -> Option<Otlp> {
     const FLAG: &str = "--otlp-endpoint";
-    let sample: Option<f64> = problems.parse("--otlp-sample", or_default(sample, OTLP_SAMPLE));
+    let sample: Option<f64> =
+        problems.parse_as("--otlp-sample", or_default(sample, OTLP_SAMPLE), "a number from 0 to 1");
     if sample.is_some_and(|sample| !(0.0..=1.0).contains(&sample)) {
         problems.note("--otlp-sample", "from 0 to 1");
     }
-    let endpoint: Uri = problems.parse_url(FLAG, &given(endpoint)?)?;
+    let endpoint: Uri = problems.parse_url(FLAG, &given(endpoint)?, "http://127.0.0.1:4317")?;
     let only_origin = matches!(endpoint.scheme_str(), Some("http" | "https"))
         && matches!(endpoint.path_and_query().map(PathAndQuery::as_str), None | Some("" | "/"))
         && !endpoint.authority().is_some_and(|authority| authority.as_str().contains('@'));
     if !only_origin {
-        problems.note(FLAG, "http:// or https:// with a host, and no path, query or user");
+        problems.note(
+            FLAG,
+            "http:// or https:// with a host, such as http://127.0.0.1:4317, and no path, query or user",
+        );
     }
     Some(Otlp { endpoint, sample: sample?, extra_ca: extra_ca.map(str::to_owned) })
 }

@@ -83,7 +83,7 @@ impl CoreArgs {
         let Self { listen, core, shared } = self;
         let mut problems = Problems::new();
         let shared = Shared::check(shared, &mut problems);
-        let listen = RawListen { flag: "--listen", text: &listen };
+        let listen = RawListen { flag: "--listen", text: &listen, protection: "--core-token-file" };
         let config = core_service::config::Config::check(core, listen, &shared, &mut problems);
         (problems.finish(config).unwrap(), shared)
     }

@@ -1,0 +1,150 @@
+//! `athook` as somebody meets it who has not read the documents: what it says of wrong settings, and where
+//! its log explains a refusal.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::database::{Database, Kind};
+use crate::harness::gateway::Gateway;
+use crate::harness::identity::{Identity, Key};
+use crate::harness::processes::{KEY, Service};
+use crate::harness::program::athook;
+use crate::harness::stack::CREATE_WEBHOOK;
+use crate::harness::table::Table;
+
+/// What it prints on standard error, and its exit code.
+fn says(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = athook(folder).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn settings_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("cert"), certificate.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key"), certificate.signing_key.serialize_pem()).unwrap();
+    let open =
+        "0.0.0.0:0 can be reached from outside, and nothing keeps strangers away: set --core-token-file";
+    let url = "an http or https URL with a host and no user, such as";
+    let mut table = Table::default();
+    for (arguments, lines) in [
+        (
+            &["--gateway-listen", "8080"][..],
+            vec!["--gateway-listen: \"8080\": an IP address and a port, such as 127.0.0.1:8080".to_owned()],
+        ),
+        (
+            &["core-service", "--seal-keys-file", "keys", "--listen", "0.0.0.0"],
+            vec![
+                "--listen: \"0.0.0.0\": an IP address and a port, such as 0.0.0.0:50051".to_owned(),
+                "--seal-keys-file: keys: No such file or directory (os error 2)".to_owned(),
+            ],
+        ),
+        (&["--core-listen", "0.0.0.0:0"], vec![format!("--core-listen: {open}")]),
+        (&["--prepared-statements", "yes"], vec!["--prepared-statements: \"yes\": on or off".to_owned()]),
+        (
+            &["dev", "--database-url", "sqlite://a.db?mode=rwc", "--database-url-file", "b"],
+            vec!["--database-url: give this or --database-url-file, not both".to_owned()],
+        ),
+        (
+            &["dev", "--database-url-file", "none"],
+            vec!["--database-url-file: none: No such file or directory (os error 2)".to_owned()],
+        ),
+        (
+            &["--public-url", "hooks", "--plc-url", "localhost:2582", "--otlp-endpoint", "a b"],
+            vec![
+                "--otlp-endpoint: a URL with a scheme and a host, such as http://127.0.0.1:4317".to_owned(),
+                format!("--public-url: {url} https://hooks.example"),
+                format!("--plc-url: {url} https://plc.directory"),
+            ],
+        ),
+        (
+            &["--tls-cert", "cert", "--tls-key", "key"],
+            vec![
+                "--tls-cert: the gateway in this process then needs TLS too: give --core-ca and an https \
+                 --core-url, or run `athook core-service` and `athook gateway` apart"
+                    .to_owned(),
+            ],
+        ),
+        (
+            &["--max-webhooks=-1", "--allow-http", "yes", "--log", "inof", "--drain-limit", "5"],
+            vec![
+                "--log: \"inof\": error, warn, info, debug, trace or off, or directives such as \
+                 info,gateway=debug"
+                    .to_owned(),
+                "--drain-limit: \"5\": a time with its unit, such as 8s, 500ms or 2m".to_owned(),
+                "--max-webhooks: \"-1\": a whole number".to_owned(),
+                "--allow-http: \"yes\": true or false".to_owned(),
+            ],
+        ),
+    ] {
+        let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+        let expected = (Some(2), format!("error: settings that do not fit:\n{lines}"));
+        table.check(format!("{arguments:?}"), says(folder.path(), arguments), expected);
+    }
+    table.finish();
+}
+
+#[test]
+fn address_that_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let advice = "another program listens there, perhaps another athook";
+    let told = format!("error: --gateway-listen {address}: Address already in use (os error 98); {advice}\n");
+    assert_eq!(says(folder.path(), &["--gateway-listen", &address]), (Some(1), told));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_says_why_a_url_is_unreachable() {
+    let database = Database::create(Kind::Sqlite, false).await;
+    let core = Service::core_service_that_tries(&database.url(), &[KEY], "connect")
+        .flag("--allow-http", "true")
+        .flag("--allow-private-ranges", "127.0.0.0/8")
+        .start()
+        .await;
+    let gateway = Gateway::before(core.address).start().await;
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    gateway.knows(&alice);
+    // A port that was free a moment ago: nobody listens there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}/a-secret-path");
+    let answer = gateway.call(&alice, CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await;
+    let request = answer.header("x-request-id").to_owned();
+    answer.error(400, "InvalidUrl");
+    let log = core.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let why: Vec<Value> = lines.filter(|line| line["message"] == "a webhook URL can't be reached").collect();
+    let [why] = &why[..] else { panic!("{log}") };
+    assert_eq!((&why["level"], &why["request"]), (&json!("INFO"), &json!(format!("{request:?}"))));
+    assert!(why["causes"].as_str().unwrap().contains("Connection refused"), "{why}");
+    assert!(!log.contains("a-secret-path"), "{log}");
+}
+
+/// Colours are for terminals, and only for those of people who want them (<https://no-color.org>).
+#[test]
+fn log_without_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    std::fs::write(&file, format!("sqlite://{}/a.db?mode=rwc", folder.path().display())).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let url = file.display();
+    let logged = |variable: Option<&str>| {
+        // Its standard error is a terminal, and a file that others can read is warned of.
+        let command =
+            format!("{} core-service migrate --database-url-file {url}", env!("CARGO_BIN_EXE_athook"));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--command", &command, "/dev/null"]).env_remove("NO_COLOR");
+        script.envs(variable.map(|value| ("NO_COLOR", value)));
+        String::from_utf8(script.output().unwrap().stdout).unwrap()
+    };
+    for (variable, colours) in [(None, true), (Some(""), true), (Some("1"), false), (Some("0"), false)] {
+        let logged = logged(variable);
+        assert!(logged.contains("WARN"), "{logged}");
+        assert_eq!(logged.contains('\u{1b}'), colours, "{variable:?}: {logged:?}");
+    }
+}
