@@ -142,7 +142,7 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
     }
     let gateway = gateway::config::Config::check(gateway, shared.clone(), &mut problems);
     if core.as_ref().is_some_and(core_service::config::Config::has_tls)
-        && gateway.as_ref().is_some_and(|gateway| gateway.core_tls.is_none())
+        && gateway.as_ref().is_some_and(|gateway| !gateway.calls_with_tls())
     {
         problems.note(
             "--tls-cert",
@@ -173,7 +173,7 @@ async fn serve(both: Both) -> Result<(), Failure> {
     let mut watch = Watch::start(&shared, &gateway.clock)?;
     let gateway_telemetry = watch.telemetry("athook-gateway")?;
     let core_telemetry = watch.telemetry("athook-core-service")?;
-    if gateway.core_tls.is_none() {
+    if !gateway.calls_with_tls() {
         // Call the core-service in this process, on whatever port it got.
         gateway.core_url = reachable(core_listener.local_addr()?)?;
     }
@@ -199,6 +199,9 @@ async fn serve(both: Both) -> Result<(), Failure> {
     // calls it then.
     let gateway_shutdown = Shutdown::new(shared.shutdown_delay, shared.drain_limit);
     gateway_shutdown.begin_on_signal()?;
+    if development.is_some() {
+        gateway_shutdown.begin_on_hangup()?;
+    }
     let core_shutdown = Shutdown::new(Duration::ZERO, shared.drain_limit);
     let serving_gateway = {
         let (shutdown, core_shutdown) = (gateway_shutdown.clone(), core_shutdown.clone());

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use process::clock::Clock;
 use process::exit::Failure;
-use process::settings::{CoreToken, Problems, core_tokens, given, optional_file, or_default};
+use process::settings::files::{CoreToken, core_tokens};
+use process::settings::{Problems, given, optional_file, or_default};
 use prost_types::Timestamp;
 use proto::athook::Event;
 use proto::athook::event::Payload;

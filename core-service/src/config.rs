@@ -4,6 +4,7 @@
 //! All settings are checked before any error is reported, so that an operator sees every problem at once
 //! ([`Problems`]). An empty text counts as not given. Nothing else in this crate reads the environment.
 
+pub(crate) mod credentials;
 pub(crate) mod delivery;
 pub(crate) mod protection;
 
@@ -16,11 +17,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use process::clock::Clock;
 use process::files::ExposedFile;
-use process::settings::{CoreToken, Problems, Shared, given, or_default};
-use tonic::transport::server::ServerTlsConfig;
-use tonic::transport::{Certificate, Identity, Server};
+use process::reload::Watched;
+use process::settings::{Problems, Shared, given, or_default};
 use url::Url;
 
+use self::credentials::{CredentialFiles, Credentials};
 use self::delivery::{DeliveryConfig, DeliveryMode, RawDelivery};
 use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
@@ -42,8 +43,6 @@ const ROTATION_OVERLAP: &str = "0s";
 const HIGHEST_LIMIT: u32 = 1_000_000;
 /// The longest `--rotation-overlap`, in days: an old token should not stay valid for longer.
 const MAX_ROTATION_OVERLAP_DAYS: u64 = 30;
-/// How long a client may take for its TLS handshake.
-const TLS_HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where the database is, as text. Not `Debug`: it may have a password.
 #[derive(Clone, clap::Args)]
@@ -142,8 +141,11 @@ pub struct Config {
     pub(crate) health_listen: Option<SocketAddr>,
     pub(crate) database: DatabaseUrl,
     pub(crate) seal_keys: SealKeys,
-    pub(crate) tokens: Vec<CoreToken>,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) credentials: Credentials,
+    /// Where they come from.
+    pub(crate) credential_files: CredentialFiles,
+    /// The same files as they were before they were read.
+    pub(crate) watched: Watched,
     pub(crate) limits: Limits,
     pub(crate) probe: ProbeMode,
     pub(crate) schemes: Schemes,
@@ -154,17 +156,9 @@ pub struct Config {
     pub(crate) refuse_ranges: Vec<IpNet>,
     pub(crate) nat64: bool,
     pub(crate) dns_servers: Vec<SocketAddr>,
-    pub(crate) extra_ca: Option<String>,
     /// To be warned of.
     pub(crate) exposed_files: Vec<ExposedFile>,
     pub(crate) clock: Clock,
-}
-
-/// TLS of the server.
-pub(crate) struct Tls {
-    pub(crate) server: ServerTlsConfig,
-    /// Whether clients need a certificate.
-    pub(crate) mutual: bool,
 }
 
 impl Config {
@@ -196,7 +190,14 @@ impl Config {
         };
         let database = check_database(database, problems);
         let seal_keys = seal_keys(seal_keys_file, problems);
-        let tls = tls(tls_cert, tls_key, tls_client_ca, problems);
+        let files = CredentialFiles::check(
+            [tls_cert, tls_key, tls_client_ca],
+            delivery.publisher_tokens_file.clone(),
+            shared.files.clone(),
+            problems,
+        );
+        let watched = files.as_ref().map(|files| Watched::new(files.paths()));
+        let credentials = files.as_ref().and_then(|files| files.read(shared.trust.clone(), problems));
         let webhooks = limit("--max-webhooks", &max_webhooks, MAX_WEBHOOKS, problems);
         let secrets = limit("--max-secrets", &max_secrets, MAX_SECRETS, problems);
         let probe = problems.parse("--probe", or_default(&probe, PROBE));
@@ -213,8 +214,8 @@ impl Config {
         if only && database.as_ref().is_some_and(|database| database.sqlite_file().is_some()) {
             problems.note("--delivery", "only: not on SQLite, which one process serves and delivers from");
         }
-        if let (Some(address), Some(tls)) = (address, &tls)
-            && let Err(open) = protected(address, &shared.core_tokens, tls.as_ref())
+        if let (Some(address), Some(credentials)) = (address, &credentials)
+            && let Err(open) = protected(address, credentials)
         {
             problems.note(listen.flag, format_args!("{open}: set {}", listen.protection));
         }
@@ -223,8 +224,9 @@ impl Config {
             health_listen: health_listen?,
             database: database?,
             seal_keys: seal_keys?,
-            tokens: shared.core_tokens.clone(),
-            tls: tls?,
+            credentials: credentials?,
+            credential_files: files?,
+            watched: watched?,
             limits: Limits { secrets: secrets?, webhooks: webhooks? },
             probe: probe?,
             schemes: if allow_http? { Schemes::HttpsAndHttp } else { Schemes::Https },
@@ -235,7 +237,6 @@ impl Config {
             refuse_ranges: shared.refuse_ranges.clone(),
             nat64: shared.nat64,
             dns_servers: shared.dns_servers.clone(),
-            extra_ca: shared.extra_ca.clone(),
             exposed_files: problems.exposed_files(),
             clock: Clock::system(),
         })
@@ -256,7 +257,7 @@ impl Config {
     /// Whether clients need TLS.
     #[must_use]
     pub fn has_tls(&self) -> bool {
-        self.tls.is_some()
+        self.credentials.tls.is_some()
     }
 
     /// Where the database is, without the password.
@@ -335,41 +336,6 @@ pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option
             None
         }
     }
-}
-
-#[expect(clippy::option_option, reason = "outer: are the settings valid; inner: is TLS on")]
-fn tls(
-    cert: Option<String>,
-    key: Option<String>,
-    client_ca: Option<String>,
-    problems: &mut Problems,
-) -> Option<Option<Tls>> {
-    let (cert, key, client_ca) = match (given(cert), given(key), given(client_ca)) {
-        (None, None, None) => return Some(None),
-        (Some(cert), Some(key), client_ca) => (cert, key, client_ca),
-        _ => {
-            problems.note("--tls-cert", "give --tls-cert and --tls-key together; --tls-client-ca needs both");
-            return None;
-        }
-    };
-    let cert = problems.file("--tls-cert", &PathBuf::from(cert));
-    let key = problems.secret_file("--tls-key", &PathBuf::from(key));
-    let mutual = client_ca.is_some();
-    let client_ca = match client_ca {
-        Some(path) => Some(problems.file("--tls-client-ca", &PathBuf::from(path))?),
-        None => None,
-    };
-    let mut server =
-        ServerTlsConfig::new().identity(Identity::from_pem(cert?, key?)).timeout(TLS_HANDSHAKE_LIMIT);
-    if let Some(client_ca) = client_ca {
-        server = server.client_ca_root(Certificate::from_pem(client_ca));
-    }
-    // Only this parses the files.
-    if let Err(error) = Server::builder().tls_config(server.clone()) {
-        problems.note("--tls-cert", process::exit::chain(&error));
-        return None;
-    }
-    Some(Some(Tls { server, mutual }))
 }
 
 fn limit(flag: &str, text: &str, default: &str, problems: &mut Problems) -> Option<u32> {

@@ -33,16 +33,21 @@ mod store;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use egress::client::Egress;
 use egress::client::deliveries::{ConnectionLimits, Deliverer};
 use egress::error::BuildError;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
+use process::certificates::CertificateMetrics;
+use process::exit::chain;
+use process::settings::WrongSettings;
 use process::shutdown::{End, Shutdown};
 use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
@@ -78,6 +83,8 @@ pub struct ServeError(#[from] Cause);
 enum Cause {
     #[error("the address can't be listened on")]
     Unprotected(#[source] Unprotected),
+    #[error("the signal SIGHUP can't be heard")]
+    Signal(#[source] std::io::Error),
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
     #[error("the store can't be opened")]
@@ -112,8 +119,9 @@ pub async fn serve(
         health_listen: _,
         database,
         seal_keys,
-        tokens,
-        tls,
+        credentials,
+        credential_files,
+        watched,
         limits,
         probe,
         schemes,
@@ -124,7 +132,6 @@ pub async fn serve(
         refuse_ranges,
         nat64,
         dns_servers,
-        extra_ca,
         exposed_files,
         clock,
     } = config;
@@ -132,12 +139,29 @@ pub async fn serve(
         file.warn();
     }
     let address = listener.local_addr().map_err(Cause::Listener)?;
-    protected(address, &tokens, tls.as_ref()).map_err(Cause::Unprotected)?;
+    protected(address, &credentials).map_err(Cause::Unprotected)?;
     let resolver = Resolver::new(&dns_servers).map_err(Cause::Egress)?;
     let policy = Policy::new(allow_private_ranges).refuse(refuse_ranges).nat64(nat64);
-    let egress = Egress::new(policy, resolver, extra_ca.as_deref()).map_err(Cause::Egress)?;
+    let egress =
+        Egress::new(policy, resolver, credentials.shared.extra_ca.as_deref()).map_err(Cause::Egress)?;
+    let certificates = metrics.register(METRICS, CertificateMetrics::new);
+    credentials.show_certificates(&certificates);
+    let credentials = Arc::new(ArcSwap::from_pointee(credentials));
+    let reading_again = {
+        let (credentials, egress) = (Arc::clone(&credentials), egress.clone());
+        watched.read_again(move || {
+            let new = credential_files.read_again()?;
+            egress
+                .trust(new.shared.extra_ca.as_deref())
+                .map_err(|error| WrongSettings::of("--extra-ca", chain(&error)))?;
+            new.show_certificates(&certificates);
+            credentials.store(Arc::new(new));
+            Ok(())
+        })
+    };
+    let reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again.map_err(Cause::Signal)?));
     let randomness = Randomness::of_the_system();
-    let DeliveryConfig { mode, concurrency, timeout, settings, retention, publishers } = delivery;
+    let DeliveryConfig { mode, concurrency, timeout, settings, retention } = delivery;
     let lanes = Lanes::new(concurrency);
     let (leases, leased) = mpsc::unbounded_channel();
     let wake = Wake::default();
@@ -188,9 +212,7 @@ pub async fn serve(
     let parts = ServerParts {
         listener,
         health_listener,
-        tls,
-        tokens,
-        publishers,
+        credentials,
         only_delivers: mode == DeliveryMode::Only,
         rpcs,
         store: Arc::clone(&store),
@@ -233,6 +255,7 @@ pub async fn serve(
         tokio::join!(calls, delivering, sharing_wakes, measuring).0
     };
     let (end, result) = shutdown.limit(serving).await;
+    drop(reading_again);
     if end == End::Cut {
         tracing::warn!("the drain limit passed; calls in flight were cut off");
     }

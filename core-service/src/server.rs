@@ -20,14 +20,16 @@ mod connections;
 pub(crate) mod guard;
 mod health;
 pub(crate) mod metrics;
+mod tls;
 
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use futures_util::future::Either;
 use process::files::connection_limit;
 use process::held::{HELD_LIMIT_BYTES, Ledger};
-use process::settings::CoreToken;
 use process::shutdown::Shutdown;
 use process::traces::Tracer;
 use prometheus_client::metrics::gauge::Gauge;
@@ -54,8 +56,8 @@ use self::calls::{CountAnswers, LimitHealth};
 use self::connections::{MAX_CONNECTIONS, accept};
 use self::guard::Guard;
 use self::metrics::{Instrument, ServerMetrics};
-use crate::config::Tls;
-use crate::config::delivery::PublisherToken;
+use self::tls::handshaken;
+use crate::config::credentials::Credentials;
 use crate::rpc::Rpcs;
 use crate::store::Store;
 
@@ -103,9 +105,8 @@ pub(crate) struct ServerParts {
     pub(crate) listener: TcpListener,
     /// Serves the health service alone, in plaintext.
     pub(crate) health_listener: Option<TcpListener>,
-    pub(crate) tls: Option<Tls>,
-    pub(crate) tokens: Vec<CoreToken>,
-    pub(crate) publishers: Vec<PublisherToken>,
+    /// Replaced when their files change.
+    pub(crate) credentials: Arc<ArcSwap<Credentials>>,
     /// `--delivery only`.
     pub(crate) only_delivers: bool,
     pub(crate) rpcs: Rpcs,
@@ -119,20 +120,10 @@ pub(crate) struct ServerParts {
 ///
 /// # Errors
 ///
-/// Reflection or TLS can't be set up, or the server failed.
+/// Reflection can't be set up, or the server failed.
 pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(), ServerError> {
-    let ServerParts {
-        listener,
-        health_listener,
-        tls,
-        tokens,
-        publishers,
-        only_delivers,
-        rpcs,
-        store,
-        metrics,
-        tracer,
-    } = parts;
+    let ServerParts { listener, health_listener, credentials, only_delivers, rpcs, store, metrics, tracer } =
+        parts;
     let metrics = Arc::new(metrics);
     metrics.connections_limit.set(i64::try_from(MAX_CONNECTIONS).unwrap_or(i64::MAX));
     let secrets = SecretServiceServer::new(rpcs.clone())
@@ -164,17 +155,13 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
     let (health, health_task) = health::start(store, shutdown.clone(), metrics.database_up.clone());
 
     let health = LimitHealth(health);
-    let mut server = server_with_limits();
-    if let Some(tls) = tls {
-        server = server.tls_config(tls.server).map_err(ServerError::Transport)?;
-    }
     let call_metrics = Arc::clone(&metrics);
-    let main = server
+    let router = server_with_limits()
         .layer(layer_fn(CountAnswers))
         .layer(layer_fn(move |inner| Instrument::new(inner, Arc::clone(&call_metrics), tracer.clone())))
         .layer(CatchPanicLayer::custom(answer_to_panic))
         .layer(MapResponseLayer::new(explain))
-        .layer(ValidateRequestHeaderLayer::custom(Guard::new(tokens, publishers, only_delivers)))
+        .layer(ValidateRequestHeaderLayer::custom(Guard::new(Arc::clone(&credentials), only_delivers)))
         .add_service(health.clone())
         .add_service(secrets)
         .add_service(webhooks)
@@ -183,11 +170,15 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .add_service(operators)
         .add_service(events)
         .add_service(reflection_v1)
-        .add_service(reflection_v1alpha)
-        .serve_with_incoming_shutdown(
-            accept(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone(), ledger.clone()),
-            shutdown.draining(),
-        );
+        .add_service(reflection_v1alpha);
+    let incoming =
+        accept(listener, connection_limit(MAX_CONNECTIONS), metrics.connections.clone(), ledger.clone());
+    let main = if credentials.load().tls.is_some() {
+        let incoming = handshaken(incoming, credentials);
+        Either::Left(router.serve_with_incoming_shutdown(incoming, shutdown.draining()))
+    } else {
+        Either::Right(router.serve_with_incoming_shutdown(incoming, shutdown.draining()))
+    };
     let health_only = async {
         match health_listener {
             None => Ok(()),

@@ -15,14 +15,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use crate::client::certificate::noticing;
 use crate::client::connect::Stream;
+use crate::client::roots::Connectors;
 use crate::error::{BuildError, Failure, GetError, NotAllowed, Unreachable};
 use crate::policy::{Policy, is_localhost};
 use crate::resolver::Resolver;
@@ -32,7 +33,8 @@ use crate::resolver::Resolver;
 pub struct Egress {
     policy: Arc<Policy>,
     resolver: Resolver,
-    tls: TlsConnector,
+    /// Replaced by [`trust`](Self::trust).
+    tls: Arc<ArcSwap<Connectors>>,
 }
 
 impl fmt::Debug for Egress {
@@ -58,7 +60,19 @@ impl Egress {
     ///
     /// The PEM text holds no certificate, or an unusable one.
     pub fn new(policy: Policy, resolver: Resolver, extra_ca_pem: Option<&str>) -> Result<Self, BuildError> {
-        Ok(Self { policy: Arc::new(policy), resolver, tls: roots::connector(extra_ca_pem)? })
+        let tls = Arc::new(ArcSwap::from_pointee(roots::connectors(extra_ca_pem)?));
+        Ok(Self { policy: Arc::new(policy), resolver, tls })
+    }
+
+    /// Trusts the certificates in `extra_ca_pem` instead of those given before, beside the bundled ones, from
+    /// the next connection on. So do all clones and their [`Deliverer`](deliveries::Deliverer)s.
+    ///
+    /// # Errors
+    ///
+    /// The PEM text holds no certificate, or an unusable one; nothing has changed.
+    pub fn trust(&self, extra_ca_pem: Option<&str>) -> Result<(), BuildError> {
+        self.tls.store(Arc::new(roots::connectors(extra_ca_pem)?));
+        Ok(())
     }
 
     /// The same client with another policy.
@@ -184,6 +198,7 @@ impl Egress {
         may_connect: impl FnMut(IpAddr) -> bool,
     ) -> Result<Stream, Unreachable> {
         let addresses = self.resolve(url).await?;
-        connect::open(&addresses, url, &self.tls, may_connect).await.map_err(Unreachable::Failed)
+        let tls = self.tls.load_full();
+        connect::open(&addresses, url, &tls.http1, may_connect).await.map_err(Unreachable::Failed)
     }
 }

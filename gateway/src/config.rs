@@ -2,21 +2,21 @@
 //!
 //! The gateway reads the environment only here, through clap. An empty value counts as not set.
 
+pub(crate) mod core_files;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use process::clock::Clock;
-use process::exit::chain;
 use process::files::ExposedFile;
-use process::settings::{
-    Problems, RawShared, Shared, WrongSettings, given, list, optional_file, optional_secret_file, or_default,
-};
+use process::reload::Watched;
+use process::settings::{Problems, RawShared, Shared, WrongSettings, given, list, or_default};
 use url::Url;
 
+use self::core_files::{CoreFiles, CoreTls};
 use crate::client_address::ClientAddresses;
 use crate::upstream;
-use crate::upstream::tls::UpstreamTls;
 
 const LISTEN: &str = "127.0.0.1:8080";
 /// That of [`LISTEN`], for examples.
@@ -122,7 +122,11 @@ pub struct Config {
     /// `--core-url`.
     pub core_url: Url,
     /// `--core-ca`, `--core-cert` and `--core-key`.
-    pub core_tls: Option<UpstreamTls>,
+    pub(crate) core_tls: CoreTls,
+    /// Where it comes from, and the shared files with it.
+    pub(crate) core_files: CoreFiles,
+    /// All these files as they were before they were read.
+    pub(crate) watched: Watched,
     /// `--public-url`, an origin.
     pub public_url: Url,
     /// `--service-did`.
@@ -155,6 +159,14 @@ pub struct Config {
     pub exposed_files: Vec<ExposedFile>,
     /// The source of time.
     pub clock: Clock,
+}
+
+impl Config {
+    /// Whether calls to the core-service use TLS.
+    #[must_use]
+    pub fn calls_with_tls(&self) -> bool {
+        self.core_tls.tls.is_some()
+    }
 }
 
 impl RawArgs {
@@ -196,8 +208,14 @@ impl Config {
             lexicons,
             descriptors,
         } = raw;
-        let tls = RawTls { ca: core_ca, cert: core_cert, key: core_key };
-        let core = core(problems, &core_url, tls);
+        let core_url = problems.http_url("--core-url", or_default(&core_url, CORE_URL), CORE_URL);
+        let has_authorities = given(core_ca.clone()).is_some();
+        for unfit in core_url.iter().flat_map(|url| upstream::unfit(url, has_authorities)) {
+            problems.note("--core-url", unfit);
+        }
+        let core_files = CoreFiles::check([core_ca, core_cert, core_key], shared.files.clone(), problems);
+        let watched = core_files.as_ref().map(|files| Watched::new(files.paths()));
+        let core_tls = core_files.as_ref().and_then(|files| files.read(problems));
         let public_url =
             problems.http_url("--public-url", or_default(&public_url, PUBLIC_URL), PUBLIC_URL_EXAMPLE);
         if public_url
@@ -257,10 +275,11 @@ impl Config {
         } else {
             audiences
         };
-        let (core_url, core_tls) = core?;
         Some(Self {
-            core_url,
-            core_tls,
+            core_url: core_url?,
+            core_tls: core_tls?,
+            core_files: core_files?,
+            watched: watched?,
             public_url: public_url?,
             service_did,
             service_ids,
@@ -348,42 +367,6 @@ fn did_web(origin: &Url) -> String {
     match origin.port() {
         Some(port) => format!("did:web:{host}%3A{port}"),
         None => format!("did:web:{host}"),
-    }
-}
-
-/// The paths of the files for TLS to the core-service.
-struct RawTls {
-    ca: Option<String>,
-    cert: Option<String>,
-    key: Option<String>,
-}
-
-/// The core-service's URL, and TLS if it is https.
-fn core(problems: &mut Problems, url: &str, tls: RawTls) -> Option<(Url, Option<UpstreamTls>)> {
-    let RawTls { ca, cert, key } = tls;
-    let (ca, cert, key) = (given(ca), given(cert), given(key));
-    let url = problems.http_url("--core-url", or_default(url, CORE_URL), CORE_URL);
-    for unfit in url.iter().flat_map(|url| upstream::unfit(url, ca.is_some())) {
-        problems.note("--core-url", unfit);
-    }
-    if cert.is_some() != key.is_some() {
-        problems.note("--core-cert, --core-key", "both or none");
-    }
-    if cert.is_some() && ca.is_none() {
-        problems.note("--core-cert", "for TLS to the core-service, which needs --core-ca");
-    }
-    let ca = optional_file(problems, "--core-ca", ca);
-    let cert = optional_file(problems, "--core-cert", cert);
-    let key = optional_secret_file(problems, "--core-key", key);
-    let (ca, identity) = (ca?, cert?.zip(key?));
-    let Some(ca) = ca else { return Some((url?, None)) };
-    let identity = identity.as_ref().map(|(cert, key)| (cert.as_str(), key.as_str()));
-    match UpstreamTls::from_pem(&ca, identity) {
-        Ok(tls) => Some((url?, Some(tls))),
-        Err(error) => {
-            problems.note("--core-ca, --core-cert, --core-key", chain(&error));
-            None
-        }
     }
 }
 

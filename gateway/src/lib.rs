@@ -27,11 +27,15 @@ use clap::Parser as _;
 use egress::client::Egress;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
+use process::certificates::CertificateMetrics;
+use process::exit::chain;
+use process::settings::WrongSettings;
 use process::shutdown::Shutdown;
 use process::telemetry::{Telemetry, Watch};
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{AuthSettings, Authenticator};
@@ -47,6 +51,9 @@ use crate::upstream::metrics::UpstreamMetrics;
 use crate::upstream::{Upstream, UpstreamSettings};
 use crate::xrpc::metrics::CallMetrics;
 use crate::xrpc::{CallLimits, Xrpc};
+
+/// The prefix of the names of this service's metrics.
+const METRICS: &str = "athook_gateway";
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,23 +110,39 @@ pub async fn serve(
         calls,
         auth: auth_metrics,
         upstream: upstream_metrics,
-    } = metrics.register("athook_gateway", |registry| GatewayMetrics::new(registry, &methods));
+    } = metrics.register(METRICS, |registry| GatewayMetrics::new(registry, &methods));
     let resolver = Resolver::new(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
     let policy = Policy::new(config.shared.allow_private_ranges.clone())
         .refuse(config.shared.refuse_ranges.clone())
         .nat64(config.shared.nat64);
-    let egress = Egress::new(policy, resolver, config.shared.extra_ca.as_deref())
+    let trust = &config.shared.trust;
+    let egress = Egress::new(policy, resolver, trust.extra_ca.as_deref())
         .map_err(|error| Error::Egress(error.into()))?;
     let names =
         Resolver::uncached(&config.shared.dns_servers).map_err(|error| Error::Egress(error.into()))?;
     let upstream = Upstream::start(UpstreamSettings {
         url: config.core_url.clone(),
-        token: config.shared.core_tokens.first().cloned(),
-        tls: config.core_tls.clone(),
+        token: trust.core_tokens.first().cloned(),
+        tls: config.core_tls.tls.clone(),
         resolver: names,
         metrics: upstream_metrics,
     })
     .map_err(|error| Error::Upstream(error.into()))?;
+    let certificates = metrics.register(METRICS, CertificateMetrics::new);
+    config.core_tls.show_certificates(trust, &certificates);
+    let reading_again = {
+        let (files, upstream, egress) = (config.core_files.clone(), upstream.clone(), egress.clone());
+        config.watched.clone().read_again(move || {
+            let (core, trust) = files.read_again()?;
+            egress
+                .trust(trust.extra_ca.as_deref())
+                .map_err(|error| WrongSettings::of("--extra-ca", chain(&error)))?;
+            core.show_certificates(&trust, &certificates);
+            upstream.show(trust.core_tokens.first(), core.tls);
+            Ok(())
+        })
+    };
+    let _reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again?));
     let auth = AuthSettings {
         audiences: config.audiences.clone(),
         plc_url: config.plc_url.clone(),

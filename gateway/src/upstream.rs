@@ -32,12 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use egress::resolver::Resolver;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::uri::PathAndQuery;
-use process::settings::CoreToken;
+use process::certificates::PemError;
+use process::settings::files::CoreToken;
 use process::traces::TraceContext;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, watch};
@@ -50,7 +52,7 @@ use addresses::AddressSource;
 use connection::{CallMetadata, Connection, Failure};
 use dial::Dialer;
 use metrics::{Resent, UpstreamMetrics};
-use tls::UpstreamTls;
+use tls::{Credentials, UpstreamTls};
 
 /// The longest time that a call waits for a connection when none is open.
 const CONNECTION_WAIT: Duration = Duration::from_secs(1);
@@ -80,10 +82,8 @@ pub(crate) enum UnfitSettings {
     NoAuthority,
     #[error("certificates (--core-ca) need an https:// URL")]
     TlsWithoutHttps,
-    #[error("the {what} is no PEM of that kind")]
-    Pem { what: &'static str, source: rustls::pki_types::pem::Error },
-    #[error("the {what} has no PEM section of that kind")]
-    EmptyPem { what: &'static str },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     #[error("these certificates can't be used")]
     Tls(#[from] rustls::Error),
 }
@@ -129,6 +129,7 @@ pub(crate) struct Upstream {
     /// Notified by a call that finds no open connection, so that the next DNS look-up happens early.
     lookup_wanted: Arc<Notify>,
     metrics: Arc<UpstreamMetrics>,
+    credentials: Arc<ArcSwap<Credentials>>,
     /// Stopped when the last clone is dropped.
     _rotation_task: Arc<AbortOnDropHandle<()>>,
 }
@@ -145,7 +146,8 @@ impl Upstream {
     pub(crate) fn start(settings: UpstreamSettings) -> Result<Self, UnfitSettings> {
         let UpstreamSettings { url, token, tls, resolver, metrics } = settings;
         let metrics = Arc::new(metrics);
-        let dialer = Dialer::new(&url, token.as_ref(), tls)?;
+        let credentials = Arc::new(ArcSwap::from_pointee(Credentials::new(token.as_ref(), tls)));
+        let dialer = Dialer::new(&url, Arc::clone(&credentials))?;
         let addresses = AddressSource::new(&url, resolver).ok_or(UnfitSettings::Url)?;
         let (sender, rotation) = watch::channel(Vec::new());
         let lookup_wanted = Arc::default();
@@ -161,8 +163,14 @@ impl Upstream {
             search_start: Arc::default(),
             lookup_wanted,
             metrics,
+            credentials,
             _rotation_task: Arc::new(AbortOnDropHandle::new(task)),
         })
+    }
+
+    /// Shows another token from the next call on, and uses other certificates from the next connection on.
+    pub(crate) fn show(&self, token: Option<&CoreToken>, tls: Option<UpstreamTls>) {
+        self.credentials.store(Arc::new(Credentials::new(token, tls)));
     }
 
     /// Sends `message` to the rpc at `path` (`/package.Service/Method`) and returns the response message.

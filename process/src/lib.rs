@@ -6,6 +6,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic: see process::output")]
 
 mod allocator;
+pub mod certificates;
 pub mod clock;
 pub mod exit;
 pub mod files;
@@ -13,6 +14,7 @@ pub mod held;
 pub mod logs;
 pub mod metrics;
 pub mod output;
+pub mod reload;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 //! that an operator sees all mistakes at once. An empty text counts as not set, so that `X=""` in the
 //! environment means the same as no `X`; clap itself would take it as a value.
 
+pub mod files;
 pub mod otlp;
 mod urls;
 mod values;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::files::{SharedFiles, SharedTrust};
 use self::otlp::Otlp;
 use self::values::ranges;
 use crate::files::ExposedFile;
@@ -25,6 +27,14 @@ use crate::logs::{Format, Logs};
 /// Invalid settings. `Display` has a line for each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrongSettings(Vec<String>);
+
+impl WrongSettings {
+    /// One setting does not fit.
+    #[must_use]
+    pub fn of(flag: &str, rule: impl fmt::Display) -> Self {
+        Self(vec![format!("{flag}: {rule}")])
+    }
+}
 
 impl fmt::Display for WrongSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,12 +203,12 @@ pub struct Shared {
     pub refuse_ranges: Vec<IpNet>,
     /// `--nat64`.
     pub nat64: bool,
-    /// `--extra-ca`: the PEM text.
-    pub extra_ca: Option<String>,
+    /// `--extra-ca` and `--core-token-file`, which are read again while the service runs.
+    pub files: SharedFiles,
+    /// What they have now.
+    pub trust: SharedTrust,
     /// `--dns-servers`. Empty: use the machine's.
     pub dns_servers: Vec<SocketAddr>,
-    /// The lines of `--core-token-file`. Empty: no token.
-    pub core_tokens: Vec<CoreToken>,
     /// `--metrics-listen`. `None`: metrics are not served.
     pub metrics_listen: Option<SocketAddr>,
     /// `--otlp-endpoint` and `--otlp-sample`. `None`: nothing is traced.
@@ -236,12 +246,11 @@ impl Shared {
         let dns_servers = list_of(problems, "--dns-servers", &dns_servers, |problems, flag, text| {
             problems.address(flag, text, DNS_PORT)
         });
-        let extra_ca = optional_file(problems, "--extra-ca", extra_ca);
-        let core_tokens = core_tokens(problems, core_token_file);
+        let files = SharedFiles { extra_ca: given(extra_ca), core_token: given(core_token_file) };
+        let trust = files.read(problems).unwrap_or_default();
         let metrics_listen =
             given(metrics_listen).and_then(|text| problems.address("--metrics-listen", &text, METRICS_PORT));
-        let otlp =
-            otlp::check(problems, otlp_endpoint, &otlp_sample, extra_ca.as_ref().and_then(Option::as_deref));
+        let otlp = otlp::check(problems, otlp_endpoint, &otlp_sample, trust.extra_ca.as_deref());
         let log = given(Some(log)).unwrap_or_else(|| LOG.to_owned());
         problems.log_filter("--log", &log);
         let format = match given(log_format).as_deref() {
@@ -260,9 +269,9 @@ impl Shared {
             allow_private_ranges: allow_private_ranges.unwrap_or_default(),
             refuse_ranges: refuse_ranges.unwrap_or_default(),
             nat64: nat64.unwrap_or_default(),
-            extra_ca: extra_ca.unwrap_or_default(),
+            files,
+            trust,
             dns_servers: dns_servers.unwrap_or_default(),
-            core_tokens: core_tokens.unwrap_or_default(),
             metrics_listen,
             otlp,
             logs: Logs { filter: log, format: format.unwrap_or_else(Logs::default_format) },
@@ -271,38 +280,6 @@ impl Shared {
         }
     }
 }
-
-/// A token that the gateway sends to the core-service. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CoreToken(String);
-
-impl CoreToken {
-    /// The token in clear, for the `authorization` header.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for CoreToken {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() < CORE_TOKEN_MIN_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a token is at least 16 bytes of printable ASCII without space");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for CoreToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// The shortest shared token, in bytes: shorter ones could be guessed.
-const CORE_TOKEN_MIN_BYTES: usize = 16;
 
 /// `text`, unless it is empty or blank.
 #[must_use]
@@ -362,28 +339,6 @@ pub fn optional_secret_file(
         None => Some(None),
         Some(path) => problems.secret_file(flag, &path.into()).map(Some),
     }
-}
-
-/// Reads `--core-token-file`, a token on each line. An empty list: not set. `None`: the file can't be used,
-/// and the problem is recorded.
-pub fn core_tokens(problems: &mut Problems, path: Option<String>) -> Option<Vec<CoreToken>> {
-    const FLAG: &str = "--core-token-file";
-    let Some(text) = optional_secret_file(problems, FLAG, path)? else { return Some(Vec::new()) };
-    let mut tokens = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match line.trim().parse() {
-            Ok(token) => tokens.push(token),
-            Err(rule) => {
-                problems.note(FLAG, format_args!("line {}: {rule}", index + 1));
-                return None;
-            }
-        }
-    }
-    if tokens.is_empty() {
-        problems.note(FLAG, "the file has no token");
-        return None;
-    }
-    Some(tokens)
 }
 
 #[cfg(test)]

@@ -55,6 +55,21 @@ impl Shutdown {
         Ok(())
     }
 
+    /// The same at the first SIGHUP: for what ends with its terminal.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses the signal handler.
+    pub fn begin_on_hangup(&self) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            hangup.recv().await;
+            shutdown.begin();
+        });
+        Ok(())
+    }
+
     /// Turns readiness off now and starts the drain after the delay. A second call has no effect.
     pub fn begin(&self) {
         if self.leaving.is_cancelled() {

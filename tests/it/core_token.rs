@@ -24,7 +24,7 @@ fn file(folder: &tempfile::TempDir, tokens: &[&str]) -> String {
 }
 
 /// Calls an rpc with an empty message. The code of its answer.
-async fn call(channel: &Channel, path: &str, token: Option<&str>) -> Code {
+pub(crate) async fn call(channel: &Channel, path: &str, token: Option<&str>) -> Code {
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let mut request = Request::new(());

@@ -38,6 +38,7 @@ mod pooled;
 mod probe_limits;
 mod programs;
 mod purge;
+mod reload;
 mod requeue;
 mod reseal;
 mod restarts;

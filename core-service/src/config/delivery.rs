@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use process::settings::{CoreToken, Problems, or_default};
+use process::settings::files::CoreToken;
+use process::settings::{Problems, or_default};
 
 use crate::delivery::schedule::{self, Schedule};
 use crate::store::commit::event_batch::DeliverySettings;
@@ -111,7 +112,6 @@ pub(crate) struct DeliveryConfig {
     pub(crate) timeout: Duration,
     pub(crate) settings: DeliverySettings,
     pub(crate) retention: Retention,
-    pub(crate) publishers: Vec<PublisherToken>,
 }
 
 impl DeliveryConfig {
@@ -127,7 +127,8 @@ impl DeliveryConfig {
             max_pending,
             payload_retention,
             attempt_retention,
-            publisher_tokens_file,
+            // Read with the other files of credentials.
+            publisher_tokens_file: _,
         } = raw;
         let mode = problems.parse("--delivery", or_default(&delivery, DELIVERY));
         let concurrency = number(
@@ -161,7 +162,6 @@ impl DeliveryConfig {
             retention,
             problems,
         );
-        let publishers = publishers(publisher_tokens_file, problems);
         let timeout = timeout?;
         Some(Self {
             mode: mode?,
@@ -175,7 +175,6 @@ impl DeliveryConfig {
                 schedule: schedule?,
             },
             retention: Retention { payloads: payload_retention?, attempts: attempt_retention? },
-            publishers: publishers?,
         })
     }
 }
@@ -228,9 +227,10 @@ fn retry_schedule_of(texts: &[String], problems: &mut Problems) -> Option<Schedu
     Some(Schedule::new(steps))
 }
 
-fn publishers(path: Option<String>, problems: &mut Problems) -> Option<Vec<PublisherToken>> {
+/// The lines of `--publisher-tokens-file`. `None`: the file can't be used; `problems` then says why.
+pub(super) fn publishers(path: Option<String>, problems: &mut Problems) -> Option<Vec<PublisherToken>> {
     const FLAG: &str = "--publisher-tokens-file";
-    let Some(text) = process::settings::optional_file(problems, FLAG, path)? else {
+    let Some(text) = process::settings::optional_secret_file(problems, FLAG, path)? else {
         return Some(Vec::new());
     };
     let mut publishers: Vec<PublisherToken> = Vec::new();

@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use process::settings::CoreToken;
-
-use super::Tls;
+use super::credentials::Credentials;
 
 /// The settings that protect the core-service alone in its process.
 pub(crate) const PROTECTION: &str = "--core-token-file, or --tls-cert, --tls-key and --tls-client-ca";
@@ -20,13 +18,9 @@ pub(crate) struct Unprotected(SocketAddr);
 /// # Errors
 ///
 /// Anybody who reaches the address can call.
-pub(crate) fn protected(
-    address: SocketAddr,
-    tokens: &[CoreToken],
-    tls: Option<&Tls>,
-) -> Result<(), Unprotected> {
-    let mutual = tls.is_some_and(|tls| tls.mutual);
-    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || mutual {
+pub(crate) fn protected(address: SocketAddr, credentials: &Credentials) -> Result<(), Unprotected> {
+    let mutual = credentials.tls.as_ref().is_some_and(|tls| tls.mutual);
+    if address.ip().to_canonical().is_loopback() || !credentials.tokens().is_empty() || mutual {
         return Ok(());
     }
     Err(Unprotected(address))

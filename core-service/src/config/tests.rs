@@ -82,7 +82,7 @@ fn defaults() {
     assert_eq!((config.limits.webhooks, config.limits.secrets), (50, 100));
     assert_eq!((config.probe, config.schemes), (ProbeMode::Connect, Schemes::Https));
     assert_eq!(config.rotation_overlap, Duration::ZERO);
-    assert!(config.tls.is_none() && config.health_listen().is_none());
+    assert!(config.credentials.tls.is_none() && config.health_listen().is_none());
 }
 
 #[test]

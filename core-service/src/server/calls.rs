@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Code;
 use tonic::body::Body;
 use tonic::server::NamedService;
+use tonic::transport::server::TlsConnectInfo;
 use tower::Service;
 
 /// Health calls in flight on one connection, open streams of `Watch` among them.
@@ -33,7 +34,9 @@ impl CallsOfConnection {
     }
 
     fn of<Any>(request: &Request<Any>) -> Self {
-        request.extensions().get().cloned().expect("tonic adds what `Connection` says of itself")
+        let extensions = request.extensions();
+        let secured = || extensions.get().map(TlsConnectInfo::get_ref);
+        extensions.get().or_else(secured).cloned().expect("tonic adds what `Connection` says of itself")
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
-use process::settings::CoreToken;
 use proto::athook::event_service_server::SERVICE_NAME as EVENT_SERVICE;
 use proto::error::SHARED_TOKEN_REQUIRED;
 use subtle::{Choice, ConstantTimeEq as _};
@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
 use tower_http::validate_request::ValidateRequest;
 
+use crate::config::credentials::Credentials;
 use crate::config::delivery::PublisherToken;
 use crate::rpc::publish::Publisher;
 
@@ -25,8 +26,8 @@ const BEARER: &[u8] = b"Bearer ";
 /// Lets a call through if it carries one of the tokens, and every call if there is no shared token.
 #[derive(Clone)]
 pub(super) struct Guard {
-    tokens: Arc<[CoreToken]>,
-    publishers: Arc<[PublisherToken]>,
+    /// Replaced when their files change.
+    credentials: Arc<ArcSwap<Credentials>>,
     /// `--delivery only`: nothing is served but health.
     only_delivers: bool,
 }
@@ -58,18 +59,19 @@ enum Refused {
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Vec<CoreToken>, publishers: Vec<PublisherToken>, only_delivers: bool) -> Self {
-        Self { tokens: tokens.into(), publishers: publishers.into(), only_delivers }
+    pub(super) fn new(credentials: Arc<ArcSwap<Credentials>>, only_delivers: bool) -> Self {
+        Self { credentials, only_delivers }
     }
 
     fn admission<Any>(&self, request: &Request<Any>) -> Admission {
         if is_health(request) {
             return Admission::Everything;
         }
+        let credentials = self.credentials.load();
         let service = service_of(request);
         let authorization = request.headers().get(AUTHORIZATION);
         let token = authorization.and_then(|value| bearer(value.as_bytes()));
-        if let Some(publisher) = token.and_then(|token| self.publisher(token)) {
+        if let Some(publisher) = token.and_then(|token| publisher(&credentials, token)) {
             let publishes = service == Some(EVENT_SERVICE);
             return if publishes {
                 Admission::Publish(publisher)
@@ -77,7 +79,7 @@ impl Guard {
                 Admission::Nothing(Refused::OfPublisher)
             };
         }
-        if self.tokens.is_empty() || token.is_some_and(|token| self.knows(token)) {
+        if credentials.tokens().is_empty() || token.is_some_and(|token| knows(&credentials, token)) {
             return Admission::Everything;
         }
         Admission::Nothing(match (authorization, token) {
@@ -86,26 +88,26 @@ impl Guard {
             (Some(_), Some(_)) => Refused::Unknown,
         })
     }
+}
 
-    /// Compares with all shared tokens, each in constant time.
-    fn knows(&self, sent: &[u8]) -> bool {
-        let mut known = Choice::from(0);
-        for token in self.tokens.iter() {
-            known |= token.expose().as_bytes().ct_eq(sent);
-        }
-        known.into()
+/// Compares with all shared tokens, each in constant time.
+fn knows(credentials: &Credentials, sent: &[u8]) -> bool {
+    let mut known = Choice::from(0);
+    for token in credentials.tokens() {
+        known |= token.expose().as_bytes().ct_eq(sent);
     }
+    known.into()
+}
 
-    /// The publisher with this token, compared in the same way.
-    fn publisher(&self, sent: &[u8]) -> Option<Publisher> {
-        let mut found = None;
-        for PublisherToken { name, token } in self.publishers.iter() {
-            if token.expose().as_bytes().ct_eq(sent).into() {
-                found = Some(Publisher(name.as_str().into()));
-            }
+/// The publisher with this token, compared in the same way.
+fn publisher(credentials: &Credentials, sent: &[u8]) -> Option<Publisher> {
+    let mut found = None;
+    for PublisherToken { name, token } in &credentials.publishers {
+        if token.expose().as_bytes().ct_eq(sent).into() {
+            found = Some(Publisher(name.as_str().into()));
         }
-        found
     }
+    found
 }
 
 /// The token in the value of `authorization`. The case of the scheme does not matter (RFC 9110, section
@@ -149,6 +151,7 @@ impl<Any> ValidateRequest<Any> for Guard {
 
 #[cfg(test)]
 mod tests {
+    use process::settings::files::SharedTrust;
     use tonic::Status;
 
     use super::*;
@@ -157,14 +160,24 @@ mod tests {
     const PUBLISH: &str = "/athook.v1.EventService/Publish";
     const CREATE_SECRET: &str = "/athook.v1.SecretService/CreateSecret";
 
+    /// With these shared tokens, and with [`PUBLISHER`] if there is a publisher.
+    fn guard(tokens: &[&str], has_publisher: bool, only_delivers: bool) -> Guard {
+        let publisher = PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() };
+        let core_tokens = tokens.iter().map(|token| token.parse().unwrap()).collect();
+        let credentials = Credentials {
+            tls: None,
+            publishers: has_publisher.then_some(publisher).into_iter().collect(),
+            shared: SharedTrust { extra_ca: None, core_tokens },
+        };
+        Guard::new(Arc::new(ArcSwap::from_pointee(credentials)), only_delivers)
+    }
+
     fn call(tokens: &[&str], path: &str, authorization: Option<&str>) -> Result<(), Status> {
-        let tokens = tokens.iter().map(|token| token.parse().unwrap()).collect();
         let mut request = Request::builder().uri(path);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
-        let validated = Guard::new(tokens, publishers, false).validate(&mut request.body(()).unwrap());
+        let validated = guard(tokens, true, false).validate(&mut request.body(()).unwrap());
         validated.map_err(|refused| Status::from_header_map(refused.headers()).unwrap())
     }
 
@@ -210,10 +223,9 @@ mod tests {
                 assert_eq!(refused.message(), Refused::OfPublisher.to_string(), "{path}");
             }
         }
-        let publishers = vec![PublisherToken { name: "chat".to_owned(), token: PUBLISHER.parse().unwrap() }];
         let mut request =
             Request::builder().uri(PUBLISH).header(AUTHORIZATION, authorization).body(()).unwrap();
-        Guard::new(Vec::new(), publishers, false).validate(&mut request).unwrap();
+        guard(&[], true, false).validate(&mut request).unwrap();
         assert_eq!(request.extensions().get(), Some(&Publisher("chat".into())));
     }
 
@@ -225,7 +237,7 @@ mod tests {
             (PUBLISH, Some(Code::Unimplemented)),
         ] {
             let mut request = Request::builder().uri(path).body(()).unwrap();
-            let validated = Guard::new(Vec::new(), Vec::new(), true).validate(&mut request);
+            let validated = guard(&[], false, true).validate(&mut request);
             let refused = validated.err().map(|refused| Status::from_header_map(refused.headers()).unwrap());
             assert_eq!(refused.map(|refused| refused.code()), code, "{path}");
         }

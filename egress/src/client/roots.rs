@@ -11,7 +11,14 @@ use tokio_rustls::TlsConnector;
 use crate::client::certificate::NoCertificate;
 use crate::error::BuildError;
 
-pub(super) fn connector(extra_ca_pem: Option<&str>) -> Result<TlsConnector, BuildError> {
+/// TLS that trusts the bundled roots and some more.
+pub(super) struct Connectors {
+    pub(super) http1: TlsConnector,
+    /// Offers HTTP/2 besides.
+    pub(super) http2: TlsConnector,
+}
+
+pub(super) fn connectors(extra_ca_pem: Option<&str>) -> Result<Connectors, BuildError> {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(pem) = extra_ca_pem {
@@ -22,9 +29,13 @@ pub(super) fn connector(extra_ca_pem: Option<&str>) -> Result<TlsConnector, Buil
         .map_err(BuildError::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.client_auth_cert_resolver = Arc::new(NoCertificate);
-    Ok(TlsConnector::from(Arc::new(config)))
+    let offering = |protocols: &[&[u8]]| {
+        let mut config = config.clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    };
+    Ok(Connectors { http1: offering(&[b"http/1.1"]), http2: offering(&[b"h2", b"http/1.1"]) })
 }
 
 fn add(roots: &mut RootCertStore, pem: &str) -> Result<(), BuildError> {

@@ -175,6 +175,27 @@ async fn tls_with_an_extra_authority() {
 }
 
 #[tokio::test]
+async fn authority_that_is_trusted_later() {
+    let (dns, authority) = (Dns::start().await, Authority::new());
+    dns.set("hooks.example.", &["127.0.0.1"]);
+    let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
+    let clone = egress.clone();
+    let fetched = async || {
+        let receiver =
+            Receiver::https(&authority, "hooks.example", say("200 OK\r\ncontent-length: 2", b"{}"));
+        let port = receiver.await.port;
+        get(&clone, &format!("https://hooks.example:{port}/"), AMPLE).await.is_ok()
+    };
+    assert!(!fetched().await);
+    egress.trust(Some(&authority.pem())).unwrap();
+    assert!(fetched().await);
+    egress.trust(Some("no certificate")).unwrap_err();
+    assert!(fetched().await);
+    egress.trust(None).unwrap();
+    assert!(!fetched().await);
+}
+
+#[tokio::test]
 async fn tls_that_proves_nothing() {
     let (dns, authority) = (Dns::start().await, Authority::new());
     dns.set("hooks.example.", &["127.0.0.1"]);

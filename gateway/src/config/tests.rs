@@ -135,9 +135,9 @@ fn core_url_with_tls() {
     let (ca, key) = authority();
     let (ca, key) = (file(&folder, "ca", &ca), file(&folder, "key", &key));
     let https = ["--core-url", "https://core.test:50051", "--core-ca", &ca];
-    assert!(checked(&https).unwrap().1.core_tls.is_some());
+    assert!(checked(&https).unwrap().1.calls_with_tls());
     let mutual = [&https[..], &["--core-cert", &ca, "--core-key", &key]].concat();
-    assert!(checked(&mutual).unwrap().1.core_tls.is_some());
+    assert!(checked(&mutual).unwrap().1.calls_with_tls());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
@@ -31,6 +31,8 @@ use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckResponse;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::service_fn;
+
+use super::tls::Credentials;
 
 /// The standard gRPC health check.
 const HEALTH_CHECK: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
@@ -82,7 +84,7 @@ pub(super) struct Connection {
     /// Cancelled when the connection takes no more calls.
     ended: CancellationToken,
     origin: Uri,
-    authorization: Option<MetadataValue<Ascii>>,
+    credentials: Arc<ArcSwap<Credentials>>,
     in_flight: AtomicUsize,
     opened: Instant,
     /// When the last response arrived, or the first call was sent on the idle connection; in milliseconds
@@ -98,14 +100,14 @@ impl Connection {
         sender: SendRequest<Body>,
         ended: CancellationToken,
         origin: Uri,
-        authorization: Option<MetadataValue<Ascii>>,
+        credentials: Arc<ArcSwap<Credentials>>,
     ) -> Self {
         Self {
             address,
             sender: ArcSwapOption::from_pointee(sender),
             ended,
             origin,
-            authorization,
+            credentials,
             in_flight: AtomicUsize::new(0),
             opened: Instant::now(),
             last_response_ms: AtomicU64::new(0),
@@ -188,7 +190,7 @@ impl Connection {
         // In whole milliseconds: most calls then send the same text, which HPACK sends as an index.
         request.set_timeout(Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX)));
         let metadata = request.metadata_mut();
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = &self.credentials.load().authorization {
             metadata.insert("authorization", authorization.clone());
         }
         if let Some(CallMetadata { request_id, traceparent }) = call_metadata {

@@ -2,26 +2,25 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use hyper::client::conn::http2;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use process::exit::chain;
-use process::settings::CoreToken;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::{Ascii, MetadataValue};
 use url::{Position, Url};
 
 use super::UnfitSettings;
 use super::connection::Connection;
 use super::socket::Socket;
-use super::tls::{ALPN_HTTP2, UpstreamTls};
+use super::tls::{ALPN_HTTP2, Credentials, UpstreamTls};
 
 /// The longest time for TCP, TLS and the HTTP/2 preface together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -49,8 +48,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * STREAM_WINDOW_BYTES;
 /// Connects to the core-service at any of its addresses. TLS and requests use the host of the URL.
 pub(super) struct Dialer {
     origin: Uri,
-    authorization: Option<MetadataValue<Ascii>>,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The name in the certificate of the core-service.
+    name: ServerName<'static>,
+    credentials: Arc<ArcSwap<Credentials>>,
 }
 
 /// Everything that is wrong with the URL, given whether certificate authorities are configured.
@@ -107,26 +107,13 @@ impl Dialer {
     /// # Errors
     ///
     /// The first problem that [`unfit`] finds.
-    pub(super) fn new(
-        url: &Url,
-        token: Option<&CoreToken>,
-        tls: Option<UpstreamTls>,
-    ) -> Result<Self, UnfitSettings> {
-        if let Some(unfit) = unfit(url, tls.is_some()).into_iter().next() {
+    pub(super) fn new(url: &Url, credentials: Arc<ArcSwap<Credentials>>) -> Result<Self, UnfitSettings> {
+        if let Some(unfit) = unfit(url, credentials.load().tls.is_some()).into_iter().next() {
             return Err(unfit);
         }
         let origin = origin(url).ok_or(UnfitSettings::Url)?;
-        let tls = match tls {
-            Some(tls) => Some((tls.connector(), server_name(url).ok_or(UnfitSettings::Url)?)),
-            None => None,
-        };
-        let authorization = token.map(|token| {
-            let text = format!("Bearer {}", token.expose());
-            let mut value: MetadataValue<Ascii> = text.parse().expect("a CoreToken is printable ASCII");
-            value.set_sensitive(true);
-            value
-        });
-        Ok(Self { origin, authorization, tls })
+        let name = server_name(url).ok_or(UnfitSettings::Url)?;
+        Ok(Self { origin, name, credentials })
     }
 
     /// Opens a connection to `address` and waits until it has answered a health check.
@@ -144,10 +131,11 @@ impl Dialer {
         let tcp = TcpStream::connect(address).await.map_err(DialError::Tcp)?;
         tcp.set_nodelay(true).map_err(DialError::Tcp)?;
         let socket = Socket::new(tcp);
-        let Some((connector, name)) = &self.tls else {
+        let connector = self.credentials.load().tls.as_ref().map(UpstreamTls::connector);
+        let Some(connector) = connector else {
             return self.speak_http2(address, TokioIo::new(socket)).await;
         };
-        let tls = connector.connect(name.clone(), socket).await.map_err(DialError::Tls)?;
+        let tls = connector.connect(self.name.clone(), socket).await.map_err(DialError::Tls)?;
         if tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2) {
             return Err(DialError::NoHttp2);
         }
@@ -189,6 +177,6 @@ impl Dialer {
                 Ok(()) => {}
             }
         });
-        Ok(Connection::new(address, sender, ended, self.origin.clone(), self.authorization.clone()))
+        Ok(Connection::new(address, sender, ended, self.origin.clone(), Arc::clone(&self.credentials)))
     }
 }

@@ -1,12 +1,13 @@
-//! TLS to the core-service: the trusted certificate authorities and the gateway's own certificate.
+//! Credentials: the shared token; the trusted certificate authorities and the gateway's own certificate.
 
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use process::certificates::{authorities, chain, private_key};
+use process::settings::files::CoreToken;
+use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use super::UnfitSettings;
 
@@ -24,21 +25,18 @@ impl UpstreamTls {
     /// # Errors
     ///
     /// A text is no PEM or has no section of the right kind, or the key does not belong to the certificate.
-    pub(crate) fn from_pem(authorities: &str, identity: Option<(&str, &str)>) -> Result<Self, UnfitSettings> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates("certificate authority", authorities)? {
-            roots.add(certificate)?;
-        }
+    pub(crate) fn from_pem(
+        authorities_pem: &str,
+        identity: Option<(&str, &str)>,
+    ) -> Result<Self, UnfitSettings> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
+            .with_root_certificates(authorities(authorities_pem)?);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-                    .map_err(|source| UnfitSettings::Pem { what: "key", source })?;
-                builder.with_client_auth_cert(certificates("certificate", chain)?, key)?
+            Some((certificate, key)) => {
+                builder.with_client_auth_cert(chain("certificate", certificate)?, private_key(key)?)?
             }
         };
         config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
@@ -56,12 +54,21 @@ impl fmt::Debug for UpstreamTls {
     }
 }
 
-fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, UnfitSettings> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|source| UnfitSettings::Pem { what, source })?;
-    if certificates.is_empty() {
-        return Err(UnfitSettings::EmptyPem { what });
+/// What the gateway shows the core-service, and whom it trusts.
+pub(super) struct Credentials {
+    /// The `authorization` of each call.
+    pub(super) authorization: Option<MetadataValue<Ascii>>,
+    pub(super) tls: Option<UpstreamTls>,
+}
+
+impl Credentials {
+    pub(super) fn new(token: Option<&CoreToken>, tls: Option<UpstreamTls>) -> Self {
+        let authorization = token.map(|token| {
+            let text = format!("Bearer {}", token.expose());
+            let mut value: MetadataValue<Ascii> = text.parse().expect("a CoreToken is printable ASCII");
+            value.set_sensitive(true);
+            value
+        });
+        Self { authorization, tls }
     }
-    Ok(certificates)
 }

@@ -1,5 +1,6 @@
 //! All problems are reported together; empty texts count as not set.
 
+use super::files::CoreToken;
 use super::*;
 
 #[test]
@@ -52,7 +53,11 @@ fn empty_texts_count_as_not_set() {
         let mut problems = Problems::new();
         let shared = Shared::check(shared, &mut problems);
         let shared = problems.finish(Some(shared)).map_err(|wrong| wrong.to_string()).unwrap();
-        assert!(shared.extra_ca.is_none() && shared.core_tokens.is_empty() && shared.dns_servers.is_empty());
+        assert!(
+            shared.trust.extra_ca.is_none()
+                && shared.trust.core_tokens.is_empty()
+                && shared.dns_servers.is_empty()
+        );
         assert!(shared.refuse_ranges.is_empty() && !shared.nat64);
         assert!(shared.metrics_listen.is_none() && shared.otlp.is_none());
         assert_eq!((shared.logs.filter.as_str(), shared.logs.format), ("info", Logs::default_format()));

@@ -21,13 +21,16 @@ impl Authority {
     /// The authority of this test run.
     pub(crate) fn shared() -> &'static Self {
         static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-        AUTHORITY.get_or_init(|| {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let key = KeyPair::generate().unwrap();
-            let pem = params.self_signed(&key).unwrap().pem();
-            Self { pem, issuer: Issuer::new(params, key) }
-        })
+        AUTHORITY.get_or_init(Self::new)
+    }
+
+    /// Another authority.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
     }
 
     /// A server's TLS settings for these names and addresses.

@@ -151,9 +151,11 @@ impl Setup {
 
         let scheme = if core_flags.iter().any(|flag| flag == "--tls-cert") { "https" } else { "http" };
         let core_url = format!("{scheme}://{core_address}");
-        let mut gateway_flags = ["gateway", "--core-url", &core_url, "--public-url", "https://hooks.example"]
-            .map(str::to_owned)
-            .to_vec();
+        let public_url = "https://hooks.example";
+        let mut gateway_flags =
+            ["gateway", "--core-url", &core_url, "--public-url", public_url, "--extra-ca", &ca]
+                .map(str::to_owned)
+                .to_vec();
         if !gateway.iter().any(|flag| flag == "--plc-url") {
             gateway_flags.extend(["--plc-url".to_owned(), directory.url().to_owned()]);
         }

@@ -13,7 +13,6 @@ use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tower::Service;
 use url::Url;
 
@@ -48,7 +47,6 @@ const HTTP2_RESET_STREAMS: usize = 64;
 #[derive(Clone)]
 pub(super) struct Connector {
     egress: Egress,
-    tls: TlsConnector,
     handshakes: Arc<Semaphore>,
     kept: Arc<Semaphore>,
 }
@@ -56,11 +54,8 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(egress: &Egress, limits: ConnectionLimits) -> Self {
         let ConnectionLimits { handshakes, kept } = limits;
-        let mut tls = egress.tls.config().as_ref().clone();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self {
             egress: egress.clone(),
-            tls: TlsConnector::from(Arc::new(tls)),
             handshakes: Arc::new(Semaphore::new(handshakes.min(Semaphore::MAX_PERMITS))),
             kept: Arc::new(Semaphore::new(kept.min(Semaphore::MAX_PERMITS))),
         }
@@ -71,7 +66,8 @@ impl Connector {
         let addresses = self.egress.resolve(&url).await?;
         // Never closed.
         let _permit = self.handshakes.acquire().await;
-        let connecting = noticing(connect::open(&addresses, &url, &self.tls, |_| true));
+        let tls = self.egress.tls.load_full();
+        let connecting = noticing(connect::open(&addresses, &url, &tls.http2, |_| true));
         let (stream, certificate_requested) = timeout(HANDSHAKE_LIMIT, connecting)
             .await
             .map_err(|_| Unreachable::Failed(Failure::TimedOut(HANDSHAKE_LIMIT)))?;

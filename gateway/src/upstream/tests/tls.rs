@@ -1,13 +1,16 @@
 //! TLS and mutual TLS, for the host of the URL and not for an address; and invalid settings.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use process::certificates::PemError;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::Code;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use super::super::dial::{Dialer, unfit};
-use super::super::tls::UpstreamTls;
+use super::super::tls::{Credentials, UpstreamTls};
 use super::super::{UnfitSettings, Upstream, UpstreamSettings};
 use super::dns::Dns;
 use super::retries::assert_bare;
@@ -100,7 +103,10 @@ fn settings_that_do_not_fit() {
     let (certificate, key) = authority.issue("gateway.test");
     let ca = authority.pem();
     let tls = |identity| Some(UpstreamTls::from_pem(&ca, identity).unwrap());
-    let refusal = |url: &str, tls| Dialer::new(&url.parse().unwrap(), None, tls).err();
+    let refusal = |url: &str, tls| {
+        let credentials = Arc::new(ArcSwap::from_pointee(Credentials::new(None, tls)));
+        Dialer::new(&url.parse().unwrap(), credentials).err()
+    };
     for url in ["http://core.test", "http://127.0.0.1:50051/", "http://[::1]:50051"] {
         assert!(refusal(url, None).is_none(), "{url}");
     }
@@ -126,9 +132,9 @@ fn pem_texts_that_are_something_else() {
     let (_, other_key) = stranger.issue("gateway.test");
     let refusal = |ca: &str, identity| UpstreamTls::from_pem(ca, identity).err();
     let ca = authority.pem();
-    assert!(matches!(refusal("no PEM", None), Some(UnfitSettings::EmptyPem { .. })));
-    assert!(matches!(refusal(&key, None), Some(UnfitSettings::EmptyPem { .. })));
+    assert!(matches!(refusal("no PEM", None), Some(UnfitSettings::Pem(PemError::Empty { .. }))));
+    assert!(matches!(refusal(&key, None), Some(UnfitSettings::Pem(PemError::Empty { .. }))));
     let no_key = refusal(&ca, Some((&certificate, &certificate)));
-    assert!(matches!(no_key, Some(UnfitSettings::Pem { .. })));
+    assert!(matches!(no_key, Some(UnfitSettings::Pem(PemError::Section { .. }))));
     assert!(matches!(refusal(&ca, Some((&certificate, &other_key))), Some(UnfitSettings::Tls(_))));
 }
