@@ -34,14 +34,14 @@ def main():
         overlays = [
             ("sqlite", KUBERNETES / "overlays/sqlite", None),
             ("postgres", KUBERNETES / "overlays/postgres", server),
-            ("postgres with mutual TLS", ROOT / "deploy/manifests/mutual-tls", server),
+            ("postgres with all components", ROOT / "deploy/manifests/all-components", server),
         ]
         for number, (name, overlay, its_server) in enumerate(overlays):
             begun = time.monotonic()
             own = folder / str(number)
             own.mkdir()
             rendered = Rendered(overlay)
-            made = made_secrets(own, its_server)
+            made = made_secrets(own, its_server, two_roles="athook-database-owner" in rendered.text)
             checks.all_of(rendered, made)
             print(f"{name}: {len(rendered.objects)} objects are valid", flush=True)
             node = Node(own, network, made | certificates(own, rendered.namespace))
@@ -52,13 +52,14 @@ def main():
     print(f"{len(overlays)} passed, 0 failed")
 
 
-def made_secrets(folder, server):
-    """The Secrets of make-secrets, with a new database on `server` if there is one."""
+def made_secrets(folder, server, two_roles):
+    """The Secrets of make-secrets, with a new database on `server` if there is one, and that of its owner."""
     if server is None:
         return secrets(None)
-    url = folder / "database-url"
-    url.write_text(server.database(f"athook{folder.name}"))
-    return secrets(url)
+    name = f"athook{folder.name}"
+    owner, url = server.database(name), folder / "database-url"
+    url.write_text(server.serving_role(name) if two_roles else owner)
+    return secrets(url) | ({"athook-database-owner": {"url": owner.encode()}} if two_roles else {})
 
 
 def certificates(folder, namespace):

@@ -30,13 +30,20 @@ class Postgres:
         self.start()
         self.sql(f"CREATE ROLE athook LOGIN PASSWORD '{PASSWORD}'")
 
-    def sql(self, statement):
-        self.run("psql", "-h", self.folder, "-d", "postgres", "-c", statement)
+    def sql(self, statement, database="postgres"):
+        self.run("psql", "-h", self.folder, "-d", database, "-c", statement)
 
     def database(self, name):
         """Creates a database and returns its URL for pods."""
         self.sql(f"CREATE DATABASE {name} OWNER athook")
         return f"postgres://athook:{PASSWORD}@{NAME}/{name}"
+
+    def serving_role(self, name):
+        """Creates a role that may only read and write rows of the database, and returns its URL for pods."""
+        self.sql(f"CREATE ROLE athook_serving LOGIN PASSWORD '{PASSWORD}'")
+        rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO athook_serving"
+        self.sql(f"ALTER DEFAULT PRIVILEGES FOR ROLE athook IN SCHEMA public {rights}", name)
+        return f"postgres://athook_serving:{PASSWORD}@{NAME}/{name}"
 
     def run(self, program, *arguments):
         command = [shutil.which(program, path=self.bin), *arguments]

@@ -128,6 +128,8 @@ class OnPostgres(Journey):
         self.restore(keys, kept)
         self.purge()
         kept.check()
+        self.two_roles()
+        kept.check()
         printed = self.follow("Alerts")
         assert all(pod.name in printed for pod in self.cluster.pods), printed
         # From the time without a database.
@@ -217,6 +219,18 @@ class OnPostgres(Journey):
         printed = self.follow("Purge an account")
         assert "1 secrets, 2 webhooks" in printed, printed
         assert account.webhooks() == set() and account.secrets() == set()
+
+    def two_roles(self):
+        serving = self.server.serving_role("second")
+        self.desk.edits(serving)
+        self.follow("Grant rights to the second role")
+        overlay = (self.desk.folder / "hooks/kustomization.yaml").read_text()
+        mutual_tls = "  - ../athook/deploy/kubernetes/components/mutual-tls\n"
+        self.desk.edits(overlay.replace(mutual_tls, mutual_tls + mutual_tls.replace("mutual-tls", "two-roles")))
+        self.follow("Serve as the second role")
+        self.is_well()
+        for pod in self.cluster.serving("core-service"):
+            assert (pod.volumes["database"] / "url").read_text() == serving
 
     def sql(self, database, statement):
         self.server.run("psql", "-h", self.server.folder, "-d", database, "-c", statement)
