@@ -36,7 +36,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::metrics::Metrics;
-use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+use process::traces::Span;
+use prometheus_client::metrics::histogram::Histogram;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
+};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -141,6 +145,16 @@ async fn can_write(database: &impl ConnectionTrait) -> Result<(), DbErr> {
     account_table::Entity::delete_many().filter(nobody).exec(database).await.map(drop)
 }
 
+/// Writes an account, and removes it again.
+async fn insert_and_delete(
+    account: &mut account_table::Model,
+    transaction: &DatabaseTransaction,
+) -> Result<(), DbErr> {
+    let insert = account_table::Entity::insert(account_table::ActiveModel::from(account.clone()));
+    insert.exec_without_returning(transaction).await?;
+    account_table::Entity::delete_by_id(account.did.clone()).exec(transaction).await.map(drop)
+}
+
 impl Store {
     /// Connects, brings the schema up to date, makes or opens the index key, and starts the writers. The
     /// store's metrics go into `metrics`.
@@ -184,7 +198,8 @@ impl Store {
     /// It does not answer, or there is no index key, or a file of SQLite is not the one at its path.
     pub(crate) async fn ping(&self) -> Result<(), Told> {
         self.database.check_files()?;
-        let found = index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading).await?;
+        let kept = || index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading);
+        let found = self.database.try_read(kept).await?;
         found.map(drop).ok_or_else(|| DbErr::RecordNotFound("the index key".to_owned()).into())
     }
 
@@ -199,14 +214,11 @@ impl Store {
         let random: [u8; 16] =
             self.sealer.randomness.bytes().map_err(|error| DbErr::Custom(chain(&error)))?;
         let did = format!("health:{:032x}", u128::from_be_bytes(random));
+        let mut account = account_table::Model { did, secrets: 0, webhooks: 0 };
         let committed = self.database.outcomes.committed();
-        let write = self.database.transaction_once(async |transaction| {
-            let row = account_table::Model { did: did.clone(), secrets: 0, webhooks: 0 };
-            let insert = account_table::Entity::insert(account_table::ActiveModel::from(row));
-            insert.exec_without_returning(transaction).await?;
-            account_table::Entity::delete_by_id(did).exec(transaction).await?;
-            Ok::<_, Failure>(())
-        });
+        // Not counted among those of calls.
+        let seconds = Histogram::new([]);
+        let write = self.database.shared_transaction(Span::none(), &seconds, &mut account, insert_and_delete);
         let no_turn = match timeout(limit, write).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(Failure { error, .. })) if !fault::is_of_the_pool(&error) => return Err(error.into()),

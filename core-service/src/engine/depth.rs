@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use process::clock::Clock;
-use process::exit::chain;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::delivery::metrics::DeliveryMetrics;
@@ -22,7 +21,7 @@ pub(crate) async fn show_for_ever(store: &Store, metrics: &DeliveryMetrics, cloc
         tick.tick().await;
         match store.queue_depth(clock).await {
             Ok(depth) => metrics.show(depth),
-            Err(error) => tracing::debug!(causes = chain(&error), "the queue's depth can't be read"),
+            Err(error) => tracing::debug!(causes = %error, "the queue's depth can't be read"),
         }
     }
 }

@@ -3,22 +3,24 @@
 //! Owns the pools and every setting of a connection.
 
 mod pooled;
+mod postgres;
+pub(super) mod sessions;
 pub(crate) mod url;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgPool;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
     TransactionOptions, TransactionTrait as _,
 };
-use tokio::time::{Instant, timeout};
 
+use self::sessions::Sessions;
 use self::url::{DatabaseUrl, Kind};
 use super::files::Files;
 use super::metrics::{DatabaseMetrics, Pool, pools};
@@ -29,23 +31,8 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for the write of another process, and Postgres for a row that another replica has
 /// locked.
 const LOCK_LIMIT: Duration = Duration::from_secs(4);
-/// How long Postgres lets one statement run.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
-/// A Postgres connection that was idle for this long is pinged before it is used: firewalls drop such
-/// connections.
-const IDLE_BEFORE_PING: Duration = Duration::from_secs(30);
-/// The time limit of a ping. A Postgres connection that exceeds it is dropped: when the network to the server
-/// goes silent, TCP alone would keep the connection for a quarter of an hour.
-const PING_LIMIT: Duration = Duration::from_secs(1);
-/// The encoding that a Postgres database must have, by Postgres's name.
-const UTF8: &str = "UTF8";
 /// Connections for reads.
 const READ_CONNECTIONS: u32 = 4;
-/// Writer tasks on Postgres. While one waits for its commit, the other fills its transaction (`commit`).
-const POSTGRES_WRITERS: u32 = 2;
-/// Connections for writes, two for each writer: while one is pinged on its way back to the pool, the writer
-/// takes the other.
-const WRITE_CONNECTIONS: u32 = 2 * POSTGRES_WRITERS;
 /// Prepared statements that a writing connection keeps: room for the inserts of batches, which have three
 /// texts for each number of rows up to 32, and for all other statements.
 const WRITER_STATEMENTS: usize = 128;
@@ -69,6 +56,8 @@ pub(super) struct Database {
     pub(super) prelude: Option<String>,
     /// Those of SQLite; `None` on Postgres.
     pub(super) files: Option<Arc<Files>>,
+    /// Those of Postgres.
+    pub(super) sessions: Sessions,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) metrics: Arc<DatabaseMetrics>,
 }
@@ -82,7 +71,7 @@ impl Database {
     pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, DbErr> {
         match url.kind() {
             Kind::Sqlite(options) => connect_sqlite(options).await,
-            Kind::Postgres(options) if url.has_prepared_statements() => connect_postgres(options).await,
+            Kind::Postgres(options) if url.has_prepared_statements() => postgres::connect(options).await,
             Kind::Postgres(options) => pooled::connect(options).await,
         }
     }
@@ -96,6 +85,7 @@ impl Database {
             writers,
             prelude,
             files,
+            sessions,
             outcomes,
             metrics: _unregistered,
         } = self;
@@ -106,7 +96,7 @@ impl Database {
         }
         let (written, read) = (writing.clone(), reading.clone());
         pools(registry, move || [("write", pool(&written)), ("read", pool(&read))]);
-        Self { writing, reading, listening, writers, prelude, files, outcomes, metrics }
+        Self { writing, reading, listening, writers, prelude, files, sessions, outcomes, metrics }
     }
 
     /// Begins a transaction at `pool`, which is one of the two.
@@ -228,6 +218,7 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
         writers: 1,
         prelude: None,
         files: Some(Arc::new(Files::of(options.get_filename())?)),
+        sessions: Sessions::default(),
         outcomes: Arc::default(),
         metrics: unregistered_metrics(),
     })
@@ -242,118 +233,6 @@ fn check_folder(file: &Path) -> Result<(), DbErr> {
         Some(folder) => Err(DbErr::Custom(format!("there is no folder {}", folder.display()))),
         None => Ok(()),
     }
-}
-
-async fn connect_postgres(options: &PgConnectOptions) -> Result<Database, DbErr> {
-    let options = options.clone().disable_statement_logging();
-    try_postgres(&options).await?;
-    let limits = limits("SET");
-    let silence = Silence::default();
-    let pool = |connections| {
-        let limits = limits.clone();
-        let (before, after) = (silence.clone(), silence.clone());
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_LIMIT)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, idle| {
-                let silence = before.clone();
-                Box::pin(async move {
-                    if idle.idle_for >= IDLE_BEFORE_PING || silence.noticed_within(idle.idle_for) {
-                        silence.ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_release(move |connection, _| {
-                let silence = after.clone();
-                Box::pin(async move { silence.ping(connection).await.map(|()| true) })
-            })
-            .after_connect(move |connection, _| {
-                let limits = limits.clone();
-                Box::pin(async move {
-                    connection.execute(sqlx::AssertSqlSafe(limits)).await?;
-                    Ok(())
-                })
-            })
-    };
-    let writing = pool(WRITE_CONNECTIONS)
-        .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
-        .await
-        .map_err(connection_error)?;
-    let reading = pool(READ_CONNECTIONS).connect_with(options.clone()).await.map_err(connection_error)?;
-    let listening = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_LIMIT);
-    Ok(Database { listening: Some(listening.connect_lazy_with(options)), ..postgres(writing, reading) })
-}
-
-/// Hears nothing of other replicas.
-fn postgres(writing: PgPool, reading: PgPool) -> Database {
-    Database {
-        writing: writing.into(),
-        reading: reading.into(),
-        listening: None,
-        writers: POSTGRES_WRITERS as usize,
-        prelude: None,
-        files: None,
-        outcomes: Arc::default(),
-        metrics: unregistered_metrics(),
-    }
-}
-
-/// The statements that set the limits of Postgres, each beginning with `set`.
-fn limits(set: &str) -> String {
-    let (statement, lock) = (STATEMENT_LIMIT.as_millis(), LOCK_LIMIT.as_millis());
-    format!(
-        "{set} statement_timeout = {statement}; {set} lock_timeout = {lock}; \
-         {set} idle_in_transaction_session_timeout = {statement}"
-    )
-}
-
-/// When a connection to Postgres last failed to answer a ping. Connections that have been idle since before
-/// then may be dead too.
-#[derive(Debug, Clone, Default)]
-struct Silence(Arc<Mutex<Option<Instant>>>);
-
-impl Silence {
-    fn noticed_within(&self, time: Duration) -> bool {
-        let noticed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        noticed.is_some_and(|at| at.elapsed() <= time)
-    }
-
-    /// Pings `connection`.
-    async fn ping(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let answered = match timeout(PING_LIMIT, connection.ping()).await {
-            Ok(answered) => answered,
-            Err(elapsed) => Err(sqlx::Error::Io(elapsed.into())),
-        };
-        if answered.is_err() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-        answered
-    }
-}
-
-/// Connects once without a pool: a pool would only report that it timed out, this reports why. Checks that
-/// the database can hold every text, which only UTF-8 can.
-async fn try_postgres(options: &PgConnectOptions) -> Result<(), DbErr> {
-    let attempt = async {
-        let mut connection = options.connect().await?;
-        let encoding = sqlx::raw_sql("SHOW server_encoding").fetch_one(&mut connection).await?;
-        let encoding: String = encoding.try_get(0)?;
-        connection.close().await?;
-        Ok(encoding)
-    };
-    let encoding = match timeout(ACQUIRE_LIMIT, attempt).await {
-        Ok(encoding) => encoding.map_err(connection_error)?,
-        Err(elapsed) => return Err(connection_error(sqlx::Error::Io(elapsed.into()))),
-    };
-    if encoding != UTF8 {
-        return Err(DbErr::Custom(format!(
-            "the encoding of the database is {encoding}, and must be {UTF8}: CREATE DATABASE … TEMPLATE \
-             template0 ENCODING '{UTF8}'"
-        )));
-    }
-    Ok(())
 }
 
 fn connection_error(error: sqlx::Error) -> DbErr {

@@ -14,7 +14,10 @@ pub(super) enum Fault {
     Conflict,
     /// The connection was lost: another may work.
     Lost,
-    /// The database can't serve at present: locked, full, out of connections, starting, a standby.
+    /// The session is read-only: its server is a standby by now, or was told to be read-only. A new session
+    /// may lead to another.
+    ReadOnly,
+    /// The database can't serve at present: locked, full, out of connections, starting.
     Unavailable,
     /// A file of the database can't be opened or written, or is not at its path, until an operator repairs
     /// that.
@@ -112,10 +115,13 @@ fn postgres(code: &str) -> Fault {
     match code {
         // serialization_failure, deadlock_detected
         "40001" | "40P01" => Fault::Conflict,
-        // admin_shutdown, crash_shutdown, idle_in_transaction_session_timeout
-        "57P01" | "57P02" | "25P03" => Fault::Lost,
-        // lock_not_available, cannot_connect_now, query_canceled (a time limit), read_only_sql_transaction
-        "55P03" | "57P03" | "57014" | "25006" => Fault::Unavailable,
+        // admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout,
+        // idle_in_transaction_session_timeout, transaction_timeout
+        "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" => Fault::Lost,
+        // read_only_sql_transaction
+        "25006" => Fault::ReadOnly,
+        // lock_not_available, cannot_connect_now, query_canceled (a time limit)
+        "55P03" | "57P03" | "57014" => Fault::Unavailable,
         // connection exceptions; insufficient resources (disk, memory, connections); system errors
         _ if code.starts_with("08") => Fault::Lost,
         _ if code.starts_with("53") || code.starts_with("58") => Fault::Unavailable,
@@ -152,7 +158,8 @@ mod tests {
             ("08006", Fault::Lost),
             ("53100", Fault::Unavailable),
             ("57P03", Fault::Unavailable),
-            ("25006", Fault::Unavailable),
+            ("57P05", Fault::Lost),
+            ("25006", Fault::ReadOnly),
             ("23503", Fault::Statement),
             ("22021", Fault::Statement),
         ] {

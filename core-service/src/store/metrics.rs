@@ -27,6 +27,7 @@ pub(super) struct DatabaseMetrics {
     errors: Errors,
     pub(super) conflicts_retried: Counter,
     pub(super) losses_retried: Counter,
+    pub(super) read_only_retried: Counter,
 }
 
 #[derive(Debug)]
@@ -68,12 +69,13 @@ impl DatabaseMetrics {
             "kind",
             ["conflict", "lost", "unavailable", "unusable", "statement"],
         );
-        let [conflicts_retried, losses_retried] = counters(
+        let [conflicts_retried, losses_retried, read_only_retried] = counters(
             registry,
             "database_retries",
-            "Transactions and reads that were tried again: after a conflict, or after a connection was lost",
+            "Transactions and reads that were tried again: after a conflict, or on another connection because one \
+             was lost or read-only",
             "reason",
-            ["conflict", "lost"],
+            ["conflict", "lost", "read_only"],
         );
         Self {
             batches,
@@ -84,6 +86,7 @@ impl DatabaseMetrics {
             errors: Errors { conflict, lost, unavailable, unusable, statement },
             conflicts_retried,
             losses_retried,
+            read_only_retried,
         }
     }
 
@@ -106,7 +109,7 @@ impl DatabaseMetrics {
         let count = match fault {
             Fault::Conflict => conflict,
             Fault::Lost => lost,
-            Fault::Unavailable => unavailable,
+            Fault::Unavailable | Fault::ReadOnly => unavailable,
             Fault::Unusable => unusable,
             Fault::Statement => statement,
         };

@@ -1,6 +1,5 @@
 //! Removing all that one DID has, by rpc and by command.
 
-use sea_orm::DbErr;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -10,6 +9,7 @@ use super::commit::purge::{Purged, PurgedBatch, purge_account, purge_events};
 use super::database::Database;
 use super::database::url::DatabaseUrl;
 use super::operator::existing::{self, ExistingError};
+use super::told::Told;
 use super::transaction::Failure;
 use crate::domain::did::Did;
 use crate::error::Error;
@@ -19,12 +19,12 @@ use crate::error::Error;
 #[error(transparent)]
 pub(crate) enum PurgeError {
     Existing(#[from] ExistingError),
-    Database(DbErr),
+    Database(Told),
 }
 
 impl From<Failure> for PurgeError {
     fn from(failure: Failure) -> Self {
-        Self::Database(failure.error)
+        Self::Database(failure.told())
     }
 }
 

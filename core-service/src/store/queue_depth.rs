@@ -2,12 +2,13 @@
 
 use process::clock::Clock;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 
 use super::Store;
 use super::commit::event_batch::Now;
 use super::commit::holds::discord_is_held;
 use super::table::webhook_state;
+use super::told::Told;
 use crate::delivery::metrics::QueueDepth;
 
 impl Store {
@@ -17,7 +18,7 @@ impl Store {
     /// # Errors
     ///
     /// The database fails.
-    pub(crate) async fn queue_depth(&self, clock: &Clock) -> Result<QueueDepth, DbErr> {
+    pub(crate) async fn queue_depth(&self, clock: &Clock) -> Result<QueueDepth, Told> {
         let reading = &self.database.reading;
         let now = Now::of(reading, clock).await?;
         // What is paused has no due time.

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
-use process::exit::chain;
 use sea_orm::sqlx;
 use sea_orm::sqlx::postgres::{PgListener, PgPool};
+use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::sleep;
 
 use super::Store;
+use super::database::sessions::Sessions;
+use super::told::Told;
 use crate::delivery::wake::Wake;
 
 /// The channel.
@@ -30,7 +32,7 @@ impl Store {
         let writing = self.database.writing.get_postgres_connection_pool();
         let listen = async {
             if delivers {
-                listen_for_ever(listening, wake).await;
+                listen_for_ever(listening, &self.database.sessions, wake).await;
             }
         };
         tokio::join!(notify_for_ever(writing, wake), listen);
@@ -41,16 +43,23 @@ async fn notify_for_ever(pool: &PgPool, wake: &Wake) {
     loop {
         wake.has_news().await;
         if let Err(error) = sqlx::query(NOTIFY).execute(pool).await {
-            tracing::debug!(causes = chain(&error), "other replicas were not notified");
+            let error = Told::from(DbErr::Conn(RuntimeErr::SqlxError(error.into())));
+            tracing::debug!(causes = %error, "other replicas were not notified");
         }
         sleep(NOTIFY_INTERVAL).await;
     }
 }
 
-async fn listen_for_ever(pool: &PgPool, wake: &Wake) {
+async fn listen_for_ever(pool: &PgPool, sessions: &Sessions, wake: &Wake) {
     loop {
-        let Err(error) = listen(pool, wake).await;
-        tracing::debug!(causes = chain(&error), "other replicas are not listened to");
+        let listened = tokio::select! {
+            Err(error) = listen(pool, wake) => Err(error),
+            () = sessions.are_to_be_closed() => Ok(()),
+        };
+        if let Err(error) = listened {
+            let error = Told::from(DbErr::Conn(RuntimeErr::SqlxError(error.into())));
+            tracing::debug!(causes = %error, "other replicas are not listened to");
+        }
         sleep(LISTEN_RETRY).await;
     }
 }

@@ -1,7 +1,6 @@
 //! Making deliveries once more by command, for a database that was restored or receivers that lost something.
 
 use process::clock::Clock;
-use sea_orm::DbErr;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -10,6 +9,7 @@ use super::commit::requeue::{Requeued, Span, free_leases, requeue};
 use super::database::Database;
 use super::database::url::DatabaseUrl;
 use super::operator::existing::{self, ExistingError};
+use super::told::Told;
 use super::transaction::Failure;
 
 /// A command that failed. What it has done until then holds.
@@ -17,12 +17,12 @@ use super::transaction::Failure;
 #[error(transparent)]
 pub(crate) enum RequeueError {
     Existing(#[from] ExistingError),
-    Database(DbErr),
+    Database(Told),
 }
 
 impl From<Failure> for RequeueError {
     fn from(failure: Failure) -> Self {
-        Self::Database(failure.error)
+        Self::Database(failure.told())
     }
 }
 

@@ -85,9 +85,9 @@ impl Database {
         state: &mut State,
         work: impl AsyncFn(&mut State, &DatabaseTransaction) -> Result<T, DbErr>,
     ) -> Result<T, Failure> {
-        let DatabaseMetrics { conflicts_retried, losses_retried, .. } = &*self.metrics;
+        let DatabaseMetrics { conflicts_retried, losses_retried, read_only_retried, .. } = &*self.metrics;
         let mut tries = 1;
-        let mut reconnected = false;
+        let (mut reconnected, mut moved) = (false, false);
         let result = loop {
             let begun = Instant::now();
             let try_once = self.transaction_once(async |transaction| Ok(work(state, transaction).await?));
@@ -112,7 +112,14 @@ impl Database {
                 // Before the commit nothing can have been stored. A pool may hold dead connections.
                 Fault::Lost if !failure.may_be_stored && !reconnected => {
                     reconnected = true;
+                    self.sessions.note_lost();
                     losses_retried.inc();
+                }
+                // Nothing can be stored by a read-only transaction.
+                Fault::ReadOnly if !moved => {
+                    moved = true;
+                    self.sessions.note_read_only();
+                    read_only_retried.inc();
                 }
                 _ => break Err(failure),
             }
@@ -161,25 +168,43 @@ impl Database {
         Query: Future<Output = Result<T, DbErr>>,
     {
         let span = TraceContext::current().call("database read");
-        let mut retried = false;
-        let result = loop {
+        let timed = async || {
             let begun = Instant::now();
             let answer = query().await;
             self.metrics.reads.observe(begun.elapsed().as_secs_f64());
-            let error = match answer {
-                Ok(answer) => break Ok(answer),
+            answer
+        };
+        let result = self.try_read(timed).await.map_err(|error| {
+            let failure = Failure::from(error);
+            log_fault(failure.public(), &failure.told())
+        });
+        self.end(span, result)
+    }
+
+    /// The same without a span, a time in the metrics and a line in the log.
+    ///
+    /// # Errors
+    ///
+    /// That of the last try.
+    pub(super) async fn try_read<T, Query>(&self, query: impl Fn() -> Query) -> Result<T, DbErr>
+    where
+        Query: Future<Output = Result<T, DbErr>>,
+    {
+        let mut retried = false;
+        loop {
+            let error = match query().await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let fault = fault::kind(&error);
             self.metrics.failed(fault);
             if fault != Fault::Lost || retried {
-                let failure = Failure::from(error);
-                break Err(log_fault(failure.public(), &failure.told()));
+                return Err(error);
             }
             retried = true;
+            self.sessions.note_lost();
             self.metrics.losses_retried.inc();
-        };
-        self.end(span, result)
+        }
     }
 
     /// Ends `span` with the status of `result`.

@@ -15,7 +15,7 @@ pub(crate) struct Server {
 
 /// $1: the folder of initdb and postgres, $2: the folder for the data, $3 and $4: the address and port, $5:
 /// whether commits wait for the disk. Then a word a line: stop, crash, start; freeze and thaw all processes
-/// that it may signal.
+/// that it may signal. With the variable PRIMARY, an address and port, it is a standby of that server.
 const SCRIPT: &str = r#"
     begin() {
         "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses="$address" -c unix_socket_directories= \
@@ -34,9 +34,15 @@ const SCRIPT: &str = r#"
         done
     }
     programs=$1 folder=$2 address=$3 port=$4 fsync=$5
-    "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || {
-        cat "$folder/log" >&2; exit 1; }
-    echo "host all all all trust" >>"$folder/data/pg_hba.conf"
+    make() {
+        if [ "${PRIMARY-}" ]; then
+            "$programs/pg_basebackup" -D "$folder/data" -R -X stream -c fast --no-sync -d "postgres://athook@$PRIMARY/postgres"
+            return
+        fi
+        "$programs/initdb" -D "$folder/data" -U athook --auth=trust -E UTF8 --locale=C --no-sync &&
+            echo "host all all all trust" >>"$folder/data/pg_hba.conf"
+    }
+    make >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
     begin
     while read -r word; do
         case $word in
@@ -94,9 +100,27 @@ impl Server {
     /// A server of its own, for a test that stops it. `fsync` is `off` for tests: nothing of theirs outlives
     /// the machine.
     pub(crate) fn start(fsync: &str) -> Option<Self> {
+        Self::start_with(fsync, None)
+    }
+
+    /// A standby that follows this server.
+    pub(crate) fn standby(&self) -> Self {
+        let started = (0..TRIES).find_map(|_| Self::start_with("off", Some(self.address)));
+        started.expect("the standby starts; its words are above")
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn start_with(fsync: &str, primary: Option<SocketAddr>) -> Option<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let folder = tempfile::Builder::new().prefix("athook-postgres-").tempdir().unwrap().keep();
-        let command = as_unprivileged(&folder);
+        let mut command = as_unprivileged(&folder);
+        if let Some(primary) = primary {
+            command.env("PRIMARY", primary.to_string());
+        }
         Self::start_under(command, &folder, address, fsync)
     }
 
@@ -121,7 +145,7 @@ impl Server {
         let mut words = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while words.read_line(&mut line).unwrap() > 0 {
-            if line.contains("ready to accept connections") {
+            if line.contains("ready to accept connections") || line.contains("ready to accept read-only") {
                 std::thread::spawn(move || std::io::copy(&mut words, &mut std::io::sink()));
                 return Some(Self { address, leash: child });
             }

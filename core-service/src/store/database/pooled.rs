@@ -10,10 +10,9 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
 use tokio::time::timeout;
 
-use super::{
-    ACQUIRE_LIMIT, Database, PING_LIMIT, READ_CONNECTIONS, WRITE_CONNECTIONS, connection_error, limits,
-    postgres, try_postgres,
-};
+use super::postgres::{WRITE_CONNECTIONS, database, limits, try_once};
+use super::sessions::PING_LIMIT;
+use super::{ACQUIRE_LIMIT, Database, READ_CONNECTIONS, connection_error};
 
 /// Removes all prepared statements from a session.
 pub(super) const FORGET: &str = "DEALLOCATE ALL";
@@ -30,7 +29,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
         .statement_cache_capacity(0)
         // Poolers refuse it, and no value of ours is a floating-point number.
         .extra_float_digits(None);
-    try_postgres(&options).await?;
+    try_once(&options).await?;
     let prelude = format!("{FORGET}; {}", limits("SET LOCAL"));
     let pool = |connections| {
         PgPoolOptions::new()
@@ -63,7 +62,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
         })
         // Not at once: that connection would be kept as it is, in a transaction.
         .connect_lazy_with(options);
-    Ok(Database { prelude: Some(prelude), ..postgres(writing, reading) })
+    Ok(Database { prelude: Some(prelude), ..database(writing, reading) })
 }
 
 /// Runs statements that are not prepared.
