@@ -7,6 +7,7 @@
 //! Label values are known at start. None comes from a user, so the number of series is bounded.
 
 pub mod endpoint;
+mod plain;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -40,6 +40,36 @@ async fn scrape(address: SocketAddr) -> String {
     answer.text().await.unwrap()
 }
 
+/// The text of `/metrics` for a client with this `Accept`, and its media type.
+async fn scrape_as(address: SocketAddr, accept: &str) -> (String, String) {
+    let request = reqwest::Client::new().get(format!("http://{address}/metrics")).header("accept", accept);
+    let answer = request.send().await.unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(answer.headers()["vary"], "accept");
+    (kind, answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn format_that_the_client_wants() {
+    let stack = start(Kind::Sqlite).await;
+    for watch in [&stack.gateway_watch, &stack.core_watch] {
+        let address = watch.metrics_address().unwrap();
+        let (kind, plain) = scrape_as(address, "text/plain;version=0.0.4;q=1,*/*;q=0.1").await;
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+        let (kind, open_metrics) =
+            scrape_as(address, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+        assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        // The same series; only what is said about them differs.
+        let names = |text: &str| -> Vec<String> {
+            let samples = text.lines().filter(|line| !line.starts_with('#'));
+            samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+        };
+        assert_eq!(names(&plain), names(&open_metrics));
+        assert!(plain.contains("# TYPE athook_log_lines_lost_total counter\n"), "{plain}");
+        assert!(!plain.contains("# EOF") && open_metrics.ends_with("# EOF\n"));
+    }
+}
+
 /// The metrics of both services.
 async fn scraped(stack: &Stack) -> (Reading, String) {
     let mut reading = Reading::default();

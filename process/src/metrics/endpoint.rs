@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,13 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, plain};
 use crate::once_a_second;
 
 const PATH: &str = "/metrics";
-/// The OpenMetrics text format, which Prometheus reads since version 2.5.
-const FORMAT: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 /// Open connections; further ones wait in the operating system's queue.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a client may take to send the head of its request.
@@ -91,8 +88,16 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     let get = request.method() == Method::GET || request.method() == Method::HEAD;
     match (request.uri().path() == PATH, get) {
         (true, true) => {
-            let mut response = Response::new(Full::from(metrics.text()));
-            response.headers_mut().insert(CONTENT_TYPE, FORMAT);
+            let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+            let (format, text) = if plain::is_preferred(&accept.collect::<Vec<_>>().join(",")) {
+                (plain::PLAIN, plain::of_open_metrics(&metrics.text()))
+            } else {
+                (plain::OPEN_METRICS, metrics.text())
+            };
+            let mut response = Response::new(Full::from(text));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(format));
+            headers.insert(VARY, HeaderValue::from_static("accept"));
             response
         }
         (true, false) => {
