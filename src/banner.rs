@@ -1,17 +1,20 @@
 //! The texts that `athook` and `athook dev` print at start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use url::Url;
 
 use crate::command_line::Started;
 
 /// What every banner tells.
-pub(crate) struct Values<'a> {
-    pub(crate) xrpc: &'a Url,
+pub(crate) struct Values {
+    pub(crate) xrpc: Url,
     pub(crate) grpc: SocketAddr,
-    pub(crate) service_did: &'a str,
+    pub(crate) service_did: String,
     pub(crate) database: String,
+    /// The file of seal keys.
+    pub(crate) keys: PathBuf,
 }
 
 /// What the banner of `athook dev` tells besides.
@@ -32,7 +35,7 @@ pub(crate) struct Development<'a> {
 }
 
 /// The banner of `athook`.
-pub(crate) fn small(values: &Values<'_>) -> String {
+pub(crate) fn small(values: &Values) -> String {
     format!(
         "{}
 The development identity has moved to `athook dev`, which is for trying athook on this machine.
@@ -42,7 +45,7 @@ The development identity has moved to `athook dev`, which is for trying athook o
 }
 
 /// The banner of `athook dev`: lines that can be pasted into a shell in the same folder.
-pub(crate) fn development(values: &Values<'_>, development: &Development<'_>) -> String {
+pub(crate) fn development(values: &Values, development: &Development<'_>) -> String {
     let Development { folder, started, listen_flags, publish_flags, example, token, secret } = development;
     let line = |words: &[&str], flags: &[String]| {
         let flags = flags.iter().map(String::as_str);
@@ -61,7 +64,7 @@ pub(crate) fn development(values: &Values<'_>, development: &Development<'_>) ->
         )
     };
     format!(
-        "{head}  keys   {folder} has the development identity
+        "{head}  dev    {folder} has the development identity
 
 A first delivery takes {lines}
 
@@ -76,14 +79,16 @@ More tokens: {token_line}
     )
 }
 
-fn head(values: &Values<'_>) -> String {
-    let Values { xrpc, grpc, service_did, database } = values;
+fn head(values: &Values) -> String {
+    let Values { xrpc, grpc, service_did, database, keys } = values;
     format!(
         "athook {version}
   XRPC   {xrpc} as {service_did}
   gRPC   {grpc}
   data   {database}
+  keys   {keys}; keep it: nobody can read the data without
 ",
+        keys = keys.display(),
         version = env!("CARGO_PKG_VERSION"),
         xrpc = xrpc.as_str().trim_end_matches('/'),
     )
@@ -96,10 +101,11 @@ mod tests {
     fn printed(with_flags: bool, listen_flags: &[&str], publish_flags: &[&str]) -> String {
         let owned = |flags: &[&str]| flags.iter().map(|&flag| flag.to_owned()).collect();
         let values = Values {
-            xrpc: &"http://127.0.0.1:8080/".parse().unwrap(),
+            xrpc: "http://127.0.0.1:8080/".parse().unwrap(),
             grpc: "127.0.0.1:50051".parse().unwrap(),
-            service_did: "did:web:localhost%3A8080",
+            service_did: "did:web:localhost%3A8080".to_owned(),
             database: "SQLite file athook.db".to_owned(),
+            keys: "athook.keys".into(),
         };
         let development = Development {
             folder: "athook.dev".to_owned(),
@@ -120,7 +126,8 @@ mod tests {
   XRPC   http://127.0.0.1:8080 as did:web:localhost%3A8080
   gRPC   127.0.0.1:50051
   data   SQLite file athook.db
-  keys   athook.dev has the development identity
+  keys   athook.keys; keep it: nobody can read the data without
+  dev    athook.dev has the development identity
 
 A first delivery takes three lines, each in a terminal of its own in this folder. The first of them is running:
 

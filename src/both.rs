@@ -7,30 +7,28 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use core_service::config::{RawCoreArgs, RawDatabase, RawListen};
 use gateway::config::RawGateway;
 use process::clock::Clock;
 use process::exit::Failure;
 use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
-use process::telemetry::{Telemetry, Watch};
-use tokio::net::TcpListener;
+use process::telemetry::Watch;
 use url::Url;
 
 use crate::banner::{self, Values};
 use crate::command_line::Started;
-use crate::developer::{self, Developer, file_or_new};
-use crate::running::Running;
+use crate::developer::{self, Developer};
+use crate::running::{Published, Running};
 
 const GATEWAY_LISTEN: &str = "127.0.0.1:8080";
 const CORE_LISTEN: &str = "127.0.0.1:50051";
 /// The method that the example in the banner calls.
 const EXAMPLE: &str = "place.wisp.v2.secret.create";
-/// The default of `--seal-keys-file`.
+/// The file of seal keys in the working directory.
 const SEAL_KEYS_FILE: &str = "athook.keys";
 
 /// The default of `--allow-http`.
@@ -60,6 +58,7 @@ struct Both {
     gateway: gateway::config::Config,
     core: core_service::config::Config,
     shared: Shared,
+    keys_file: PathBuf,
     development: Option<Development>,
 }
 
@@ -99,16 +98,9 @@ fn run_checked(checked: Result<Both, ExitCode>) -> ExitCode {
 fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
     let RawBoth { gateway_listen, core_listen, gateway, mut core, shared } = raw;
     let mut problems = Problems::new();
-    let keys_file = core.seal_keys_file.take().filter(|file| !file.is_empty());
-    if keys_file.is_none() {
-        let created =
-            file_or_new(Path::new(SEAL_KEYS_FILE), || Ok(STANDARD.encode(developer::random_bytes::<32>()?)));
-        if let Err(error) = created {
-            problems.note("--seal-keys-file", error);
-        }
-    }
-    core.seal_keys_file = Some(keys_file.unwrap_or_else(|| SEAL_KEYS_FILE.to_owned()));
-
+    let own_keys = own_seal_keys_file(&core.database, &mut problems);
+    let keys_file = given(core.seal_keys_file.clone()).map_or_else(|| own_keys.clone(), PathBuf::from);
+    core.own_seal_keys_file = Some(own_keys);
     let gateway_listen =
         problems.address("--gateway-listen", or_default(&gateway_listen, GATEWAY_LISTEN), 8080);
     let core_token_file = given(shared.core_token_file.clone());
@@ -140,7 +132,7 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
             }
         }
     }
-    let gateway = gateway::config::Config::check(gateway, shared.clone(), &mut problems);
+    let gateway = gateway::config::Config::check(gateway, gateway_listen, shared.clone(), &mut problems);
     if core.as_ref().is_some_and(core_service::config::Config::has_tls)
         && gateway.as_ref().is_some_and(|gateway| !gateway.calls_with_tls())
     {
@@ -156,6 +148,7 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
             gateway_listen,
             gateway,
             shared,
+            keys_file,
             development: dev.map(|started| Development { folder, started, database, core_token_file }),
         },
     );
@@ -163,7 +156,7 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
 }
 
 async fn serve(both: Both) -> Result<(), Failure> {
-    let Both { gateway_listen, mut gateway, core, shared, development } = both;
+    let Both { gateway_listen, mut gateway, core, shared, keys_file, development } = both;
     let gateway_listener = process::exit::listen("--gateway-listen", gateway_listen)?;
     let core_listener = process::exit::listen("--core-listen", core.listen())?;
     let health_listener = match core.health_listen() {
@@ -179,21 +172,14 @@ async fn serve(both: Both) -> Result<(), Failure> {
     }
     let xrpc = reachable(gateway_listener.local_addr()?)?;
     let values = Values {
-        xrpc: &xrpc,
+        xrpc,
         grpc: core_listener.local_addr()?,
-        service_did: &gateway.service_did,
+        service_did: gateway.service_did.clone(),
         database: core.database().to_string(),
+        keys: keys_file,
     };
-    let (banner, running) = match &development {
-        None => (banner::small(&values), None),
-        Some(development) => {
-            let banner = development.banner(&values)?;
-            gateway.did_documents.push(development.folder.clone());
-            let origin = xrpc.as_str().trim_end_matches('/').to_owned();
-            let running = Running { xrpc: origin, service_did: gateway.service_did.clone() };
-            (banner, Some(running.publish(&development.folder)?))
-        }
-    };
+    gateway.did_documents.extend(development.as_ref().map(|development| development.folder.clone()));
+    let ready = Arc::clone(&gateway.ready);
 
     // The gateway drains first. The core-service begins to drain when the gateway has ended, since nobody
     // calls it then.
@@ -206,44 +192,67 @@ async fn serve(both: Both) -> Result<(), Failure> {
     let serving_gateway = {
         let (shutdown, core_shutdown) = (gateway_shutdown.clone(), core_shutdown.clone());
         async move {
-            let result = serve_gateway(gateway, gateway_listener, shutdown, gateway_telemetry, banner).await;
+            let result = gateway::serve(gateway, gateway_listener, shutdown, gateway_telemetry).await;
             core_shutdown.begin();
             result
         }
     };
-    let serving_core = async move {
+    let serving_core = async {
         let result =
             core_service::serve(core, core_listener, health_listener, core_shutdown, core_telemetry).await;
         gateway_shutdown.begin();
         result
     };
-    let (gateway_result, core_result) = tokio::join!(serving_gateway, serving_core);
-    drop(running);
+    let announcing = async {
+        tokio::select! {
+            () = ready.notified() => {}
+            () = gateway_shutdown.leaving() => return Ok(None),
+        }
+        let announced = announce(&values, development.as_ref());
+        if announced.is_err() {
+            gateway_shutdown.begin();
+        }
+        announced
+    };
+    let (gateway_result, core_result, announced) = tokio::join!(serving_gateway, serving_core, announcing);
     watch.end().await;
     core_result?;
-    gateway_result
+    gateway_result?;
+    announced.map(drop)
 }
 
-async fn serve_gateway(
-    config: gateway::config::Config,
-    listener: TcpListener,
-    shutdown: Shutdown,
-    telemetry: Telemetry,
-    banner: String,
-) -> Result<(), Failure> {
+/// Says that it works and how to use it. Nothing is made in the folder of the development identity before.
+fn announce(values: &Values, development: Option<&Development>) -> Result<Option<Published>, Failure> {
+    let (banner, running) = match development {
+        None => (banner::small(values), None),
+        Some(development) => {
+            let banner = development.banner(values)?;
+            let origin = values.xrpc.as_str().trim_end_matches('/').to_owned();
+            let running = Running { xrpc: origin, service_did: values.service_did.clone() };
+            (banner, Some(running.publish(&development.folder)?))
+        }
+    };
     if let Err(error) = writeln!(std::io::stdout(), "{banner}") {
         tracing::debug!(%error, "the banner can't be written");
     }
-    gateway::serve(config, listener, shutdown, telemetry).await?;
-    Ok(())
+    Ok(running)
+}
+
+/// The file of seal keys where none is given: beside an SQLite file, with the extension `.keys`; else in the
+/// working directory, where it also is if it is there already and none is beside the database.
+fn own_seal_keys_file(database: &RawDatabase, problems: &mut Problems) -> PathBuf {
+    let here = PathBuf::from(SEAL_KEYS_FILE);
+    let file = core_service::config::sqlite_file(database.clone(), problems).flatten();
+    let beside = file.map(|file| file.with_extension("keys"));
+    beside.filter(|beside| beside.exists() || !here.exists()).unwrap_or(here)
 }
 
 impl Development {
-    fn banner(&self, values: &Values<'_>) -> Result<String, Failure> {
+    fn banner(&self, values: &Values) -> Result<String, Failure> {
         let Self { folder, started, database, core_token_file } = self;
         let developer = Developer::open(folder)?;
         let clock = Clock::system();
-        let token = developer.token(developer::DID, values.service_did, EXAMPLE, &clock)?;
+        let token = developer.token(developer::DID, &values.service_did, EXAMPLE, &clock)?;
         let RawDatabase { database_url, database_url_file, prepared_statements: _ } = database.clone();
         let listen_flags = match (given(database_url), given(database_url_file)) {
             // Nothing is looked for beside Postgres, whose URL may have a password.

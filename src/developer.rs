@@ -5,8 +5,6 @@
 //! the network.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use data_encoding::HEXLOWER;
 use process::clock::Clock;
 use process::exit::Failure;
 use process::files::ExposedFile;
+use process::files::private::file_or_new;
 use process::settings::Problems;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -47,6 +46,8 @@ pub(crate) fn folder(database: &RawDatabase, problems: &mut Problems) -> Option<
 pub(crate) struct Developer {
     folder: PathBuf,
     key: SecretKey,
+    /// Whether this process made it.
+    pub(crate) is_new: bool,
 }
 
 impl Developer {
@@ -59,6 +60,7 @@ impl Developer {
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let file = folder.join(KEY_FILE);
+        let is_new = !file.exists();
         let text = file_or_new(&file, || {
             // Nearly every 32 bytes are a valid key: a number from 1 to the order of the curve.
             let key = SecretKey::from_secret_bytes(random_bytes()?)?;
@@ -71,7 +73,7 @@ impl Developer {
         let bytes = bytes.ok_or_else(|| format!("{}: not a key of 32 bytes", file.display()))?;
         let key =
             SecretKey::from_secret_bytes(bytes).map_err(|error| format!("{}: {error}", file.display()))?;
-        let developer = Self { folder: folder.to_owned(), key };
+        let developer = Self { folder: folder.to_owned(), key, is_new };
         developer.publish(DID)?;
         Ok(developer)
     }
@@ -122,35 +124,6 @@ impl Developer {
         let digest: [u8; 32] = digest.as_ref().try_into()?;
         let signature = self.key.sign_ecdsa(Message::from_digest(digest)).serialize_compact();
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
-}
-
-/// Reads a private file (mode 0600), or creates it with the text of `new`. If two processes start at the same
-/// time, both return the same text.
-pub(crate) fn file_or_new(
-    file: &Path,
-    new: impl FnOnce() -> Result<String, Failure>,
-) -> Result<String, Failure> {
-    let with_path = |error: std::io::Error| format!("{}: {error}", file.display());
-    match fs::read_to_string(file) {
-        Ok(text) => return Ok(text),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(with_path(error).into()),
-        Err(_) => {}
-    }
-    let temporary = file.with_extension(format!("{}.new", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(&temporary).and_then(|mut out| {
-        out.write_all(format!("{}\n", new().map_err(std::io::Error::other)?).as_bytes())?;
-        out.sync_all()
-    });
-    written.map_err(with_path)?;
-    // Unlike a rename, a link does not replace the file of a process that was faster.
-    let linked = fs::hard_link(&temporary, file);
-    fs::remove_file(&temporary).map_err(with_path)?;
-    match linked {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(with_path(error).into()),
-        _ => Ok(fs::read_to_string(file).map_err(with_path)?),
     }
 }
 

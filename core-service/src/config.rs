@@ -6,6 +6,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod delivery;
+pub(crate) mod keys;
 pub(crate) mod protection;
 
 use std::fmt;
@@ -23,10 +24,10 @@ use url::Url;
 
 use self::credentials::{CredentialFiles, Credentials};
 use self::delivery::{DeliveryConfig, DeliveryMode, RawDelivery};
+use self::keys::KeySource;
 use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
-use crate::seal::SealKeys;
 use crate::store::commit::Limits;
 use crate::store::database::url::{DatabaseUrl, check_environment};
 
@@ -87,6 +88,9 @@ pub struct RawCoreArgs {
     /// The keys that seal tokens and URLs: one standard-base64 32-byte key a line; the first seals, all open
     #[arg(long, env = "SEAL_KEYS_FILE", value_name = "FILE")]
     pub seal_keys_file: Option<String>,
+    /// The file that takes its place where none is given. It is made if there is none.
+    #[arg(skip)]
+    pub own_seal_keys_file: Option<PathBuf>,
     /// The certificate chain of this server (PEM)
     #[arg(long, env = "TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<String>,
@@ -140,7 +144,7 @@ pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) health_listen: Option<SocketAddr>,
     pub(crate) database: DatabaseUrl,
-    pub(crate) seal_keys: SealKeys,
+    pub(crate) seal_keys: KeySource,
     pub(crate) credentials: Credentials,
     /// Where they come from.
     pub(crate) credential_files: CredentialFiles,
@@ -173,6 +177,7 @@ impl Config {
             database,
             health_listen,
             seal_keys_file,
+            own_seal_keys_file,
             tls_cert,
             tls_key,
             tls_client_ca,
@@ -189,7 +194,7 @@ impl Config {
             Some(text) => problems.address("--health-listen", &text, PORT).map(Some),
         };
         let database = check_database(database, problems);
-        let seal_keys = seal_keys(seal_keys_file, problems);
+        let seal_keys = KeySource::check(seal_keys_file, own_seal_keys_file, problems);
         let files = CredentialFiles::check(
             [tls_cert, tls_key, tls_client_ca],
             delivery.publisher_tokens_file.clone(),
@@ -316,23 +321,6 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
         Err(error) => {
             // Without the text, which may have a password.
             problems.note(flag, error);
-            None
-        }
-    }
-}
-
-/// The keys in the file at `path`. `None` if it can't be used; `problems` then says why.
-pub(crate) fn seal_keys(path: Option<String>, problems: &mut Problems) -> Option<SealKeys> {
-    const FLAG: &str = "--seal-keys-file";
-    let Some(path) = given(path) else {
-        problems.note(FLAG, "required; make a file with: head -c 32 /dev/urandom | base64 > athook.keys");
-        return None;
-    };
-    let text = problems.secret_file(FLAG, &PathBuf::from(&path))?;
-    match text.parse() {
-        Ok(keys) => Some(keys),
-        Err(error) => {
-            problems.note(FLAG, format_args!("{path}: {error}"));
             None
         }
     }

@@ -55,8 +55,8 @@ use self::table::{account as account_table, index_key as index_key_table};
 use self::told::Told;
 use self::transaction::Failure;
 use crate::METRICS;
+use crate::config::keys::{KeySource, NoKeys};
 use crate::randomness::Randomness;
-use crate::seal::SealKeys;
 use process::exit::chain;
 
 /// How long the start waits for a database that can't be reached or is busy.
@@ -85,6 +85,8 @@ pub(crate) enum OpenError {
         #[source]
         error: Told,
     },
+    #[error(transparent)]
+    NoKeys(NoKeys),
     #[error("the index key can't be used: {url}")]
     IndexKey {
         url: DatabaseUrl,
@@ -161,16 +163,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The database can't be reached within 10 s or refuses, or `keys` do not open what it holds.
+    /// The database can't be reached within 10 s or refuses, or `keys` can't be made or do not open what it
+    /// holds.
     pub(crate) async fn open(
         url: &DatabaseUrl,
         limits: Limits,
-        keys: SealKeys,
+        keys: KeySource,
         randomness: Randomness,
         deliveries: DeliveryParts,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let database = connect_and_migrate(url).await?;
+        let keys = keys.keys(randomness).map_err(OpenError::NoKeys)?;
         let index_key = database
             .transaction_once(async |transaction| {
                 IndexKey::load_or_make(transaction, &keys, randomness).await

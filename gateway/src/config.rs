@@ -3,15 +3,18 @@
 //! The gateway reads the environment only here, through clap. An empty value counts as not set.
 
 pub(crate) mod core_files;
+pub mod service;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use process::clock::Clock;
 use process::files::ExposedFile;
 use process::reload::Watched;
 use process::settings::{Problems, RawShared, Shared, WrongSettings, given, list, or_default};
+use tokio::sync::Notify;
 use url::Url;
 
 use self::core_files::{CoreFiles, CoreTls};
@@ -22,8 +25,6 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// That of [`LISTEN`], for examples.
 const PORT: u16 = 8080;
 const CORE_URL: &str = "http://127.0.0.1:50051";
-const PUBLIC_URL: &str = "http://localhost:8080";
-const PUBLIC_URL_EXAMPLE: &str = "https://hooks.example";
 const SERVICE_IDS: &str = "wisp_place,streamplace";
 const PLC_URL: &str = "https://plc.directory";
 const RATE_LIMIT: &str = "3000";
@@ -63,9 +64,10 @@ pub struct RawGateway {
     /// A PEM file with the key of that certificate
     #[arg(long, env = "CORE_KEY", value_name = "FILE")]
     pub core_key: Option<String>,
-    /// The origin under which clients reach the gateway
-    #[arg(long, env = "PUBLIC_URL", default_value = PUBLIC_URL, value_name = "URL")]
-    pub public_url: String,
+    /// The origin under which clients reach the gateway [default: http://localhost and the port that it
+    /// listens on]
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
     /// The DID of this service [default: did:web of the public URL]
     #[arg(long, env = "SERVICE_DID", value_name = "DID")]
     pub service_did: Option<String>,
@@ -157,6 +159,8 @@ pub struct Config {
     pub shared: Shared,
     /// Files with secrets that others can read, to be warned of.
     pub exposed_files: Vec<ExposedFile>,
+    /// Notified when a core-service is connected and serves.
+    pub ready: Arc<Notify>,
     /// The source of time.
     pub clock: Clock,
 }
@@ -180,14 +184,19 @@ impl RawArgs {
         let mut problems = Problems::new();
         let listen = problems.address("--listen", or_default(&listen, LISTEN), PORT);
         let shared = Shared::check(shared, &mut problems);
-        let config = Config::check(gateway, shared, &mut problems);
+        let config = Config::check(gateway, listen, shared, &mut problems);
         problems.finish(listen.zip(config))
     }
 }
 
 impl Config {
-    /// Checks the gateway's own settings. Returns `None` if it noted a problem.
-    pub fn check(raw: RawGateway, shared: Shared, problems: &mut Problems) -> Option<Self> {
+    /// Checks the gateway's own settings; it will listen on `listen`. Returns `None` if it noted a problem.
+    pub fn check(
+        raw: RawGateway,
+        listen: Option<SocketAddr>,
+        shared: Shared,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let RawGateway {
             core_url,
             core_ca,
@@ -216,8 +225,7 @@ impl Config {
         let core_files = CoreFiles::check([core_ca, core_cert, core_key], shared.files.clone(), problems);
         let watched = core_files.as_ref().map(|files| Watched::new(files.paths()));
         let core_tls = core_files.as_ref().and_then(|files| files.read(problems));
-        let public_url =
-            problems.http_url("--public-url", or_default(&public_url, PUBLIC_URL), PUBLIC_URL_EXAMPLE);
+        let public_url = service::public_url(public_url, listen, problems);
         if public_url
             .as_ref()
             .is_some_and(|url| url.path() != "/" || url.query().or(url.fragment()).is_some())
@@ -244,13 +252,13 @@ impl Config {
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
         }
-        let service_ids = checked_service_ids(&service_ids, problems);
+        let service_ids = service::checked_ids(&service_ids, problems);
         let audiences: Option<Vec<String>> = list(problems, "--audience", &audience);
-        for audience in audiences.iter().flatten().filter(|audience| !is_plain(audience)) {
+        for audience in audiences.iter().flatten().filter(|audience| !service::is_plain(audience)) {
             problems
                 .note("--audience", format_args!("{audience:?}: a DID, perhaps with `#` and a service id"));
         }
-        let service_did = checked_service_did(service_did, public_url.as_ref(), problems);
+        let service_did = service::checked_did(service_did, public_url.as_ref(), problems);
         if let (Some(did), Some(audiences)) = (&service_did, &audiences)
             && !audiences.is_empty()
             && !audiences.iter().any(|audience| audience.split('#').next() == Some(did))
@@ -298,75 +306,9 @@ impl Config {
             descriptors: descriptors.map(PathBuf::from),
             shared,
             exposed_files: problems.exposed_files(),
+            ready: Arc::default(),
             clock: Clock::system(),
         })
-    }
-}
-
-/// The service's DID: the given one, or the did:web of the public URL. Returns `None` if it noted a problem.
-pub fn service_did(did: Option<String>, public_url: &str, problems: &mut Problems) -> Option<String> {
-    let public_url =
-        problems.http_url("--public-url", or_default(public_url, PUBLIC_URL), PUBLIC_URL_EXAMPLE);
-    let service_did = checked_service_did(did, public_url.as_ref(), problems);
-    public_url.and(service_did)
-}
-
-fn checked_service_did(
-    did: Option<String>,
-    public_url: Option<&Url>,
-    problems: &mut Problems,
-) -> Option<String> {
-    let (flag, did) = match given(did) {
-        Some(did) => ("--service-did", did),
-        None => ("--public-url", did_web(public_url?)),
-    };
-    if !is_plain(&did) || did.contains('#') {
-        problems.note("--service-did", format_args!("{did:?}: a DID without `#`"));
-        return None;
-    }
-    if is_web_of_an_address(&did) {
-        problems.note(flag, format_args!("{did} is no DID: a did:web has a host name, not an address"));
-        return None;
-    }
-    Some(did)
-}
-
-/// Whether this is a did:web with an IP address in place of a host name (did:web, section 3.1).
-fn is_web_of_an_address(did: &str) -> bool {
-    let Some(identifier) = did.strip_prefix("did:web:") else { return false };
-    let host = identifier.split(['%', ':']).next().unwrap_or_default();
-    identifier.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
-}
-
-/// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).
-fn is_plain(did: &str) -> bool {
-    did.starts_with("did:") && did.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
-}
-
-fn checked_service_ids(texts: &[String], problems: &mut Problems) -> Option<Vec<String>> {
-    const FLAG: &str = "--service-ids";
-    let mut ids: Vec<String> = list(problems, FLAG, texts)?;
-    if ids.is_empty() {
-        ids = SERVICE_IDS.split(',').map(str::to_owned).collect();
-    }
-    for (index, id) in ids.iter().enumerate() {
-        if ids[..index].contains(id) {
-            problems.note(FLAG, format_args!("{id:?} is given twice"));
-        }
-        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
-            problems.note(FLAG, format_args!("{id:?}: letters, digits, `_`, `-` and `.`, no `#`"));
-        }
-    }
-    Some(ids)
-}
-
-/// The did:web of an origin. A port is part of the identifier, with its colon percent-encoded (did:web,
-/// section 3.2).
-fn did_web(origin: &Url) -> String {
-    let host = origin.host_str().unwrap_or_default();
-    match origin.port() {
-        Some(port) => format!("did:web:{host}%3A{port}"),
-        None => format!("did:web:{host}"),
     }
 }
 

@@ -22,6 +22,8 @@ pub mod upstream;
 mod xrpc;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 use egress::client::Egress;
@@ -35,6 +37,7 @@ use process::telemetry::{Telemetry, Watch};
 use prometheus_client::registry::Registry;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::auth::metrics::AuthMetrics;
@@ -54,6 +57,10 @@ use crate::xrpc::{CallLimits, Xrpc};
 
 /// The prefix of the names of this service's metrics.
 const METRICS: &str = "athook_gateway";
+
+/// How long a health check of the core-service may take at the start, and the time between two of them.
+const READY_CHECK: Duration = Duration::from_secs(1);
+const READY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +150,15 @@ pub async fn serve(
         })
     };
     let _reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again?));
+    let _announcing = AbortOnDropHandle::new(tokio::spawn({
+        let (upstream, ready) = (upstream.clone(), Arc::clone(&config.ready));
+        async move {
+            while !upstream.healthy(Instant::now() + READY_CHECK).await {
+                sleep(READY_INTERVAL).await;
+            }
+            ready.notify_one();
+        }
+    }));
     let auth = AuthSettings {
         audiences: config.audiences.clone(),
         plc_url: config.plc_url.clone(),

@@ -3,6 +3,8 @@
 //! Without a file descriptor to spare, `accept` fails and the connection stays in the queue, with an error in
 //! the log at each attempt. So no listener takes more connections than there are descriptors for.
 
+pub mod private;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 

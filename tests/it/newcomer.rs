@@ -2,9 +2,10 @@
 //! its log explains a refusal.
 
 use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -12,8 +13,8 @@ use crate::harness::database::{Database, Kind};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::processes::{KEY, Service};
-use crate::harness::program::athook;
-use crate::harness::stack::CREATE_WEBHOOK;
+use crate::harness::program::{Program, athook};
+use crate::harness::stack::{CREATE_WEBHOOK, LIST_SECRETS, read};
 use crate::harness::table::Table;
 
 /// What it prints on standard error, and its exit code.
@@ -97,6 +98,141 @@ fn address_that_is_taken() {
     let advice = "another program listens there, perhaps another athook";
     let told = format!("error: --gateway-listen {address}: Address already in use (os error 98); {advice}\n");
     assert_eq!(says(folder.path(), &["--gateway-listen", &address]), (Some(1), told));
+}
+
+#[test]
+fn nothing_is_made_before_the_database_opens() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let free = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+    for arguments in [
+        [&free[..], &["--database-url", "sqlite://none/a.db?mode=rwc"]].concat(),
+        [&free[..], &["--database-url", "sqlite://missing.db"]].concat(),
+        vec!["--gateway-listen", &taken],
+        [&free[..], &["--rate-limit", "many"]].concat(),
+    ] {
+        for command in [&["dev"][..], &[]] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = athook(folder.path()).args(command).args(&arguments).output().unwrap();
+            assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}: {output:?}");
+            let made: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(made.is_empty(), "{arguments:?}: {made:?}");
+        }
+    }
+}
+
+#[test]
+fn folder_that_can_not_be_written() {
+    let (code, told) =
+        says(Path::new("/sys"), &["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"]);
+    assert!(code == Some(1) && told.contains("athook.db") && !told.contains("--seal-keys-file"), "{told}");
+}
+
+#[test]
+fn banner_waits_for_the_database() {
+    // It takes connections and says nothing, like a server behind a bad network.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://athook@{}/hooks", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = athook(folder.path())
+        .args(["dev", "--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"])
+        .args(["--database-url", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waiting = log.find(|line| line.contains("waiting for the database: Postgres 127.0.0.1:"));
+    assert!(waiting.is_some());
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// The names of all files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn keys_are_beside_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let start = async |database: &str| {
+        let mut running = Program::start(athook(folder.path()).args([
+            "--gateway-listen",
+            "127.0.0.1:0",
+            "--core-listen",
+            "127.0.0.1:0",
+            "--database-url",
+            database,
+        ]));
+        running.printed("The development identity has moved").await;
+        running
+    };
+    for _ in 0..2 {
+        let running = start("sqlite://data/a.db?mode=rwc").await;
+        assert!(running.end("TERM").success());
+        assert_eq!(
+            (names(&data), names(folder.path())),
+            (vec!["a.db".into(), "a.keys".into()], vec!["data".into()])
+        );
+    }
+    // Where an earlier release left its keys, they are found.
+    std::fs::rename(data.join("a.keys"), folder.path().join("athook.keys")).unwrap();
+    let running = start("sqlite://data/a.db?mode=rwc").await;
+    assert!(running.end("TERM").success());
+    assert_eq!(names(&data), ["a.db"]);
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn public_url_has_the_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, listen) = (free_port(), "127.0.0.1:0");
+    let address = format!("127.0.0.1:{port}");
+    let mut running = Program::start(athook(folder.path()).args([
+        "dev",
+        "--gateway-listen",
+        &address,
+        "--core-listen",
+        listen,
+    ]));
+    let banner = running.printed("athook token").await;
+    let did = format!("did:web:localhost%3A{port}");
+    assert!(banner.contains(&format!("XRPC   http://{address} as {did}\n")), "{banner}");
+    let token = athook(folder.path()).args(["token", "--method", LIST_SECRETS]).output().unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+    let url = format!("http://{address}/xrpc/{LIST_SECRETS}");
+    read(reqwest::Client::new().get(url).bearer_auth(token.trim())).await.ok();
+    assert!(running.end("TERM").success());
+}
+
+#[test]
+fn token_of_a_new_identity_or_an_unknown_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |method: &str| {
+        let (code, told) = says(folder.path(), &["token", "--method", method]);
+        assert_eq!(code, Some(0), "{told}");
+        told
+    };
+    let good = "good for an hour at a running `athook dev` whose keys are in athook.dev\n";
+    let made = "made a new development identity in athook.dev: an `athook dev` that runs in another folder does \
+                not take this token\n";
+    assert_eq!(says(LIST_SECRETS), format!("{made}{good}"));
+    assert_eq!(says(LIST_SECRETS), good);
+    let unknown = "athook serves no method com.example.nothing; the token is good for it only where --lexicons \
+                   has it\n";
+    assert_eq!(says("com.example.nothing"), format!("{unknown}{good}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

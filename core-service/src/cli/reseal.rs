@@ -12,7 +12,8 @@ use process::shutdown::Shutdown;
 use tokio::time::sleep;
 
 use super::install_logs;
-use crate::config::{RawDatabase, check_database, seal_keys};
+use crate::config::keys::seal_keys;
+use crate::config::{RawDatabase, check_database};
 use crate::randomness::Randomness;
 use crate::seal::SealKeys;
 use crate::store::database::url::DatabaseUrl;

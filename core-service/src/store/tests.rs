@@ -54,7 +54,7 @@ pub(super) async fn open_delivering(
     clock: Clock,
 ) -> (Store, UnboundedReceiver<Leased>) {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
-    let keys = KEY.parse().unwrap();
+    let keys = KeySource::of(KEY.parse().unwrap());
     let (deliveries, leased) = delivery_parts(clock);
     let randomness = Randomness::of_the_system();
     let url = url.parse().unwrap();
@@ -305,7 +305,7 @@ async fn other_seal_keys_are_refused() {
     let refused = Store::open(
         &url.parse().unwrap(),
         LIMITS,
-        keys,
+        KeySource::of(keys),
         Randomness::of_the_system(),
         delivery_parts(Clock::manual(0)).0,
         &metrics(),

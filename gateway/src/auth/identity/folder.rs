@@ -97,7 +97,7 @@ impl Shared {
         // Read before the listing, so that a file added later is noticed next time; stored after the index,
         // so that until then everybody else who misses a DID waits for the lock.
         let changed = self.changes();
-        let listing = self.list();
+        let listing = self.list(&known);
         if *known != listing {
             self.index.store(Arc::new(indexed(&listing)));
             *known = listing;
@@ -110,11 +110,18 @@ impl Shared {
         self.folders.iter().map(changed).collect()
     }
 
-    fn list(&self) -> Vec<Entry> {
+    fn list(&self, known: &[Entry]) -> Vec<Entry> {
         let mut listing = Vec::new();
         for folder in &self.folders {
             let mut entries = match entries(folder) {
                 Ok(entries) => entries,
+                // That of `athook dev` is made later.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound
+                        && !known.iter().any(|entry| entry.path.starts_with(folder)) =>
+                {
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(path = %folder.display(), %error, "a folder of DID documents could not be listed");
                     continue;

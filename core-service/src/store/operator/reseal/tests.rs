@@ -8,6 +8,7 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::keys::KeySource;
 use crate::domain::secret::Rotation;
 use crate::store::commit::Limits;
 use crate::store::tests::{
@@ -33,7 +34,7 @@ async fn open_with(folder: &TempDir, keys: &str) -> Result<Store, StoreError> {
     Store::open(
         &url,
         LIMITS,
-        keys,
+        KeySource::of(keys),
         Randomness::of_the_system(),
         delivery_parts(Clock::manual(0)).0,
         &metrics(),
