@@ -253,7 +253,7 @@ impl Development {
         let developer = Developer::open(folder)?;
         let clock = Clock::system();
         let token = developer.token(developer::DID, &values.service_did, EXAMPLE, &clock)?;
-        let RawDatabase { database_url, database_url_file, prepared_statements: _ } = database.clone();
+        let RawDatabase { database_url, database_url_file, .. } = database.clone();
         let listen_flags = match (given(database_url), given(database_url_file)) {
             // Nothing is looked for beside Postgres, whose URL may have a password.
             _ if folder == Path::new(developer::FOLDER) => Vec::new(),

@@ -29,12 +29,13 @@ use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::store::commit::Limits;
-use crate::store::database::url::{DatabaseUrl, check_environment};
+use crate::store::database::url::{DatabaseUrl, LEAST_CONNECTIONS, check_environment};
 
 /// The port of examples, which is the usual one.
 const PORT: u16 = 50051;
 const DATABASE_URL: &str = "sqlite://athook.db?mode=rwc";
 const PREPARED_STATEMENTS: &str = "on";
+const DATABASE_CONNECTIONS: &str = "8";
 const MAX_WEBHOOKS: &str = "50";
 const MAX_SECRETS: &str = "100";
 const PROBE: &str = "connect";
@@ -42,6 +43,8 @@ const ALLOW_HTTP: &str = "false";
 const ROTATION_OVERLAP: &str = "0s";
 /// The highest value of `--max-webhooks` and `--max-secrets`: the columns that count them have 32 bits.
 const HIGHEST_LIMIT: u32 = 1_000_000;
+/// The highest value of `--database-connections`.
+const MOST_CONNECTIONS: u32 = 1_000;
 /// The longest `--rotation-overlap`, in days: an old token should not stay valid for longer.
 const MAX_ROTATION_OVERLAP_DAYS: u64 = 30;
 
@@ -58,6 +61,24 @@ pub struct RawDatabase {
     /// Whether Postgres keeps prepared statements: on, or off for a pooler in transaction mode
     #[arg(long, env = "PREPARED_STATEMENTS", default_value = PREPARED_STATEMENTS, value_name = "HOW")]
     pub prepared_statements: String,
+    /// How many connections to Postgres, or to its pooler, the process opens at most
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value = DATABASE_CONNECTIONS, value_name = "NUMBER")]
+    pub database_connections: String,
+}
+
+/// `--database-connections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DatabaseConnections(u32);
+
+impl FromStr for DatabaseConnections {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(number @ LEAST_CONNECTIONS..=MOST_CONNECTIONS) => Ok(Self(number)),
+            _ => Err(format!("a number from {LEAST_CONNECTIONS} to {MOST_CONNECTIONS}")),
+        }
+    }
 }
 
 /// `--prepared-statements`.
@@ -292,7 +313,9 @@ pub fn sqlite_file(raw: RawDatabase, problems: &mut Problems) -> Option<Option<P
 
 /// The database in the settings. `None` if a setting is wrong; `problems` then says what.
 pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Option<DatabaseUrl> {
-    let RawDatabase { database_url, database_url_file, prepared_statements } = raw;
+    let RawDatabase { database_url, database_url_file, prepared_statements, database_connections } = raw;
+    let connections = or_default(&database_connections, DATABASE_CONNECTIONS);
+    let connections: Option<DatabaseConnections> = problems.parse("--database-connections", connections);
     let prepared_statements = or_default(&prepared_statements, PREPARED_STATEMENTS);
     let prepared: Option<PreparedStatements> = problems.parse("--prepared-statements", prepared_statements);
     let (flag, text) = match (given(database_url), given(database_url_file)) {
@@ -317,7 +340,11 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
         }
     }
     match url {
-        Ok(url) => prepared.map(|PreparedStatements(on)| url.with_prepared_statements(on)),
+        Ok(url) => {
+            let (PreparedStatements(prepared), DatabaseConnections(connections)) =
+                prepared.zip(connections)?;
+            Some(url.with_prepared_statements(prepared).with_connections(connections))
+        }
         Err(error) => {
             // Without the text, which may have a password.
             problems.note(flag, error);

@@ -14,5 +14,5 @@ mod hangs;
 mod killed;
 pub(crate) mod load;
 mod replicas;
-mod sessions;
+pub(crate) mod sessions;
 mod waiting;

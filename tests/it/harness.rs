@@ -19,6 +19,7 @@ pub(crate) mod identity;
 pub(crate) mod logs;
 pub(crate) mod machine;
 pub(crate) mod packages;
+pub(crate) mod pgbouncer;
 pub(crate) mod pooler;
 pub(crate) mod postgres;
 pub(crate) mod private_hosts;

@@ -31,7 +31,7 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for the write of another process, and Postgres for a row that another replica has
 /// locked.
 const LOCK_LIMIT: Duration = Duration::from_secs(4);
-/// Connections for reads.
+/// Connections of SQLite for reads.
 const READ_CONNECTIONS: u32 = 4;
 /// Prepared statements that a writing connection keeps: room for the inserts of batches, which have three
 /// texts for each number of rows up to 32, and for all other statements.
@@ -71,8 +71,10 @@ impl Database {
     pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, DbErr> {
         match url.kind() {
             Kind::Sqlite(options) => connect_sqlite(options).await,
-            Kind::Postgres(options) if url.has_prepared_statements() => postgres::connect(options).await,
-            Kind::Postgres(options) => pooled::connect(options).await,
+            Kind::Postgres(options) if url.has_prepared_statements() => {
+                postgres::connect(options, url.connections()).await
+            }
+            Kind::Postgres(options) => pooled::connect(options, url.connections()).await,
         }
     }
 

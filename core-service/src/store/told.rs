@@ -66,7 +66,7 @@ fn refusal(code: &str) -> &'static str {
         "42501" => "the role may not connect to the database: see GRANT CONNECT",
         "53300" => "the server has no free connection for the role or the database",
         "57P03" => "the server is starting or stopping",
-        "08P01" => "the pooler or server refuses the connection; its log says why",
+        "08P01" => "the pooler or server refuses the connection, and its log says why",
         _ => "the server refuses the connection",
     }
 }

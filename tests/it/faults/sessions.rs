@@ -20,10 +20,11 @@ const ROUNDS: usize = 12;
 const AT_ONCE: usize = 10;
 
 /// Asks `/readyz` until it is stopped, and wants it to be ready each time.
-struct Readiness(tokio::task::JoinHandle<()>);
+pub(crate) struct Readiness(tokio::task::JoinHandle<()>);
 
 impl Readiness {
-    fn watch(gateway: &Gateway) -> Self {
+    /// Begins to ask.
+    pub(crate) fn watch(gateway: &Gateway) -> Self {
         let url = format!("http://{}/readyz", gateway.address);
         Self(tokio::spawn(async move {
             let client = reqwest::Client::new();
@@ -35,7 +36,7 @@ impl Readiness {
     }
 
     /// It was ready each time.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.0.abort();
         let ended = self.0.await.unwrap_err();
         assert!(ended.is_cancelled(), "{ended}");

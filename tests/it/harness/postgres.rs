@@ -158,7 +158,7 @@ impl Server {
 }
 
 /// Postgres refuses to run as root: then it runs as the user `postgres`, which owns the folder.
-fn as_unprivileged(folder: &Path) -> Command {
+pub(crate) fn as_unprivileged(folder: &Path) -> Command {
     let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
     let mut command = Command::new("env");
     if root {

@@ -7,29 +7,26 @@
 
 use sea_orm::DbErr;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sea_orm::sqlx::{self, ConnectOptions as _, Executor as _};
+use sea_orm::sqlx::{self, Executor as _};
 use tokio::time::timeout;
 
-use super::postgres::{WRITE_CONNECTIONS, database, limits, try_once};
+use super::postgres::{Share, common, database, limits, try_once};
 use super::sessions::PING_LIMIT;
-use super::{ACQUIRE_LIMIT, Database, READ_CONNECTIONS, connection_error};
+use super::{ACQUIRE_LIMIT, Database, connection_error};
 
 /// Removes all prepared statements from a session.
 pub(super) const FORGET: &str = "DEALLOCATE ALL";
 
-/// Connects both pools.
+/// Connects both pools, with so many `connections` in all.
 ///
 /// # Errors
 ///
 /// The database can't be reached, or refuses.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbErr> {
-    let options = options
-        .clone()
-        .disable_statement_logging()
-        .statement_cache_capacity(0)
-        // Poolers refuse it, and no value of ours is a floating-point number.
-        .extra_float_digits(None);
+pub(super) async fn connect(options: &PgConnectOptions, connections: u32) -> Result<Database, DbErr> {
+    let options = common(options).statement_cache_capacity(0);
     try_once(&options).await?;
+    // The limit of the role is the pooler's concern.
+    let share = Share::of(connections, false);
     let prelude = format!("{FORGET}; {}", limits("SET LOCAL"));
     let pool = |connections| {
         PgPoolOptions::new()
@@ -37,7 +34,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
             .acquire_timeout(ACQUIRE_LIMIT)
             .test_before_acquire(false)
     };
-    let writing = pool(WRITE_CONNECTIONS)
+    let writing = pool(share.writing)
         .before_acquire(|connection, _| {
             // Empty, to see whether the connection is alive.
             Box::pin(async move { run(connection, String::new()).await.map(|()| true) })
@@ -48,7 +45,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
     // Reads are single statements. Each becomes a transaction, from taking the connection to giving it back.
     let begin = format!("BEGIN; {prelude}");
     let begin_again = begin.clone();
-    let reading = pool(READ_CONNECTIONS)
+    let reading = pool(share.reading)
         .after_connect(move |connection, _| {
             let begin = begin.clone();
             Box::pin(async move { run(connection, begin).await })
@@ -62,7 +59,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<Database, DbEr
         })
         // Not at once: that connection would be kept as it is, in a transaction.
         .connect_lazy_with(options);
-    Ok(Database { prelude: Some(prelude), ..database(writing, reading) })
+    Ok(Database { prelude: Some(prelude), ..database(writing, reading, share) })
 }
 
 /// Runs statements that are not prepared.

@@ -16,6 +16,10 @@ use url::form_urlencoded;
 
 pub(crate) use self::postgres::check_environment;
 
+/// The least number of connections to Postgres: one writes, the other reads.
+pub(crate) const LEAST_CONNECTIONS: u32 = 2;
+/// The number of connections to Postgres where `--database-connections` does not say another.
+const CONNECTIONS: u32 = 8;
 /// The longest name of a parameter that an error repeats, in bytes.
 const NAME_BYTES: usize = 40;
 
@@ -24,6 +28,7 @@ const NAME_BYTES: usize = 40;
 pub(crate) struct DatabaseUrl {
     kind: Kind,
     prepared_statements: bool,
+    connections: u32,
 }
 
 /// The kind of database, and how to connect to it.
@@ -82,7 +87,7 @@ impl FromStr for DatabaseUrl {
             "postgres" | "postgresql" => Kind::Postgres(Box::new(postgres::options(text, rest)?)),
             _ => return Err(WrongDatabaseUrl::Syntax),
         };
-        Ok(Self { kind, prepared_statements: true })
+        Ok(Self { kind, prepared_statements: true, connections: CONNECTIONS })
     }
 }
 
@@ -91,6 +96,16 @@ impl DatabaseUrl {
     /// sessions of Postgres, and expect nothing there, so that a pooler may give each to another session.
     pub(crate) fn with_prepared_statements(self, prepared_statements: bool) -> Self {
         Self { prepared_statements, ..self }
+    }
+
+    /// The same database with `--database-connections`.
+    pub(crate) fn with_connections(self, connections: u32) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// How many connections to Postgres there may be.
+    pub(super) fn connections(&self) -> u32 {
+        self.connections
     }
 
     pub(super) fn kind(&self) -> &Kind {
