@@ -27,6 +27,7 @@ mod shown_deliveries;
 mod table;
 mod told;
 mod transaction;
+mod url_form;
 mod webhooks;
 
 #[cfg(test)]
@@ -182,6 +183,8 @@ impl Store {
             .await
             .map_err(|error| OpenError::IndexKey { url: url.clone(), error })?;
         let sealer = Arc::new(Sealer { keys, index_key, randomness });
+        let hashed = url_form::hash_again(&database, &sealer).await;
+        hashed.map_err(|failure| OpenError::Database { url: url.clone(), error: failure.told() })?;
         let (database, commits) = metrics.register(METRICS, |registry| {
             let database = database.with_metrics(registry);
             registry.register(

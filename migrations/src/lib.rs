@@ -13,6 +13,7 @@ mod m0004_events_deliveries;
 mod m0005_redeliveries;
 mod m0006_operators;
 mod m0007_event_traceparent;
+mod m0008_url_form;
 mod text;
 
 use std::collections::HashSet;
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0005_redeliveries::Redeliveries),
             Box::new(m0006_operators::Operators),
             Box::new(m0007_event_traceparent::EventTraceparent),
+            Box::new(m0008_url_form::UrlForm),
         ]
     }
 }

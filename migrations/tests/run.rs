@@ -73,6 +73,7 @@ async fn rows_of_the_first_schema_are_kept() {
         "ALTER TABLE secret DROP COLUMN previous_sealed_token",
         "ALTER TABLE secret DROP COLUMN previous_until_ms",
         "CREATE INDEX webhook_owner_did_created_at_ms_id_idx ON webhook (owner_did, created_at_ms, id)",
+        "ALTER TABLE index_key DROP COLUMN url_form",
         "DROP TABLE event",
         "DROP TABLE webhook_state",
         "DROP TABLE delivery",

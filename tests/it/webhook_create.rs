@@ -80,6 +80,9 @@ async fn duplicate_url(kind: Kind) {
         "https://hooks.example.com/b/../a",
         "https://hooks.example.com/a#fragment",
         "https:hooks.example.com/a",
+        "https://hooks.example.com/a?",
+        "https://hooks.example.com./a",
+        "https://hooks.example.com.:443/a?#fragment",
     ] {
         create(&stack, url).await.error(400, "DuplicateWebhook");
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::rule::Rule;
+use super::webhook_url::without_final_dot;
 
 /// The longest text of an origin, in bytes: a host has at most 253.
 const MAX_BYTES: usize = 512;
@@ -35,7 +36,8 @@ impl FromStr for Origin {
         if text.len() > MAX_BYTES {
             return Err(Rule::Origin);
         }
-        let url: Url = text.parse().map_err(|_| Rule::Origin)?;
+        let mut url: Url = text.parse().map_err(|_| Rule::Origin)?;
+        without_final_dot(&mut url).map_err(|_| Rule::Origin)?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let anonymous = url.username().is_empty() && url.password().is_none();
         if !["http", "https"].contains(&url.scheme()) || url.host().is_none() || !bare || !anonymous {
@@ -54,6 +56,7 @@ mod tests {
         for (text, origin) in [
             ("https://hooks.example.com", "https://hooks.example.com"),
             ("https://HOOKS.example.com:443/", "https://hooks.example.com"),
+            ("https://hooks.example.com.", "https://hooks.example.com"),
             ("http://127.0.0.1:9100", "http://127.0.0.1:9100"),
             ("https://bücher.example", "https://xn--bcher-kva.example"),
             ("http://[::1]:80", "http://[::1]"),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 /// The longest URL, in bytes, as sent and as stored (docs/methods.md, createWebhook).
 const MAX_BYTES: usize = 2048;
@@ -33,8 +33,9 @@ pub(crate) enum UrlRule {
     Credentials,
 }
 
-/// An absolute URL with a host and without user name, password and fragment, normalised by the WHATWG rules;
-/// as sent, a lexicon `uri`. Never printed: a Discord URL has a credential in its path.
+/// An absolute URL with a host and without user name, password and fragment, normalised by the WHATWG rules
+/// and without what makes no other URL of it: the final dot of the host and an empty query. As sent, a
+/// lexicon `uri`. Never printed: a Discord URL has a credential in its path.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WebhookUrl(Url);
 
@@ -66,6 +67,10 @@ impl WebhookUrl {
             return Err(UrlRule::Syntax);
         }
         url.set_fragment(None);
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
+        without_final_dot(&mut url)?;
         if url.as_str().len() > MAX_BYTES {
             return Err(UrlRule::Length);
         }
@@ -81,6 +86,22 @@ impl WebhookUrl {
     pub(crate) fn into_exposed(self) -> String {
         self.0.into()
     }
+}
+
+/// Takes the dot away that ends the host name, if there is one: it says that the name is a whole one, which
+/// all names of webhooks are.
+///
+/// # Errors
+///
+/// Nothing is left of the host.
+pub(super) fn without_final_dot(url: &mut Url) -> Result<(), UrlRule> {
+    let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
+    let bare = name.trim_end_matches('.');
+    if bare.len() == name.len() {
+        return Ok(());
+    }
+    let bare = bare.to_owned();
+    url.set_host(Some(&bare)).map_err(|_| UrlRule::Syntax)
 }
 
 /// Whether `text` has the lexicon format `uri`, as the reference implementation checks it: a scheme, a colon,
@@ -119,6 +140,15 @@ mod tests {
             ("https://2130706433/", "https://127.0.0.1/"),
             ("https://①②⑦.⓪.⓪.①", "https://127.0.0.1/"),
             ("https://@example.com/", "https://example.com/"),
+            ("https://example.com./", "https://example.com/"),
+            ("https://EXAMPLE.com.:443", "https://example.com/"),
+            ("https://example.com.:8443/a.?b.", "https://example.com:8443/a.?b."),
+            ("https://example.com/hook?", "https://example.com/hook"),
+            ("https://example.com/hook?#", "https://example.com/hook"),
+            ("https://example.com/hook??", "https://example.com/hook??"),
+            ("https://example.com/hook?=", "https://example.com/hook?="),
+            ("https://bücher.example。/", "https://xn--bcher-kva.example/"),
+            ("https://127.0.0.1./", "https://127.0.0.1/"),
         ] {
             assert_eq!(https(text).as_deref(), Ok(stored), "{text}");
         }
@@ -132,6 +162,7 @@ mod tests {
             ("example.com", UrlRule::Syntax),
             ("https://", UrlRule::Syntax),
             ("https://?q", UrlRule::Syntax),
+            ("https://./", UrlRule::Syntax),
             ("https://exa mple.com/", UrlRule::Syntax),
             ("https://example.com/\0", UrlRule::Syntax),
             ("https://example.com/a\0b", UrlRule::Syntax),

@@ -18,6 +18,8 @@ use crate::seal::{OpenError, Purpose, SealKeys};
 
 /// The id of the one row.
 pub(super) const ID: i32 = 1;
+/// The normal form of URLs in this release: without the final dot of the host and without an empty query.
+pub(super) const URL_FORM: i32 = 1;
 /// Bytes of the key: those of a SHA-256.
 const KEY_BYTES: usize = 32;
 /// Bytes of the hash of an origin: two origins have the same by chance never.
@@ -102,7 +104,9 @@ async fn make(
 ) -> Result<(), IndexKeyError> {
     let key: [u8; KEY_BYTES] = randomness.bytes().map_err(IndexKeyError::Randomness)?;
     let nonce = randomness.bytes().map_err(IndexKeyError::Randomness)?;
-    let row = index_key::Model { id: ID, sealed_key: keys.seal(nonce, Purpose::IndexKey, &key) };
+    let sealed_key = keys.seal(nonce, Purpose::IndexKey, &key);
+    // There is no webhook yet.
+    let row = index_key::Model { id: ID, sealed_key, url_form: URL_FORM };
     let unless_there = OnConflict::column(index_key::Column::Id).do_nothing().to_owned();
     index_key::Entity::insert(index_key::ActiveModel::from(row))
         .on_conflict(unless_there)

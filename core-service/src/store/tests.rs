@@ -35,6 +35,7 @@ mod pauses;
 mod queue_depth;
 mod secrets;
 mod together;
+mod url_form;
 mod waiting;
 mod webhooks;
 

@@ -17,8 +17,11 @@ pub(crate) enum Type {
     Boolean,
 }
 
+/// What a core-service finds out again.
+const NOT_EXPORTED: &str = "url_form";
+
 pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
-    ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes)]),
+    ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes), (NOT_EXPORTED, Type::Integer)]),
     ("account", &[("did", Type::Text), ("secrets", Type::Integer), ("webhooks", Type::Integer)]),
     (
         "secret",
@@ -152,7 +155,8 @@ pub(crate) async fn all_rows(database: &Database) -> Vec<(&'static str, Vec<Vec<
         assert_eq!(columns_of(&connection, database, table).await, known, "{table}");
         let sql = format!("SELECT * FROM {table} ORDER BY {}, {}", known[0], known[1]);
         let rows = rows(&connection, &sql).await;
-        let text = |row: &QueryResult| columns.iter().map(|(name, of)| value(row, name, *of)).collect();
+        let shown = columns.iter().filter(|(name, _)| *name != NOT_EXPORTED);
+        let text = |row: &QueryResult| shown.clone().map(|(name, of)| value(row, name, *of)).collect();
         all.push((table, rows.iter().map(text).collect()));
     }
     all

@@ -207,7 +207,7 @@ impl Reseal {
     /// The database or the random number generator failed.
     pub(crate) async fn index_key(&self) -> Result<Counts, ResealError> {
         let row = index_key_table::Entity::find_by_id(index_key::ID).one(&self.database.reading).await?;
-        let Some(index_key_table::Model { id: _, sealed_key: old }) = row else {
+        let Some(index_key_table::Model { id: _, sealed_key: old, url_form: _ }) = row else {
             return Ok(Counts::default());
         };
         let new = match self.decide(Purpose::IndexKey, &old)? {

@@ -14,6 +14,9 @@ pub(crate) struct Model {
     pub id: i32,
     #[serde(with = "super::base64_text")]
     pub sealed_key: Vec<u8>,
+    /// Of which normal form the hashes are. Not exported: a core-service finds out again.
+    #[serde(skip)]
+    pub url_form: i32,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

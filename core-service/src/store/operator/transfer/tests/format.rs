@@ -56,7 +56,7 @@ fn lines_as_they_are_written() {
     for (line, text) in [
         (Line::Header(header), r#"{"header":{"format":"athook-export","version":2,"athook":"0.1.0"}}"#),
         (
-            Line::IndexKey(IndexKey { id: 1, sealed_key: vec![0, 255] }),
+            Line::IndexKey(IndexKey { id: 1, sealed_key: vec![0, 255], url_form: 0 }),
             r#"{"index_key":{"id":1,"sealed_key":"AP8="}}"#,
         ),
         (
@@ -239,6 +239,6 @@ fn rows_that_the_service_could_not_have_written() {
     let account = |secrets, webhooks| Account { did: "did:plc:a".into(), secrets, webhooks };
     assert!(check::account(&account(0, 0)).is_ok());
     assert!(check::account(&account(-1, 0)).is_err() && check::account(&account(0, -1)).is_err());
-    assert!(check::index_key(&IndexKey { id: 2, sealed_key: vec![1] }).is_err());
-    assert!(check::index_key(&IndexKey { id: 1, sealed_key: Vec::new() }).is_err());
+    assert!(check::index_key(&IndexKey { id: 2, sealed_key: vec![1], url_form: 0 }).is_err());
+    assert!(check::index_key(&IndexKey { id: 1, sealed_key: Vec::new(), url_form: 0 }).is_err());
 }
