@@ -1,6 +1,8 @@
 """Checks of rendered manifests and of images that need no processes. Each raises AssertionError."""
 
 import ipaddress
+import json
+import os
 import re
 import subprocess
 import sys
@@ -15,12 +17,15 @@ from rendered import ROOT, port_number, probe_of, the_container
 
 # Secrets that the operator provides. The test makes its own.
 TLS_SECRETS = {"core-service-tls", "gateway-tls"}
+# Kinds of other projects, whose schemas custom-resources.mjs has.
+CUSTOM_KINDS = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
 # How long the core-service may take to close its store after the drain, in seconds.
 STORE_CLOSES = 5
 
 
 def all_of(rendered, made_secrets):
     schemas(rendered)
+    labels(rendered)
     checkov(rendered)
     references(rendered, made_secrets)
     connections(rendered)
@@ -31,9 +36,27 @@ def all_of(rendered, made_secrets):
 
 
 def schemas(rendered):
-    """Each object is valid under the newest schema of Kubernetes, without unknown fields."""
+    """Each object is valid under the newest schema of Kubernetes, without unknown fields, or under that of its project."""
+    custom = [each for each in rendered.objects if each["kind"] in CUSTOM_KINDS]
     for each in rendered.objects:
-        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+        if each not in custom:
+            kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    command = ["node", Path(__file__).with_name("custom-resources.mjs"), os.environ["MODELS"]]
+    lines = "".join(json.dumps(each) + "\n" for each in custom)
+    ran = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == [each["kind"] for each in custom]
+
+
+def labels(rendered):
+    """Every object, and every pod, has the labels that Kubernetes recommends."""
+    recommended = {"name", "instance", "version", "component", "part-of", "managed-by"}
+    for each in rendered.objects:
+        for labelled in (each, each["spec"]["template"] if each["kind"] == "Deployment" else each):
+            found = {name.removeprefix("app.kubernetes.io/") for name in labelled["metadata"].get("labels", {})}
+            assert recommended <= found, (each["kind"], each["metadata"]["name"], recommended - found)
+    versions = {each["metadata"]["labels"]["app.kubernetes.io/version"] for each in rendered.objects}
+    assert versions == {version()}, versions
 
 
 def checkov(rendered):
@@ -77,6 +100,20 @@ def references(rendered, made_secrets):
                 assert secret in made_secrets.keys() | TLS_SECRETS, secret
             else:
                 assert volume["persistentVolumeClaim"]["claimName"] in rendered.of_kind("PersistentVolumeClaim")
+    for monitor in rendered.of_kind("PodMonitor").values():
+        targets = rendered.selected(monitor["spec"]["selector"]["matchLabels"])
+        assert targets == set(deployments), targets
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            for target in targets:
+                port_number(the_container(rendered.pod_spec(target)), endpoint["port"])
+    for rule in rendered.of_kind("PrometheusRule").values():
+        links = [alert["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for alert in group["rules"]]
+        assert links and all(link.startswith("https://docs.example/athook/RUNBOOK.md#") for link in links), links
+    services = rendered.of_kind("Service")
+    for route in rendered.of_kind("HTTPRoute").values():
+        for rule in route["spec"]["rules"]:
+            for backend in rule["backendRefs"]:
+                assert backend["port"] in [port["port"] for port in services[backend["name"]]["spec"]["ports"]]
     for ingress in rendered.of_kind("Ingress").values():
         for rule in ingress["spec"]["rules"]:
             for path in rule["http"]["paths"]:
@@ -85,9 +122,9 @@ def references(rendered, made_secrets):
 
 
 def connections(rendered):
-    """Behind an Ingress, whose controller has one address for everybody, an address has no limit of connections."""
+    """Behind a proxy, which has one address for everybody, an address has no limit of connections."""
     variables = rendered.environment(the_container(rendered.pod_spec("gateway")))
-    expected = "0" if rendered.of_kind("Ingress") else None
+    expected = "0" if rendered.of_kind("Ingress") or rendered.of_kind("HTTPRoute") else None
     assert variables.get("CONNECTIONS_PER_ADDRESS") == expected, variables
 
 
@@ -142,13 +179,17 @@ def denied_ranges(rendered):
     assert denied == refused - {world}, denied ^ (refused - {world})
 
 
+def version():
+    """That of the workspace."""
+    return tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+
+
 def versions(rendered):
     """The images have the tag of this version."""
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     for name in rendered.of_kind("Deployment"):
         pod = rendered.pod_spec(name)
         for container in pod.get("initContainers", []) + pod["containers"]:
-            assert container["image"].endswith(f"/{container['name']}:{version}"), container["image"]
+            assert container["image"].endswith(f"/{container['name']}:{version()}"), container["image"]
 
 
 def sbom(image):

@@ -8,6 +8,7 @@ mod citations;
 mod constants;
 mod limits;
 mod links;
+mod rules;
 mod settings;
 mod tables;
 mod tree;
