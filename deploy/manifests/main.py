@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import checks
+import compose
 import postgres
 from network import NODE, Dns, Network
 from pods import Node, Pod
@@ -23,7 +24,7 @@ FOLLOWS = 15
 
 
 def main():
-    for image in ("core-service", "gateway", "migrate"):
+    for image in ("athook", "core-service", "gateway", "migrate"):
         checks.sbom(ROOT / "target/images" / image)
     with tempfile.TemporaryDirectory(prefix="athook-manifests-") as folder:
         folder = Path(folder)
@@ -47,6 +48,9 @@ def main():
             node = Node(own, network, made | certificates(own, rendered.namespace))
             Drill(rendered, node, dns, its_server).run()
             print(f"{name}: passed in {time.monotonic() - begun:.0f} s", flush=True)
+        own = folder / "compose"
+        own.mkdir()
+        compose.run(lambda secrets: Node(own, network, secrets), dns, server)
         dns.process.terminate()
         server.stop()
     print(f"{len(overlays)} passed, 0 failed")

@@ -131,6 +131,7 @@ class Pod:
         config["process"] |= {
             "terminal": False,
             "args": entry + container.get("args", []),
+            "cwd": image.config.get("WorkingDir") or "/",
             "env": [f"{name}={value}" for name, value in variables.items()],
             "user": {"uid": context["runAsUser"], "gid": context["runAsGroup"], "additionalGids": [context["fsGroup"]]},
             "capabilities": {},
