@@ -28,7 +28,8 @@ mod xrpc;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use process::settings::groups::grouped;
 
 /// Webhooks for AT Protocol services: gateway and core-service in one process. For a first try: athook dev
 #[derive(Parser)]
@@ -85,7 +86,8 @@ impl Rest {
 
 fn main() -> ExitCode {
     process::files::create_private();
-    let Args { command, both } = Args::parse();
+    let arguments = grouped(Args::command()).get_matches();
+    let Args { command, both } = Args::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     match command {
         None => both::run(both),
         Some(Command::Gateway(rest)) => gateway::command(rest.named("gateway")),

@@ -11,10 +11,11 @@ mod reseal;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use process::exit;
 use process::files::ExposedFile;
 use process::logs::Logs;
+use process::settings::groups::grouped;
 use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
@@ -87,7 +88,8 @@ const LISTEN: &str = "127.0.0.1:50051";
 /// Runs the program. The first of `args` is the program's name.
 #[must_use]
 pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Cli { command, serve } = Cli::parse_from(args);
+    let args = grouped(Cli::command()).get_matches_from(args);
+    let Cli { command, serve } = Cli::from_arg_matches(&args).unwrap_or_else(|error| error.exit());
     match command {
         None => run_serve(serve),
         Some(Command::Serve(serve)) => run_serve(*serve),

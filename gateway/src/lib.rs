@@ -25,13 +25,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use egress::client::Egress;
 use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::certificates::CertificateMetrics;
 use process::exit::chain;
 use process::settings::WrongSettings;
+use process::settings::groups::grouped;
 use process::shutdown::Shutdown;
 use process::telemetry::{Telemetry, Watch};
 use prometheus_client::registry::Registry;
@@ -229,7 +230,9 @@ pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Meth
 /// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at
 /// start are printed on standard error.
 pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
-    let (listen, config) = match RawArgs::parse_from(arguments).check() {
+    let arguments = grouped(RawArgs::command()).get_matches_from(arguments);
+    let raw = RawArgs::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    let (listen, config) = match raw.check() {
         Ok(checked) => checked,
         Err(error) => return process::exit::settings(&error),
     };

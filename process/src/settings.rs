@@ -5,6 +5,7 @@
 //! environment means the same as no `X`; clap itself would take it as a value.
 
 pub mod files;
+pub mod groups;
 pub mod otlp;
 mod urls;
 mod values;

@@ -1,4 +1,4 @@
-//! `docs/settings.md`: its tables are made from what `-h` of the programs prints.
+//! `docs/settings.md`: its tables are made from what `--help` of the programs prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,6 +11,8 @@ use super::tree::{read, root};
 const DOCUMENT: &str = "docs/settings.md";
 const BEGIN: &str = "<!-- Generated: UPDATE_DOCS=1 cargo test --workspace --test it docs:: -->\n";
 const END: &str = "<!-- End of the generated part. -->\n";
+/// What stands before a description below its flag.
+const BELOW: &str = "          ";
 /// Commands that run a service: the tables before are theirs.
 const SERVICES: [&str; 5] = ["dev", "gateway", "core-service", "serve", "help"];
 
@@ -26,12 +28,12 @@ fn settings_are_those_of_the_programs() {
     } else {
         assert!(
             text == expected,
-            "{DOCUMENT} differs from the programs' -h: write it anew with UPDATE_DOCS=1"
+            "{DOCUMENT} differs from the programs' --help: write it anew with UPDATE_DOCS=1"
         );
     }
 }
 
-/// A line of `-h`.
+/// A setting in `--help`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setting {
     flag: String,
@@ -113,7 +115,7 @@ fn tables_of_types(text: &mut String, command: &str, arguments: &[&str], types: 
     }
 }
 
-/// The flags that take several values, which `-h` does not tell.
+/// The flags that take several values, which `--help` does not tell.
 fn lists() -> BTreeSet<String> {
     let command = gateway::config::RawGateway::augment_args(clap::Command::new("all"));
     let command = core_service::config::RawCoreArgs::augment_args(command);
@@ -122,10 +124,10 @@ fn lists() -> BTreeSet<String> {
     lists.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect()
 }
 
-/// What `athook ARGUMENTS -h` prints.
+/// What `athook ARGUMENTS --help` prints.
 fn help(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_athook"));
-    let output = command.env_clear().args(arguments).arg("-h").output().unwrap();
+    let output = command.env_clear().args(arguments).arg("--help").output().unwrap();
     assert!(output.status.success(), "{arguments:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -139,6 +141,29 @@ fn commands(arguments: &[&str]) -> Vec<String> {
     names.filter(|name| !SERVICES.contains(&name.as_str())).collect()
 }
 
+/// `help` with each description on the line of its flag. Where `-h` shows less than `--help`, clap sets it
+/// below, with its variable and default apart.
+fn on_one_line(help: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in help.lines() {
+        match (line.strip_prefix(BELOW), lines.last_mut()) {
+            _ if line.trim().is_empty() => {}
+            (Some(more), Some(last)) if !more.starts_with(' ') => {
+                let first = !last.trim_start().contains("  ");
+                last.push_str(if first { "  " } else { " " });
+                last.push_str(more.trim_end());
+            }
+            _ => {
+                if !line.starts_with(' ') {
+                    lines.push(String::new());
+                }
+                lines.push(line.to_owned());
+            }
+        }
+    }
+    lines.join("\n")
+}
+
 /// The settings of `athook ARGUMENTS`.
 fn settings(arguments: &[&str]) -> Vec<Setting> {
     let found = parsed(&help(arguments));
@@ -148,6 +173,7 @@ fn settings(arguments: &[&str]) -> Vec<Setting> {
 }
 
 fn parsed(help: &str) -> Vec<Setting> {
+    let help = on_one_line(help);
     let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
     let part = |heading: &'static str| help.lines().skip_while(move |line| *line != heading).skip(1);
     let arguments = part("Arguments:").take_while(|line| !line.is_empty()).filter_map(argument);
@@ -228,6 +254,31 @@ fn help_is_read() {
         setting("--json", "", None, None, "Print JSON"),
         setting("-v, --verbose", "", None, None, "More"),
         setting("-H, --header", "<NAME>", None, None, "A field"),
+    ];
+    assert_eq!(parsed(help), expected);
+}
+
+#[test]
+fn help_with_descriptions_below_is_read() {
+    let help = "Serves\n\nUsage: a [OPTIONS] <WHAT>\n\nArguments:\n  <WHAT>\n          What\n\nOptions:\n  \
+        -h, --help\n          Print help (see a summary with '-h')\n\nListening:\n      \
+        --listen <ADDRESS>\n          Where to listen\n          \n          [env: LISTEN=]\n          \
+        [default: 127.0.0.1:1]\n\n      --http [<BOOL>]\n          May be http\n";
+    let setting = |flag: &str, value: &str, meaning: &str| Setting {
+        flag: flag.to_owned(),
+        value: value.to_owned(),
+        variable: None,
+        default: None,
+        meaning: meaning.to_owned(),
+    };
+    let expected = [
+        Setting { default: Some("required".to_owned()), ..setting("<WHAT>", "", "What") },
+        Setting {
+            variable: Some("LISTEN".to_owned()),
+            default: Some("`127.0.0.1:1`".to_owned()),
+            ..setting("--listen", "<ADDRESS>", "Where to listen")
+        },
+        setting("--http", "<BOOL>", "May be http"),
     ];
     assert_eq!(parsed(help), expected);
 }
