@@ -51,6 +51,15 @@ async fn write(admin: &DatabaseConnection, name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// Makes a role that needs a password on this server, which trusts all others.
+pub(crate) async fn require_password(admin: &DatabaseConnection, role: &str, password: &str) {
+    let rules = format!("host all {role} all scram-sha-256\nhost all,replication all all trust\n");
+    write(admin, "pg_hba.conf", &rules).await;
+    for statement in ["SELECT pg_reload_conf()", &format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'")] {
+        admin.execute_unprepared(statement).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn wrong_url() {
     for (url, told) in [
@@ -94,11 +103,8 @@ async fn postgres_that_refuses() {
     let database = Database::create(Kind::Postgres, true).await;
     let (server, name) = server_and_name(&database.url());
     let admin = connect(server, "postgres").await;
-    let trust = "host all guarded all scram-sha-256\nhost all all all trust\n";
-    write(&admin, "pg_hba.conf", trust).await;
+    require_password(&admin, "guarded", "letmein").await;
     for statement in [
-        "SELECT pg_reload_conf()",
-        "CREATE ROLE guarded LOGIN PASSWORD 'letmein'",
         "CREATE ROLE nobody_connects LOGIN",
         "CREATE DATABASE closed",
         "REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
