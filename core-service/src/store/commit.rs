@@ -35,11 +35,11 @@
 //! | what happened | what the writer does |
 //! | --- | --- |
 //! | conflict, deadlock | the database undid it: the batch again, 5 tries in all |
-//! | the connection was lost before the commit | the batch again, once, on another connection |
-//! | the connection is read-only | the same: a failover may have moved the server |
+//! | the connection was lost before the commit | the batch again on another connection, 3 tries in all |
+//! | the connection is read-only | the same, once: a failover may have moved the server |
 //! | a statement of a job in its savepoint failed | that job gets `Internal`, the others go on |
 //! | another statement failed, before the commit | the jobs one by one; the bad one gets `Internal` |
-//! | the commit itself failed, or 7 s passed | `Unavailable`: it may be stored |
+//! | the commit itself failed, or 7 s passed | `Unavailable`: it may be stored, unless the session was ended instead |
 //! | database locked, full, read-only, starting | `Unavailable` |
 //! | a file of SQLite was removed or replaced | `Unavailable`, also if that is noticed after the commit |
 //!

@@ -82,6 +82,26 @@ pub(super) fn is_lasting(error: &DbErr) -> bool {
     }
 }
 
+/// Whether a commit that failed with `error` surely stored nothing: the server ended the session in place of
+/// it, or it was not sent.
+pub(super) fn is_of_no_commit(error: &DbErr) -> bool {
+    let (DbErr::Conn(RuntimeErr::SqlxError(cause))
+    | DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    match &**cause {
+        // admin_shutdown, idle_in_transaction_session_timeout, transaction_timeout: a server that has
+        // committed says so before it ends the session, or says nothing any more.
+        sqlx::Error::Database(cause) => {
+            matches!(&*cause.code().unwrap_or_default(), "57P01" | "25P03" | "25P04")
+        }
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
+        _ => false,
+    }
+}
+
 /// Whether `error` says only that no connection was free in time.
 pub(super) fn is_of_the_pool(error: &DbErr) -> bool {
     match error {

@@ -17,6 +17,8 @@ use crate::error::{Error, log_fault};
 
 /// How many times a transaction is tried in all that conflicts with others.
 const CONFLICT_TRIES: u32 = 5;
+/// How many times a transaction or read is tried in all whose connections are lost before its commit.
+const LOST_TRIES: u32 = 3;
 /// The time limit of one try of a transaction: more than the limits of the database itself.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(7);
 
@@ -86,8 +88,8 @@ impl Database {
         work: impl AsyncFn(&mut State, &DatabaseTransaction) -> Result<T, DbErr>,
     ) -> Result<T, Failure> {
         let DatabaseMetrics { conflicts_retried, losses_retried, read_only_retried, .. } = &*self.metrics;
-        let mut tries = 1;
-        let (mut reconnected, mut moved) = (false, false);
+        let (mut tries, mut lost) = (1, 0);
+        let mut moved = false;
         let result = loop {
             let begun = Instant::now();
             let try_once = self.transaction_once(async |transaction| Ok(work(state, transaction).await?));
@@ -110,8 +112,8 @@ impl Database {
                     conflicts_retried.inc();
                 }
                 // Before the commit nothing can have been stored. A pool may hold dead connections.
-                Fault::Lost if !failure.may_be_stored && !reconnected => {
-                    reconnected = true;
+                Fault::Lost if !failure.may_be_stored && lost + 1 < LOST_TRIES => {
+                    lost += 1;
                     self.sessions.note_lost();
                     losses_retried.inc();
                 }
@@ -153,12 +155,15 @@ impl Database {
         self.before_commit(&transaction).await.map_err(Failure::from)?;
         let stored = transaction.commit().await;
         // Not before the commit: a file may be removed until then.
-        stored.and_then(|()| self.check_files()).map_err(|error| Failure { error, may_be_stored: true })?;
+        stored.and_then(|()| self.check_files()).map_err(|error| {
+            let may_be_stored = !fault::is_of_no_commit(&error);
+            Failure { error, may_be_stored }
+        })?;
         self.outcomes.commit();
         Ok(done)
     }
 
-    /// Runs `query`, which writes nothing; once more when the connection was lost. A fault is logged.
+    /// Runs `query`, which writes nothing; again when the connection was lost. A fault is logged.
     ///
     /// # Errors
     ///
@@ -190,7 +195,7 @@ impl Database {
     where
         Query: Future<Output = Result<T, DbErr>>,
     {
-        let mut retried = false;
+        let mut lost = 0;
         loop {
             let error = match query().await {
                 Ok(answer) => return Ok(answer),
@@ -198,10 +203,10 @@ impl Database {
             };
             let fault = fault::kind(&error);
             self.metrics.failed(fault);
-            if fault != Fault::Lost || retried {
+            lost += 1;
+            if fault != Fault::Lost || lost == LOST_TRIES {
                 return Err(error);
             }
-            retried = true;
             self.sessions.note_lost();
             self.metrics.losses_retried.inc();
         }

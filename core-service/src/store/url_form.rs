@@ -34,7 +34,8 @@ struct Rehashed {
 ///
 /// The database fails. What is written stays.
 pub(super) async fn hash_again(database: &Database, sealer: &Sealer) -> Result<(), Failure> {
-    let row = index_key_table::Entity::find_by_id(index_key::ID).one(&database.reading).await?;
+    let kept = || index_key_table::Entity::find_by_id(index_key::ID).one(&database.reading);
+    let row = database.try_read(kept).await?;
     if row.is_none_or(|row| row.url_form >= URL_FORM) {
         return Ok(());
     }
@@ -44,7 +45,7 @@ pub(super) async fn hash_again(database: &Database, sealer: &Sealer) -> Result<(
         if let Some(after) = after {
             page = page.filter(webhook::Column::Id.gt(after));
         }
-        let rows = page.all(&database.reading).await?;
+        let rows = database.try_read(|| page.clone().all(&database.reading)).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.id);
         for row in &rows {

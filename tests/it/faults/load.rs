@@ -176,6 +176,11 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// How many writes failed.
+    pub(super) fn failures(&self) -> usize {
+        self.seen.failed.len()
+    }
+
     /// Asserts that every acknowledged write is in the database, that nothing is there that was not asked
     /// for, and that every account's counts are those of its rows; and that creating what was acknowledged
     /// again says that it exists.

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::database::server_and_name;
-use super::load::{core_service, gateway};
+use super::load::{Load, core_service, gateway};
 use crate::harness::database::{Database, Kind, number, until_number};
 use crate::harness::gateway::Gateway;
 use crate::harness::identity::{Identity, Key};
@@ -15,7 +15,9 @@ use crate::harness::publisher::Publisher;
 use crate::harness::stack::{CREATE_SECRET, LIST_SECRETS, read};
 
 /// How often the sessions are ended.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 15;
+/// Writes between two ends, under load.
+const WRITES: usize = 30;
 /// Writes at once, and reads: more than there are connections for.
 const AT_ONCE: usize = 10;
 
@@ -109,7 +111,7 @@ async fn ended_for_idling() {
     let (server, name) = server_and_name(&database.url());
     let admin = Connect::connect(format!("postgres://athook@{server}/postgres")).await.unwrap();
     admin
-        .execute_unprepared(&format!("ALTER DATABASE {name} SET idle_session_timeout = '200ms'"))
+        .execute_unprepared(&format!("ALTER DATABASE {name} SET idle_session_timeout = '400ms'"))
         .await
         .unwrap();
     // Without deliveries, nothing but the health check uses sessions in between.
@@ -124,4 +126,25 @@ async fn ended_for_idling() {
         gateway.call(&alice, CREATE_SECRET, &json!({ "name": format!("first-{round}") })).await.ok();
     }
     readiness.stop().await;
+}
+
+/// Under load, sessions are ended wherever they are in a transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_in_the_middle() {
+    let database = Database::create(Kind::Postgres, false).await;
+    let (server, name) = server_and_name(&database.url());
+    let admin = Connect::connect(format!("postgres://athook@{server}/postgres")).await.unwrap();
+    let core = core_service(&database.url()).start().await;
+    let gateway = gateway(core.address).await;
+    let readiness = Readiness::watch(&gateway);
+    let mut load = Load::start(&gateway);
+    for _ in 0..ROUNDS {
+        load.acknowledged(WRITES).await;
+        end_all(&admin, &name).await;
+    }
+    load.acknowledged(WRITES).await;
+    readiness.stop().await;
+    let done = load.stop().await;
+    assert_eq!(done.failures(), 0);
+    done.is_all_there(&database).await;
 }
