@@ -39,6 +39,7 @@ mod probe_limits;
 mod programs;
 mod purge;
 mod reload;
+mod reports;
 mod requeue;
 mod reseal;
 mod restarts;

@@ -1,0 +1,13 @@
+//! Public reports of faults in services and libraries like athook's: each case, and the test that holds what
+//! is right here.
+//!
+//! | report | case | what is right | tests |
+//! | --- | --- | --- | --- |
+//! | transact-rs/sqlx#1739, SeaQL/sea-orm#2579 | a database at `[::1]` is looked up with its brackets | it is connected to | `database_starts::ipv6_address` |
+//! | transact-rs/sqlx#67, rust-postgres/rust-postgres#959 | PgBouncer in transaction mode: "prepared statement already exists" | works with `--prepared-statements off`; without, the error says so | `pooled::pgbouncer_in_transaction_mode`, `pooled::pgbouncer_without_the_flag` |
+//! | brettwooldridge/HikariCP#1802, cloudnative-pg/cloudnative-pg#1254, keycloak/keycloak#22422 | after a failover pooled sessions stay on a server that is read-only | they are replaced, and the write is tried again | `faults::failover::primary_becomes_read_only`, `faults::failover::primary_is_read_only_once_the_standby_has_taken_over` |
+//! | robocopklaus/hassio-addon-blocky#65, vitaly-t/connection-string#42 | a password with `@ / : #` is cut in pieces, which logs then show | exit 2 that says "percent-encode", and no piece of it | `database_starts::wrong_url` |
+//! | growthbook/growthbook-proxy#134, reown-com/blockchain-api#527 | the server closes idle connections before the load balancer does, which answers 502 | they are kept for 75 s | `gateway: connections::tests::idle_http1_connection_is_kept_for_its_time` |
+//! | Keats/jsonwebtoken#212, jedisct1/rust-jwt-simple#21 | `exp` with a fraction is refused | a NumericDate may have one (RFC 7519) | `gateway: auth::tests::refusals::expiry_with_a_fraction` |
+//! | minio/minio#14357, kubernetes/ingress-nginx#6386 | a renewed certificate behind Kubernetes' links is not noticed | it is shown at the next handshake | `reload::certificates` |
+//! | tokio-rs/tracing#3271, rustic-rs/rustic#1915 | a line that can't be written ends the program | it is lost and counted; services serve on, tools end with an error | `lost_logs::gateway_serves_and_ends`, `lost_logs::core_service_serves_and_ends`, `tools::output::full_output_is_an_error` |
