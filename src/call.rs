@@ -36,9 +36,8 @@ pub(crate) struct RawCall {
 pub(crate) fn run(raw: RawCall) -> ExitCode {
     let RawCall { method, input, json, database } = raw;
     let mut problems = Problems::new();
-    if let Err(error) = method.parse::<Nsid>() {
-        problems.note("NSID", format_args!("{method:?}: {error}"));
-    }
+    let _: Option<Nsid> =
+        problems.parse_as("NSID", &method, "the NSID of a method, such as place.wisp.v2.secret.list");
     let input = unique_names::from_str::<Map<String, Value>>(&input);
     let input = input.map_err(|error| problems.note("JSON", format_args!("not an object: {error}"))).ok();
     let folder = developer::folder(&database, &mut problems);

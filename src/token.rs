@@ -36,9 +36,8 @@ pub(crate) struct RawToken {
 pub(crate) fn run(raw: RawToken) -> ExitCode {
     let RawToken { method, did, service_did, public_url, database } = raw;
     let mut problems = Problems::new();
-    if let Err(error) = method.parse::<Nsid>() {
-        problems.note("--method", format_args!("{method:?}: {error}"));
-    }
+    let _: Option<Nsid> =
+        problems.parse_as("--method", &method, "the NSID of a method, such as place.wisp.v2.secret.list");
     let did = did.unwrap_or_else(|| developer::DID.to_owned());
     if !did.starts_with("did:plc:") && !did.starts_with("did:web:") {
         problems.note("--did", format_args!("{did:?}: a did:plc or did:web"));

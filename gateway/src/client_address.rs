@@ -82,7 +82,11 @@ impl ClientAddresses {
         const BOTH: &str = "--trusted-proxies, --client-address-header";
         let trusted: Option<Vec<TrustedRange>> = list(problems, "--trusted-proxies", trusted_proxies);
         let header = match given(header) {
-            Some(text) => Some(problems.parse("--client-address-header", &text)?),
+            Some(text) => Some(problems.parse_as(
+                "--client-address-header",
+                &text,
+                "the name of a header, such as x-forwarded-for",
+            )?),
             None => None,
         };
         let trusted = trusted?;
