@@ -185,12 +185,24 @@ async fn wrong_arguments() {
         let ended = run(&["--since", since]).await;
         assert_eq!(ended.failed(2).trim(), format!("--since: {since:?}: {rule}"));
     }
-    let ended = run(&["--since", "2026-11-29T08:00:00Z", "--before", "never", "--max-pending", "0"]).await;
+    for (arguments, problem) in [
+        (
+            &["--since", "2999-01-01T00:00:00Z"][..],
+            "--since: is in the future, and nothing was attempted since then",
+        ),
+        (
+            &["--since", "2020-01-02T00:00:00Z", "--before", "2020-01-02T00:00:00Z"],
+            "--before: must be after --since",
+        ),
+    ] {
+        assert_eq!(run(arguments).await.failed(2).trim(), problem);
+    }
+    let ended = run(&["--since", "2020-11-29T08:00:00Z", "--before", "never", "--max-pending", "0"]).await;
     ended.failed(2);
     for problem in [&format!("--before: \"never\": {rule}"), "--max-pending: 1 to 1000000000"] {
         assert!(ended.log.contains(problem), "{}", ended.log);
     }
     assert_eq!(run(&[]).await.status.code(), Some(2));
-    let ended = run(&["--since", "2026-11-29T08:00:00+01:00"]).await;
+    let ended = run(&["--since", "2020-11-29T08:00:00+01:00"]).await;
     assert!(ended.failed(1).starts_with("error: there is no database: SQLite file"), "{}", ended.log);
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
+use process::clock::Clock;
 use process::exit;
 use process::output::print_line;
 use process::settings::{Problems, given};
@@ -32,10 +33,18 @@ pub(super) fn run(raw: RawRequeue) -> ExitCode {
     let RawRequeue { since, before, max_pending: pending, database } = raw;
     let mut problems = Problems::new();
     let since: Option<Datetime> = problems.parse("--since", &since);
+    if since.is_some_and(|since| since.0 > Clock::system().unix_ms()) {
+        problems.note("--since", "is in the future, and nothing was attempted since then");
+    }
     let before: Option<Option<Datetime>> = match given(before) {
         Some(before) => problems.parse("--before", &before).map(Some),
         None => Some(None),
     };
+    if let (Some(since), Some(Some(before))) = (since, before)
+        && since.0 >= before.0
+    {
+        problems.note("--before", "must be after --since");
+    }
     let max_pending = max_pending(&pending, &mut problems);
     let database = check_database(database, &mut problems);
     let exposed = problems.exposed_files();
