@@ -28,6 +28,10 @@ pub(crate) struct RawRedeliver {
 pub(crate) fn run(raw: RawRedeliver) -> ExitCode {
     let RawRedeliver { delivery, json, database } = raw;
     let mut problems = Problems::new();
+    if delivery.starts_with("msg_") {
+        let what = "the id of an event, as receivers see it; the ids of its deliveries are in `athook deliveries WEBHOOK`";
+        problems.note("DELIVERY", format_args!("{delivery:?}: {what}"));
+    }
     let folder = developer::folder(&database, &mut problems);
     match problems.finish(folder) {
         Err(error) => process::exit::settings(&error),

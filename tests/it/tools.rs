@@ -259,6 +259,9 @@ async fn deliveries_are_seen_and_repeated() {
     assert_eq!((code, text), (0, format!("due: msg_{}\n", failed["eventId"].as_str().unwrap())));
     listening.printed_times(3, "\"verified\":true").await;
     assert_eq!(tool(folder, &["redeliver", "x"]).0, 1);
+    let (code, text) = tool(folder, &["redeliver", "msg_x"]);
+    let told = "DELIVERY: \"msg_x\": the id of an event, as receivers see it; ";
+    assert!(code == 2 && text.contains(told), "{text}");
     assert_eq!(tool(folder, &["call", "place.stream.server.getWebhook", "[]"]).0, 2);
     let (code, text) = tool(folder, &["call", "place.wisp.v2.secret.delete", r#"{"name":"x","name":"y"}"#]);
     assert!(code == 2 && text.contains("\"name\" is given twice"), "{text}");
