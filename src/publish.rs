@@ -20,6 +20,7 @@ use prost_types::Timestamp;
 use proto::athook::Event;
 use proto::athook::event::Payload;
 use proto::timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use self::event::RawEvent;
@@ -239,11 +240,12 @@ async fn publish(source: Source, defaults: Defaults, core: Core, json: bool) -> 
                 let idempotency_key = key.clone().map_or_else(developer::random_id, Ok)?;
                 Ok(Numbered { line: None, event: Event { idempotency_key, ..event.clone() } })
             });
-            send(core, events, report).await
+            send(core, events, report, interrupted()?).await
         }
         Source::File(path) if path == "-" => {
             let report = Report::of_many(json, None);
-            send(core, Lines::new(std::io::stdin().lock(), defaults), report).await
+            // A signal ends the process at once, as it may wait for input.
+            send(core, Lines::new(std::io::stdin().lock(), defaults), report, std::future::pending()).await
         }
         Source::File(path) => {
             let open = || {
@@ -256,7 +258,18 @@ async fn publish(source: Source, defaults: Defaults, core: Core, json: bool) -> 
                 event?;
                 count += 1;
             }
-            send(core, open()?, Report::of_many(json, Some(count))).await
+            send(core, open()?, Report::of_many(json, Some(count)), interrupted()?).await
         }
     }
+}
+
+/// Ends at SIGINT or SIGTERM.
+fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

@@ -17,6 +17,8 @@ use crate::developer;
 /// The longest line, in bytes. An event that the core-service takes has at most 20 KB.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// An event, and the number of the line that it stands in.
 #[derive(Debug)]
 pub(super) struct Numbered {
@@ -48,6 +50,9 @@ impl<R: BufRead> Lines<R> {
             if read as u64 > MAX_LINE_BYTES {
                 return Err(format!("longer than {MAX_LINE_BYTES} bytes"));
             }
+            // Some editors put a byte order mark before a text.
+            let line =
+                if self.number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
             let line = line.trim_ascii();
             if !line.is_empty() {
                 let event = event(line, &self.defaults)?;

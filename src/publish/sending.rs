@@ -1,5 +1,7 @@
 //! Sends events to the core-service, as many in a request as it takes.
 
+use std::pin::Pin;
+
 use process::exit::{Failure, chain};
 use prost::{Message as _, length_delimiter_len};
 use proto::athook::event_service_client::EventServiceClient;
@@ -20,14 +22,18 @@ const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// An event can't be read, or the core-service refuses or does not answer. The text says how far it got.
+/// An event can't be read, the core-service refuses or does not answer, or it is interrupted. The text says
+/// how far it got.
 pub(super) async fn send(
     core: Core,
     events: impl Iterator<Item = Result<Numbered, Failure>>,
     mut report: Report,
+    interrupted: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    let mut interrupted = std::pin::pin!(interrupted);
     let Core { endpoint, url, token } = core;
-    let no_core = |error| format!("no core-service at {url}: {}", chain(&error));
+    let no_core =
+        |error| format!("no core-service at {url}: {}; `athook dev` has one, while it runs", chain(&error));
     let channel = endpoint.connect().await.map_err(no_core)?;
     let authorization = token.map(|token| format!("Bearer {}", token.expose()).parse()).transpose()?;
     let mut sending =
@@ -36,11 +42,11 @@ pub(super) async fn send(
     for numbered in events {
         let numbered = numbered.map_err(|error| sending.how_far(&*error, false))?;
         if !batch.has_room_for(&numbered.event) {
-            sending.send(std::mem::take(&mut batch), &mut report).await?;
+            sending.send_unless(interrupted.as_mut(), std::mem::take(&mut batch), &mut report).await?;
         }
         batch.push(numbered);
     }
-    sending.send(batch, &mut report).await?;
+    sending.send_unless(interrupted, batch, &mut report).await?;
     report.print_sum().map_err(|error| sending.how_far(&*error, false))?;
     report.end()
 }
@@ -85,6 +91,24 @@ struct Sending {
 }
 
 impl Sending {
+    /// Sends a request, unless it is interrupted before the answer.
+    async fn send_unless(
+        &mut self,
+        interrupted: Pin<&mut impl Future<Output = ()>>,
+        batch: Batch,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let ended = tokio::select! {
+            biased;
+            () = interrupted => None,
+            ended = self.send(batch, report) => Some(ended),
+        };
+        ended.unwrap_or_else(|| {
+            let none = "interrupted; perhaps some events are published";
+            Err(if self.events == 0 { none.into() } else { self.how_far("interrupted", true) })
+        })
+    }
+
     async fn send(&mut self, batch: Batch, report: &mut Report) -> Result<(), Failure> {
         let Batch { events, lines, bytes: _ } = batch;
         if events.is_empty() {
@@ -131,16 +155,27 @@ impl Sending {
     }
 }
 
-/// Why the core-service refuses; an event of a file is named by its line.
+/// Why the core-service refuses; an event of a file is named by its line, and a field as the line names it.
 fn refusal(status: &Status, lines: &[Option<u64>]) -> Failure {
     let message = status.message();
     let named = message.strip_prefix("events[").and_then(|rest| {
         let (index, rest) = rest.split_once(']')?;
         let line = lines.get(index.parse::<usize>().ok()?)?.as_ref()?;
-        Some(format!("line {line}: {}", rest.trim_start_matches('.')))
+        let (path, rule) = rest.trim_start_matches('.').split_once(": ")?;
+        Some(format!("line {line}: {}: {rule}", camel_case(path)))
     });
     let message = named.as_deref().unwrap_or(message);
     format!("the core-service refuses: {:?}: {message}", status.code()).into()
+}
+
+/// The path of a field of the `.proto` with the names that JSON has for them.
+fn camel_case(path: &str) -> String {
+    let mut words = path.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        text + &initial.to_ascii_uppercase() + rest
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +224,7 @@ mod tests {
 
     #[test]
     fn refused_events_are_named_by_their_lines() {
+        assert_eq!(camel_case("chat.author.avatar_url"), "chat.author.avatarUrl");
         let status = Status::invalid_argument("events[1].chat.text: is too long");
         let told = |lines: &[Option<u64>]| refusal(&status, lines).to_string();
         let before = "the core-service refuses: InvalidArgument: ";

@@ -117,6 +117,45 @@ async fn events_of_a_file() {
 }
 
 #[tokio::test]
+async fn byte_order_mark_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let dev = dev(folder).await;
+    let name = file(folder, "events", 2);
+    let text = std::fs::read_to_string(folder.join(&name)).unwrap();
+    std::fs::write(folder.join(&name), format!("\u{feff}{text}")).unwrap();
+    let published = publish(folder, &dev, &["--file", &name]);
+    let sum = "2 events: 2 stored, 0 seen, 0 in conflict; 0 deliveries\n";
+    assert_eq!(published, (0, sum.to_owned()));
+}
+
+#[tokio::test]
+async fn interrupt_says_how_many_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let dev = dev(folder).await;
+    let (mut listening, _) = listen(folder).await;
+    let line = dev.line("publish");
+    let core = line.split(' ').next_back().unwrap();
+    let child = athook(folder)
+        .args(["publish", "chat", "--text", "hi", "--repeat", "1000000000", "--core-url", core])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The second request has begun: the first, of 1,000 events, is answered.
+    listening.printed_times(1001, VERIFIED).await;
+    let sent = std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    let count = told.strip_prefix("error: interrupted; ").and_then(|rest| {
+        rest.strip_suffix(" events are published, and perhaps some after them\n")?.parse::<u32>().ok()
+    });
+    assert!(ended.status.code() == Some(1) && count.is_some_and(|count| count >= 1000), "{told}");
+}
+
+#[tokio::test]
 async fn bad_lines_and_how_far_it_got() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -130,7 +169,7 @@ async fn bad_lines_and_how_far_it_got() {
         name
     };
     let stranger = r#"{"streamerDid":"alice","streamReceived":{}}"#;
-    let rule = "streamer_did: must be a did:plc or did:web of at most 2048 bytes";
+    let rule = "streamerDid: must be a did:plc or did:web of at most 2048 bytes";
     let mut table = Table::default();
     for (case, name, expected) in [
         (
