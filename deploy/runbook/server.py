@@ -87,7 +87,11 @@ class Server:
 
     def answered(self, asked, streams):
         words, kubeconfig = asked["arguments"], Path(asked["kubeconfig"])
-        offline = words[:1] == ["config"] or (words[:2] == ["create", "secret"] and "--dry-run=client" in words)
+        offline = (
+            words[:1] == ["config"]
+            or (words[:2] == ["create", "secret"] and "--dry-run=client" in words)
+            or (words[:1] == ["label"] and "--local" in words)
+        )
         if offline:
             return {"execute": [self.real, *words]}
         assert not self.cluster.failure, self.cluster.failure
