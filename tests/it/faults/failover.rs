@@ -178,3 +178,41 @@ async fn primary_is_read_only_once_the_standby_has_taken_over() {
     assert_eq!(gateway.query(&alice, LIST_SECRETS, "").await.ok()["secrets"].as_array().unwrap().len(), 7);
     until_number(&admin, &sessions, 0).await;
 }
+
+/// Until it has its name again, it is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_is_renamed() {
+    let database = Database::create(Kind::Postgres, false).await;
+    let (server, name) = server_and_name(&database.url());
+    let mut core = core_service(&database.url()).start().await;
+    let gateway = gateway(core.address).await;
+    let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
+    gateway.knows(&alice);
+    let create = async |name: &str| gateway.call(&alice, CREATE_SECRET, &json!({ "name": name })).await;
+    create("before").await.ok();
+    let admin = admin(server).await;
+    let rename = async |from: &str, to: &str| {
+        for statement in [
+            format!("ALTER DATABASE {from} ALLOW_CONNECTIONS false"),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"),
+        ] {
+            admin.execute_unprepared(&statement).await.unwrap();
+        }
+        until_number(&admin, &format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{from}'"), 0)
+            .await;
+        for statement in [
+            format!("ALTER DATABASE {from} RENAME TO {to}"),
+            format!("ALTER DATABASE {to} ALLOW_CONNECTIONS true"),
+        ] {
+            admin.execute_unprepared(&statement).await.unwrap();
+        }
+    };
+    let other = format!("{name}_other");
+    rename(&name, &other).await;
+    unavailable(&create("nowhere").await);
+    until_unready(&gateway).await;
+    core.logged("the server has no such database (SQLSTATE 3D000)").await;
+    rename(&other, &name).await;
+    until_ready(&gateway).await;
+    create("after").await.ok();
+}
