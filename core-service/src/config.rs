@@ -29,7 +29,7 @@ use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
 use crate::probe::ProbeMode;
 use crate::store::commit::Limits;
-use crate::store::database::url::{DatabaseUrl, LEAST_CONNECTIONS, check_environment};
+use crate::store::database::url::{DatabaseUrl, LEAST_POOLED_CONNECTIONS, check_environment};
 
 /// The port of examples, which is the usual one.
 const PORT: u16 = 50051;
@@ -75,8 +75,8 @@ impl FromStr for DatabaseConnections {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(number @ LEAST_CONNECTIONS..=MOST_CONNECTIONS) => Ok(Self(number)),
-            _ => Err(format!("a number from {LEAST_CONNECTIONS} to {MOST_CONNECTIONS}")),
+            Ok(number @ 1..=MOST_CONNECTIONS) => Ok(Self(number)),
+            _ => Err(format!("a number from 1 to {MOST_CONNECTIONS}")),
         }
     }
 }
@@ -343,6 +343,12 @@ pub(crate) fn check_database(raw: RawDatabase, problems: &mut Problems) -> Optio
         Ok(url) => {
             let (PreparedStatements(prepared), DatabaseConnections(connections)) =
                 prepared.zip(connections)?;
+            if !prepared && connections < LEAST_POOLED_CONNECTIONS {
+                let least =
+                    format_args!("at least {LEAST_POOLED_CONNECTIONS} with --prepared-statements off");
+                problems.note("--database-connections", least);
+                return None;
+            }
             Some(url.with_prepared_statements(prepared).with_connections(connections))
         }
         Err(error) => {

@@ -11,3 +11,7 @@
 //! | Keats/jsonwebtoken#212, jedisct1/rust-jwt-simple#21 | `exp` with a fraction is refused | a NumericDate may have one (RFC 7519) | `gateway: auth::tests::refusals::expiry_with_a_fraction` |
 //! | minio/minio#14357, kubernetes/ingress-nginx#6386 | a renewed certificate behind Kubernetes' links is not noticed | it is shown at the next handshake | `reload::certificates` |
 //! | tokio-rs/tracing#3271, rustic-rs/rustic#1915 | a line that can't be written ends the program | it is lost and counted; services serve on, tools end with an error | `lost_logs::gateway_serves_and_ends`, `lost_logs::core_service_serves_and_ends`, `tools::output::full_output_is_an_error` |
+//! | dotnetcore/FreeSql#2049, alash3al/redix#43 | the first call after `idle_session_timeout` fails with 57P05 | it is tried again on another session | `faults::sessions::ended_for_idling` |
+//! | drizzle-team/drizzle-orm#2161, go-pg/migrations#105 | a role that may not create fails although nothing is to be created | it serves | `roles::role_that_only_reads_and_writes_rows` |
+//! | DeliciousBuding/metapi-go#531, IBM-Cloud/logistics-wizard-erp#24 | a pool wants more connections than its role may have (53300) | it takes no more, and serves with one | `pooled::few_connections` |
+//! | OpenSIPS/opensips-cp#93, IQSS/dataverse#8278 | a database in LATIN1 or SQL_ASCII can't hold a text | the start is refused, and says how to make one in UTF-8 | `database_starts::postgres_that_refuses` |

@@ -10,7 +10,6 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, Executor as _, R
 use tokio::time::timeout;
 
 use super::sessions::Sessions;
-use super::url::LEAST_CONNECTIONS;
 use super::{ACQUIRE_LIMIT, Database, LOCK_LIMIT, WRITER_STATEMENTS, connection_error, unregistered_metrics};
 
 /// How long Postgres lets one statement run.
@@ -37,9 +36,10 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Shares out so many `connections`. One listens if it `may`, unless there are only two.
+    /// Shares out so many `connections`. One listens if it `may`, unless there are only two. A single one
+    /// writes and reads.
     pub(super) fn of(connections: u32, may: bool) -> Self {
-        let listens = may && connections > LEAST_CONNECTIONS;
+        let listens = may && connections > 2;
         let rest = connections - u32::from(listens);
         let writing = u32::min(WRITE_CONNECTIONS, rest.div_ceil(2));
         Self { writing, reading: rest - writing, listens }
@@ -60,7 +60,7 @@ pub(super) struct Server {
 pub(super) async fn connect(options: &PgConnectOptions, connections: u32) -> Result<Database, DbErr> {
     let options = common(options);
     let Server { most_connections } = try_once(&options).await?;
-    let share = Share::of(no_more_than(connections, most_connections)?, true);
+    let share = Share::of(no_more_than(connections, most_connections), true);
     let sessions = Sessions::default();
     let limits = limits("SET");
     let limited = |connections| {
@@ -77,7 +77,10 @@ pub(super) async fn connect(options: &PgConnectOptions, connections: u32) -> Res
         .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
         .await
         .map_err(connection_error)?;
-    let reading = limited(share.reading).connect_with(options.clone()).await.map_err(connection_error)?;
+    let reading = match share.reading {
+        0 => writing.clone(),
+        most => limited(most).connect_with(options.clone()).await.map_err(connection_error)?,
+    };
     let listening = share.listens.then(|| pool(1, &sessions).connect_lazy_with(options));
     Ok(Database { listening, sessions, ..database(writing, reading, share) })
 }
@@ -88,22 +91,14 @@ pub(super) fn common(options: &PgConnectOptions) -> PgConnectOptions {
     options.clone().disable_statement_logging().extra_float_digits(None)
 }
 
-/// So many `connections` as the role may have.
-fn no_more_than(connections: u32, most: Option<u32>) -> Result<u32, DbErr> {
-    match most {
-        Some(most) if most < LEAST_CONNECTIONS => Err(DbErr::Custom(format!(
-            "the role may have {most} connection to the database and needs {LEAST_CONNECTIONS}: see CONNECTION \
-             LIMIT"
-        ))),
-        Some(most) if most < connections => {
-            tracing::warn!(
-                most,
-                "the role may not have as many connections as --database-connections says: see CONNECTION LIMIT"
-            );
-            Ok(most)
-        }
-        _ => Ok(connections),
-    }
+/// So many `connections` as the role may have. At least one, with which it was asked.
+fn no_more_than(connections: u32, most: Option<u32>) -> u32 {
+    let Some(most) = most.filter(|most| *most < connections) else { return connections };
+    tracing::warn!(
+        most,
+        "the role may not have as many connections as --database-connections says: see CONNECTION LIMIT"
+    );
+    most.max(1)
 }
 
 /// A database of these pools, which hears nothing of other replicas.
@@ -180,9 +175,14 @@ mod tests {
 
     #[test]
     fn all_connections_are_shared_out() {
-        for (connections, writing, reading, listens) in
-            [(2, 1, 1, false), (3, 1, 1, true), (4, 2, 1, true), (8, 4, 3, true), (20, 4, 15, true)]
-        {
+        for (connections, writing, reading, listens) in [
+            (1, 1, 0, false),
+            (2, 1, 1, false),
+            (3, 1, 1, true),
+            (4, 2, 1, true),
+            (8, 4, 3, true),
+            (20, 4, 15, true),
+        ] {
             assert_eq!(Share::of(connections, true), Share { writing, reading, listens });
         }
         assert_eq!(Share::of(2, false), Share { writing: 1, reading: 1, listens: false });

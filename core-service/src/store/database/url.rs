@@ -16,8 +16,9 @@ use url::form_urlencoded;
 
 pub(crate) use self::postgres::check_environment;
 
-/// The least number of connections to Postgres: one writes, the other reads.
-pub(crate) const LEAST_CONNECTIONS: u32 = 2;
+/// The least number of connections to a pooler of Postgres: one writes, and on the other reads are
+/// transactions. Postgres itself needs one.
+pub(crate) const LEAST_POOLED_CONNECTIONS: u32 = 2;
 /// The number of connections to Postgres where `--database-connections` does not say another.
 const CONNECTIONS: u32 = 8;
 /// The longest name of a parameter that an error repeats, in bytes.
