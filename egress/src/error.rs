@@ -129,10 +129,10 @@ pub enum BuildError {
     #[error("the DNS resolver could not be set up")]
     Resolver(#[source] NetError),
     /// The text of `--extra-ca` is not PEM.
-    #[error("the extra certificate authorities are not valid PEM")]
+    #[error("--extra-ca is not valid PEM")]
     Pem(#[source] pem::Error),
     /// The text of `--extra-ca` holds no certificate.
-    #[error("the extra certificate authorities hold no certificate")]
+    #[error("--extra-ca holds no certificate (PEM)")]
     NoCertificate,
     /// A certificate of `--extra-ca` is unusable.
     #[error("an extra certificate authority is unusable")]

@@ -122,6 +122,30 @@ fn nothing_is_made_before_the_database_opens() {
 }
 
 #[test]
+fn databases_that_can_not_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text.db"), "this is no database, but a text of some length\n")
+        .unwrap();
+    let mut table = Table::default();
+    for (database, problem) in [
+        ("sqlite://none/a.db?mode=rwc", "SQLite file none/a.db: there is no folder none"),
+        (
+            "sqlite://missing.db",
+            "SQLite file missing.db: (code: 14) unable to open database file; is it there, and this user's to \
+             read and write? With ?mode=rwc it is made",
+        ),
+        ("sqlite://text.db", "SQLite file text.db: (code: 26) file is not a database"),
+    ] {
+        let listen = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+        let (code, told) = says(folder.path(), &[&listen[..], &["--database-url", database]].concat());
+        let last = told.lines().last().map(str::to_owned);
+        let expected = format!("error: the store can't be opened: the database can't be used: {problem}");
+        table.check(database, (code, last), (Some(1), Some(expected)));
+    }
+    table.finish();
+}
+
+#[test]
 fn folder_that_can_not_be_written() {
     let (code, told) =
         says(Path::new("/sys"), &["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"]);

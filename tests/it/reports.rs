@@ -15,3 +15,7 @@
 //! | drizzle-team/drizzle-orm#2161, go-pg/migrations#105 | a role that may not create fails although nothing is to be created | it serves | `roles::role_that_only_reads_and_writes_rows` |
 //! | DeliciousBuding/metapi-go#531, IBM-Cloud/logistics-wizard-erp#24 | a pool wants more connections than its role may have (53300) | it takes no more, and serves with one | `pooled::few_connections` |
 //! | OpenSIPS/opensips-cp#93, IQSS/dataverse#8278 | a database in LATIN1 or SQL_ASCII can't hold a text | the start is refused, and says how to make one in UTF-8 | `database_starts::postgres_that_refuses` |
+//! | manomayam/manas#57, nginx/unit#466 | an address to listen on is refused in a library's words, without an example | the text has one, made of what was given | `newcomer::settings_that_do_not_fit` |
+//! | 0xERR0R/blocky#1910, n8n-io/task-runner-launcher#92 | `NO_COLOR` is set, and the log has colours | it has none, unless the variable is empty | `newcomer::log_without_colours` |
+//! | googleapis/google-cloud-php#509, chef/automate#3554 | a gRPC client can't tell which field is wrong | `google.rpc.BadRequest` has its path, `ErrorInfo` the reason | `grpc_refusals::of_every_rpc`, `grpc_refusals::each_with_its_field_or_its_reason` |
+//! | EFForg/https-everywhere#7231, sindresorhus/normalize-url#18 | a host with a final dot counts as another | it is the same URL | `webhook_create::duplicate_url`, `core-service: store::tests::url_form::urls_are_found_once_they_are_hashed_again` |

@@ -7,6 +7,15 @@ use process::exit::chain;
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
+const WHERE_IN_LIBRARIES: [&str; 6] = [
+    "Custom Error: ",
+    "Connection Error: ",
+    "Execution Error: ",
+    "Query Error: ",
+    "error returned from database: ",
+    "error communicating with database: ",
+];
+
 /// The text about an error of the database, with its causes.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -29,14 +38,14 @@ fn told(error: &DbErr) -> String {
     | DbErr::Exec(RuntimeErr::SqlxError(cause))
     | DbErr::Query(RuntimeErr::SqlxError(cause))) = error
     else {
-        return chain(error);
+        return plain(&chain(error));
     };
     let code = match &**cause {
         sqlx::Error::Database(cause) => cause.code().unwrap_or_default().into_owned(),
         sqlx::Error::Tls(cause) if cause.to_string().starts_with("Invalid certificate") => {
             return "the file of sslrootcert has no certificates (PEM)".to_owned();
         }
-        _ => return chain(error),
+        _ => return plain(&chain(error)),
     };
     // SQLSTATE has five characters, SQLite's codes have fewer.
     if matches!(error, DbErr::Conn(_)) && code.len() == 5 {
@@ -54,7 +63,16 @@ fn told(error: &DbErr) -> String {
         "14" => "; is it there, and this user's to read and write? With ?mode=rwc it is made",
         _ => "",
     };
-    chain(error) + what_to_do
+    plain(&chain(error)) + what_to_do
+}
+
+/// The text without the words with which libraries say where in them an error is.
+fn plain(text: &str) -> String {
+    let mut rest = text;
+    while let Some(after) = WHERE_IN_LIBRARIES.iter().find_map(|words| rest.strip_prefix(words)) {
+        rest = after;
+    }
+    rest.to_owned()
 }
 
 /// Why Postgres, or a pooler, refuses a connection, by SQLSTATE.
