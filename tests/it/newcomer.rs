@@ -3,6 +3,7 @@
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -214,16 +215,16 @@ async fn keys_are_beside_the_database() {
     assert_eq!(names(&data), ["a.db"]);
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address that was free a moment ago, and that no other test gets: they take those of 127.0.0.1.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.55.66.77:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
 async fn public_url_has_the_port() {
     let folder = tempfile::tempdir().unwrap();
-    let (port, listen) = (free_port(), "127.0.0.1:0");
-    let address = format!("127.0.0.1:{port}");
+    let (address, listen) = (free_address(), "127.0.0.1:0");
+    let (port, address) = (address.port(), address.to_string());
     let mut running = Program::start(athook(folder.path()).args([
         "dev",
         "--gateway-listen",
@@ -270,8 +271,10 @@ async fn log_says_why_a_url_is_unreachable() {
     let gateway = Gateway::before(core.address).start().await;
     let alice = Identity::new("did:plc:alice2222222222222222222", Key::k256());
     gateway.knows(&alice);
-    // A port that was free a moment ago: nobody listens there.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Taken, and nobody listens there.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
     let url = format!("http://{nobody}/a-secret-path");
     let answer = gateway.call(&alice, CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await;
     let request = answer.header("x-request-id").to_owned();
