@@ -45,12 +45,20 @@ pub(crate) struct RawBoth {
     /// Where to listen for gRPC
     #[arg(long, env = "CORE_LISTEN", default_value = CORE_LISTEN, value_name = "ADDRESS")]
     core_listen: String,
+    /// There are two.
+    #[arg(long, hide = true, value_parser = no_listen)]
+    listen: Option<String>,
     #[command(flatten)]
     gateway: RawGateway,
     #[command(flatten)]
     core: RawCoreArgs,
     #[command(flatten)]
     shared: RawShared,
+}
+
+/// `--listen` is a flag of each service alone.
+fn no_listen(_: &str) -> Result<String, &'static str> {
+    Err("athook listens on two addresses: give --gateway-listen (XRPC) or --core-listen (gRPC)")
 }
 
 struct Both {
@@ -96,7 +104,7 @@ fn run_checked(checked: Result<Both, ExitCode>) -> ExitCode {
 }
 
 fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
-    let RawBoth { gateway_listen, core_listen, gateway, mut core, shared } = raw;
+    let RawBoth { gateway_listen, core_listen, listen: _, gateway, mut core, shared } = raw;
     let mut problems = Problems::new();
     let own_keys = own_seal_keys_file(&core.database, &mut problems);
     let keys_file = given(core.seal_keys_file.clone()).map_or_else(|| own_keys.clone(), PathBuf::from);

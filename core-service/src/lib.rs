@@ -41,7 +41,7 @@ use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::certificates::CertificateMetrics;
 use process::exit::chain;
-use process::settings::WrongSettings;
+use process::settings::Problems;
 use process::shutdown::{End, Shutdown};
 use process::telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -150,13 +150,14 @@ pub async fn serve(
     let reading_again = {
         let (credentials, egress) = (Arc::clone(&credentials), egress.clone());
         watched.read_again(move || {
-            let new = credential_files.read_again()?;
-            egress
-                .trust(new.shared.extra_ca.as_deref())
-                .map_err(|error| WrongSettings::of("--extra-ca", chain(&error)))?;
+            let mut problems = Problems::new();
+            let new = credential_files.read_again(&credentials.load(), &mut problems);
+            if let Err(error) = egress.trust(new.shared.extra_ca.as_deref()) {
+                problems.note("--extra-ca", chain(&error));
+            }
             new.show_certificates(&certificates);
             credentials.store(Arc::new(new));
-            Ok(())
+            problems.finish(Some(()))
         })
     };
     let reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again.map_err(Cause::Signal)?));
@@ -176,9 +177,15 @@ pub async fn serve(
         metrics: Arc::clone(&delivery_metrics),
         traced: tracer.is_on(),
     };
-    let store = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics)
-        .await
-        .map_err(Cause::Store)?;
+    let opening = Store::open(&database, limits, seal_keys, randomness, deliveries, &metrics);
+    let store = tokio::select! {
+        store = opening => store.map_err(Cause::Store)?,
+        // Nobody waits for a database that is not needed any more.
+        () = shutdown.draining() => {
+            tracing::info!("core-service stopped");
+            return Ok(());
+        }
+    };
     let store = Arc::new(store);
     let (probes, metrics) =
         metrics.register(METRICS, |registry| (ProbeMetrics::new(registry), ServerMetrics::new(registry)));

@@ -31,7 +31,7 @@ use egress::policy::Policy;
 use egress::resolver::Resolver;
 use process::certificates::CertificateMetrics;
 use process::exit::chain;
-use process::settings::WrongSettings;
+use process::settings::Problems;
 use process::settings::groups::grouped;
 use process::shutdown::Shutdown;
 use process::telemetry::{Telemetry, Watch};
@@ -140,14 +140,17 @@ pub async fn serve(
     config.core_tls.show_certificates(trust, &certificates);
     let reading_again = {
         let (files, upstream, egress) = (config.core_files.clone(), upstream.clone(), egress.clone());
+        let mut before = (config.core_tls.clone(), trust.clone());
         config.watched.clone().read_again(move || {
-            let (core, trust) = files.read_again()?;
-            egress
-                .trust(trust.extra_ca.as_deref())
-                .map_err(|error| WrongSettings::of("--extra-ca", chain(&error)))?;
-            core.show_certificates(&trust, &certificates);
-            upstream.show(trust.core_tokens.first(), core.tls);
-            Ok(())
+            let mut problems = Problems::new();
+            before = files.read_again(&before, &mut problems);
+            let (core, trust) = &before;
+            if let Err(error) = egress.trust(trust.extra_ca.as_deref()) {
+                problems.note("--extra-ca", chain(&error));
+            }
+            core.show_certificates(trust, &certificates);
+            upstream.show(trust.core_tokens.first(), core.tls.clone());
+            problems.finish(Some(()))
         })
     };
     let _reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again?));

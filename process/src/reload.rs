@@ -21,6 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Watched {
     paths: Vec<PathBuf>,
+    /// `None`: it is no regular file, or can't be read.
     contents: Vec<Option<Vec<u8>>>,
 }
 
@@ -38,9 +39,9 @@ impl Watched {
         Self { paths, contents }
     }
 
-    /// Calls `read` whenever a file has changed, and at SIGHUP, which no longer ends the process. If the
-    /// files can't be used, what they had before stays in use until they change again; that and success are
-    /// logged. Never ends.
+    /// Calls `read` whenever a file has changed, and at SIGHUP, which no longer ends the process. Logs
+    /// success, and what can't be used: `read` leaves that as it was, until the file changes again. Never
+    /// ends.
     ///
     /// # Errors
     ///
@@ -63,6 +64,12 @@ impl Watched {
                     continue;
                 }
                 watched = now;
+                // Opening a pipe would wait for its writer.
+                if let Some(path) = watched.paths.iter().find(|path| path.exists() && !path.is_file()) {
+                    let path = path.display();
+                    tracing::warn!(%path, "not a file: nothing is read again until it is one");
+                    continue;
+                }
                 match read() {
                     Ok(()) => tracing::info!("the files of certificates and tokens were read again"),
                     Err(error) => {

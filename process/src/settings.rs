@@ -21,21 +21,13 @@ use ipnet::IpNet;
 
 use self::files::{SharedFiles, SharedTrust};
 use self::otlp::Otlp;
-use self::values::ranges;
+use self::values::{ranges, told, told_path};
 use crate::files::ExposedFile;
 use crate::logs::{Format, Logs};
 
 /// Invalid settings. `Display` has a line for each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrongSettings(Vec<String>);
-
-impl WrongSettings {
-    /// One setting does not fit.
-    #[must_use]
-    pub fn of(flag: &str, rule: impl fmt::Display) -> Self {
-        Self(vec![format!("{flag}: {rule}")])
-    }
-}
 
 impl fmt::Display for WrongSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +74,7 @@ impl Problems {
         match text.trim().parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.note(flag, format_args!("{text:?}: {error}"));
+                self.note(flag, format_args!("{}: {error}", told(text)));
                 None
             }
         }
@@ -93,7 +85,7 @@ impl Problems {
         match std::fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) => {
-                self.note(flag, format_args!("{}: {error}", path.display()));
+                self.note(flag, format_args!("{}: {error}", told_path(path)));
                 None
             }
         }
@@ -259,7 +251,7 @@ impl Shared {
             Some("human") => Some(Format::Human),
             Some("json") => Some(Format::Json),
             Some(other) => {
-                problems.note("--log-format", format_args!("{other:?}: human or json"));
+                problems.note("--log-format", format_args!("{}: human or json", told(other)));
                 None
             }
         };

@@ -231,6 +231,11 @@ async fn what_may_come_is_waited_for() {
     let waiting = starting.logged(WAITING).await;
     assert!(waiting.contains(&format!("{WAITING}: Postgres {server}/{name}")), "{waiting}");
     assert!(waiting.contains("Connection refused"), "{waiting}");
+    // Who is asked to stop meanwhile does so at once.
+    let (ended, log) = starting.terminate().await;
+    assert!(ended.success() && !log.contains("error: "), "{log}");
+    let mut starting = Service::core_service(&url).begin();
+    starting.logged(WAITING).await;
     database.resume();
     starting.served().await;
 }

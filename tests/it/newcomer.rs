@@ -47,6 +47,24 @@ fn settings_that_do_not_fit() {
             ],
         ),
         (&["--core-listen", "0.0.0.0:0"], vec![format!("--core-listen: {open}")]),
+        (
+            &[
+                "core-service",
+                "--database-url-file",
+                "postgres://u:p@h/d",
+                "--seal-keys-file",
+                "postgres://u:p@h/d",
+            ],
+            vec![
+                "--database-url-file: a URL, and not a path: No such file or directory (os error 2)"
+                    .to_owned(),
+                "--seal-keys-file: a URL, and not a path: No such file or directory (os error 2)".to_owned(),
+            ],
+        ),
+        (
+            &["dev", "--drain-limit", "postgres://u:p@h/d"],
+            vec!["--drain-limit: a URL: a time with its unit, such as 8s, 500ms or 2m".to_owned()],
+        ),
         (&["--prepared-statements", "yes"], vec!["--prepared-statements: \"yes\": on or off".to_owned()]),
         (
             &["dev", "--database-url", "sqlite://a.db?mode=rwc", "--database-url-file", "b"],
@@ -89,6 +107,17 @@ fn settings_that_do_not_fit() {
         table.check(format!("{arguments:?}"), says(folder.path(), arguments), expected);
     }
     table.finish();
+}
+
+#[test]
+fn athook_has_no_listen() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [&["--listen", "127.0.0.1:0"][..], &["dev", "--listen", "127.0.0.1:0"]] {
+        let (code, told) = says(folder.path(), command);
+        assert_eq!(code, Some(2));
+        let flags = "athook listens on two addresses: give --gateway-listen (XRPC) or --core-listen (gRPC)";
+        assert!(told.contains(flags) && !told.contains("tls"), "{told}");
+    }
 }
 
 #[test]

@@ -255,6 +255,38 @@ async fn shared_tokens() {
     assert_eq!(call(&channel, CREATE_SECRET_RPC, Some(NEW)).await, Code::InvalidArgument);
 }
 
+/// One file that can't be used keeps no other from being read, and a pipe, which may have no writer, hangs
+/// nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_can_not_be_used() {
+    const OLD: &str = "the-old-token-of-the-tests";
+    const NEW: &str = "the-new-token-of-the-tests";
+    let database = Database::create(Kind::Sqlite, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("token"), OLD).unwrap();
+    std::fs::write(path("publishers"), "chat a-token-of-a-publisher").unwrap();
+    let core = Service::core_service(&database.url())
+        .flag("--core-token-file", &path("token"))
+        .flag("--publisher-tokens-file", &path("publishers"));
+    let mut core = core.start().await;
+    let channel = Endpoint::from_shared(format!("http://{}", core.address)).unwrap().connect().await.unwrap();
+    std::fs::write(path("publishers"), "chat").unwrap();
+    core.logged("--publisher-tokens-file: line 1: must be a name and a token").await;
+    std::fs::write(path("token"), NEW).unwrap();
+    let accepted =
+        async { while call(&channel, CREATE_SECRET_RPC, Some(NEW)).await == Code::Unauthenticated {} };
+    tokio::time::timeout(LIMIT, accepted).await.expect("the token is read in time");
+    assert_eq!(call(&channel, CREATE_SECRET_RPC, Some(OLD)).await, Code::Unauthenticated);
+
+    std::fs::remove_file(path("token")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path("token")).status().unwrap().success());
+    core.logged("nothing is read again until it is one").await;
+    core.signal("HUP");
+    assert_eq!(call(&channel, CREATE_SECRET_RPC, Some(NEW)).await, Code::InvalidArgument);
+    assert!(core.terminate().await.0.success());
+}
+
 /// Its terminal has gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn developers_installation_ends_at_a_hangup() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use process::certificates::{CertificateMetrics, PemError, authorities, chain, private_key};
 use process::settings::files::{CoreToken, SharedFiles, SharedTrust};
-use process::settings::{Problems, WrongSettings, given, optional_file, optional_secret_file};
+use process::settings::{Problems, given, optional_file, optional_secret_file};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -33,6 +33,7 @@ pub(crate) struct Credentials {
 }
 
 /// TLS of the server.
+#[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) server: Arc<ServerConfig>,
     /// Whether clients need a certificate.
@@ -83,16 +84,14 @@ impl CredentialFiles {
         own.chain(shared.paths()).collect()
     }
 
-    /// Reads all files again.
-    ///
-    /// # Errors
-    ///
-    /// One can't be used.
-    pub(crate) fn read_again(&self) -> Result<Credentials, WrongSettings> {
-        let mut problems = Problems::new();
-        let shared = self.shared.read(&mut problems);
-        let credentials = self.read(shared.unwrap_or_default(), &mut problems);
-        problems.finish(credentials)
+    /// Reads all files again. What can't be used stays as it was `before`, and the problem is recorded.
+    pub(crate) fn read_again(&self, before: &Credentials, problems: &mut Problems) -> Credentials {
+        let publishers = publishers(self.publisher_tokens.clone(), problems);
+        Credentials {
+            tls: self.tls(problems).unwrap_or_else(|| before.tls.clone()),
+            publishers: publishers.unwrap_or_else(|| before.publishers.clone()),
+            shared: self.shared.read_again(&before.shared, problems),
+        }
     }
 
     /// Reads the files but the shared ones, which have been read. `None`: one can't be used; `problems` then

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use process::certificates::CertificateMetrics;
 use process::exit::chain;
 use process::settings::files::{SharedFiles, SharedTrust};
-use process::settings::{Problems, WrongSettings, given, optional_file, optional_secret_file};
+use process::settings::{Problems, given, optional_file, optional_secret_file};
 
 use crate::upstream::tls::UpstreamTls;
 
@@ -52,16 +52,14 @@ impl CoreFiles {
         [ca, cert, key].into_iter().flatten().map(PathBuf::from).chain(shared.paths()).collect()
     }
 
-    /// Reads all files again.
-    ///
-    /// # Errors
-    ///
-    /// One can't be used.
-    pub(crate) fn read_again(&self) -> Result<(CoreTls, SharedTrust), WrongSettings> {
-        let mut problems = Problems::new();
-        let shared = self.shared.read(&mut problems);
-        let tls = self.read(&mut problems);
-        problems.finish(tls.zip(shared))
+    /// Reads all files again. What can't be used stays as it was `before`, and the problem is recorded.
+    pub(crate) fn read_again(
+        &self,
+        before: &(CoreTls, SharedTrust),
+        problems: &mut Problems,
+    ) -> (CoreTls, SharedTrust) {
+        let tls = self.read(problems).unwrap_or_else(|| before.0.clone());
+        (tls, self.shared.read_again(&before.1, problems))
     }
 
     /// Reads the files but the shared ones. `None`: one can't be used; `problems` then says why.

@@ -31,6 +31,16 @@ impl SharedFiles {
         Some(SharedTrust { extra_ca: extra_ca?, core_tokens: core_tokens? })
     }
 
+    /// Reads the files again. What can't be used stays as it was `before`, and the problem is recorded.
+    pub fn read_again(&self, before: &SharedTrust, problems: &mut Problems) -> SharedTrust {
+        let extra_ca = optional_file(problems, "--extra-ca", self.extra_ca.clone());
+        let core_tokens = core_tokens(problems, self.core_token.clone());
+        SharedTrust {
+            extra_ca: extra_ca.unwrap_or_else(|| before.extra_ca.clone()),
+            core_tokens: core_tokens.unwrap_or_else(|| before.core_tokens.clone()),
+        }
+    }
+
     /// Those that are set.
     pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
         [&self.extra_ca, &self.core_token].into_iter().flatten().map(PathBuf::from)

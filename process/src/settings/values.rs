@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,12 +14,23 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{Problems, list_of};
 use crate::logs::OWN_CRATES;
 
+/// `text` as an error shows it: a URL that stands in the wrong place may have a password.
+pub(super) fn told(text: &str) -> String {
+    if text.contains("://") { "a URL".to_owned() } else { format!("{text:?}") }
+}
+
+/// The same for a path.
+pub(super) fn told_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.contains("://") { "a URL, and not a path".to_owned() } else { text }
+}
+
 impl Problems {
     /// Parses `text`; if it is invalid, `expected` is recorded in place of the error. `None`: it is invalid.
     pub fn parse_as<T: FromStr>(&mut self, flag: &str, text: &str, expected: impl fmt::Display) -> Option<T> {
         let parsed = text.trim().parse().ok();
         if parsed.is_none() {
-            self.note(flag, format_args!("{text:?}: {expected}"));
+            self.note(flag, format_args!("{}: {expected}", told(text)));
         }
         parsed
     }
@@ -40,7 +52,7 @@ impl Problems {
     pub fn duration(&mut self, flag: &str, text: &str) -> Option<Duration> {
         let parsed = humantime::parse_duration(text.trim()).ok();
         if parsed.is_none() {
-            self.note(flag, format_args!("{text:?}: a time with its unit, such as 8s, 500ms or 2m"));
+            self.note(flag, format_args!("{}: a time with its unit, such as 8s, 500ms or 2m", told(text)));
         }
         parsed
     }
@@ -51,7 +63,7 @@ impl Problems {
             "on" => Some(true),
             "off" => Some(false),
             other => {
-                self.note(flag, format_args!("{other:?}: on or off"));
+                self.note(flag, format_args!("{}: on or off", told(other)));
                 None
             }
         }

@@ -252,6 +252,13 @@ impl Starting {
         log.lines().find(|line| line.contains(text)).expect("just seen").to_owned()
     }
 
+    /// Sends SIGTERM and waits for the end. Returns how it ended, and its log.
+    pub(crate) async fn terminate(mut self) -> (ExitStatus, String) {
+        let id = self.process.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+        self.process.ended().await
+    }
+
     /// Waits until the process serves.
     pub(crate) async fn served(self) -> Service {
         let Self { mut process, serves, folder } = self;
