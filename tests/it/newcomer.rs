@@ -292,7 +292,7 @@ fn token_of_a_new_identity_or_an_unknown_method() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_says_why_a_url_is_unreachable() {
     let database = Database::create(Kind::Sqlite, false).await;
-    let core = Service::core_service_that_tries(&database.url(), &[KEY], "connect")
+    let mut core = Service::core_service_that_tries(&database.url(), &[KEY], "connect")
         .flag("--allow-http", "true")
         .flag("--allow-private-ranges", "127.0.0.0/8")
         .start()
@@ -308,6 +308,7 @@ async fn log_says_why_a_url_is_unreachable() {
     let answer = gateway.call(&alice, CREATE_WEBHOOK, &json!({ "url": url, "events": ["chat"] })).await;
     let request = answer.header("x-request-id").to_owned();
     answer.error(400, "InvalidUrl");
+    core.logged("a webhook URL can't be reached").await;
     let log = core.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let why: Vec<Value> = lines.filter(|line| line["message"] == "a webhook URL can't be reached").collect();

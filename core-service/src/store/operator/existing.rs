@@ -98,6 +98,12 @@ pub(super) async fn snapshot(database: &Database) -> Result<DatabaseTransaction,
     Ok(transaction)
 }
 
+/// Ends a [`snapshot`], so that it leaves nothing behind in a pooler's session.
+pub(super) async fn end(database: &Database, snapshot: DatabaseTransaction) -> Result<(), DbErr> {
+    database.before_commit(&snapshot).await?;
+    snapshot.commit().await
+}
+
 /// Lifts the time limits that connections have for calls, until the transaction ends: the program at the
 /// other end of a pipe may be slow.
 pub(super) async fn lift_limits(transaction: &DatabaseTransaction) -> Result<(), DbErr> {

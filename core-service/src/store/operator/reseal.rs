@@ -28,7 +28,7 @@ use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, PaginatorTrait as _, Qu
 use uuid::Uuid;
 
 use self::value::{Replacement, SealedValue, Table, replace_index_key};
-use super::existing::{self, ExistingError, snapshot};
+use super::existing::{self, ExistingError, end, snapshot};
 use crate::randomness::{NoRandomness, Randomness};
 use crate::seal::{OpenError, Purpose, SealKeys};
 use crate::store::database::Database;
@@ -149,6 +149,7 @@ impl Reseal {
         let previous_tokens = secret::Entity::find().filter(previous).count(&snapshot).await?;
         let urls = webhook::Entity::find().count(&snapshot).await?;
         let index_keys = index_key_table::Entity::find().count(&snapshot).await?;
+        end(&self.database, snapshot).await?;
         Ok(tokens + previous_tokens + urls + index_keys)
     }
 
@@ -172,6 +173,7 @@ impl Reseal {
             urls.count(&snapshot).await?,
             index_keys.count(&snapshot).await?,
         ];
+        end(&self.database, snapshot).await?;
         Ok(tokens + previous_tokens + urls + index_keys)
     }
 

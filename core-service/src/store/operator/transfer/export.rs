@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
 use crate::store::database::url::DatabaseUrl;
-use crate::store::operator::existing::{self, DELIVERY_PAGE_ROWS, ExistingError, PAGE_ROWS, page, snapshot};
+use crate::store::operator::existing::{
+    self, DELIVERY_PAGE_ROWS, ExistingError, PAGE_ROWS, end, page, snapshot,
+};
 use crate::store::table::{
     account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
@@ -46,7 +48,9 @@ pub(crate) async fn export(url: &DatabaseUrl, target: &mut impl Write) -> Result
     let database = existing::open(url).await?;
     let exported = async {
         let snapshot = snapshot(&database).await?;
-        export_all(&snapshot, target).await
+        let counts = export_all(&snapshot, target).await?;
+        end(&database, snapshot).await?;
+        Ok(counts)
     };
     let exported = exported.await;
     database.close().await;
