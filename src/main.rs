@@ -29,7 +29,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use process::settings::groups::grouped;
+use process::settings::groups::matches_from;
 
 /// Webhooks for AT Protocol services: gateway and core-service in one process. For a first try: athook dev
 #[derive(Parser)]
@@ -86,7 +86,7 @@ impl Rest {
 
 fn main() -> ExitCode {
     process::files::create_private();
-    let arguments = grouped(Args::command()).get_matches();
+    let arguments = matches_from(Args::command(), std::env::args_os());
     let Args { command, both } = Args::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     match command {
         None => both::run(both),

@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use process::exit;
 use process::files::ExposedFile;
 use process::logs::Logs;
-use process::settings::groups::grouped;
+use process::settings::groups::matches_from;
 use process::settings::{Problems, RawShared, Shared, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
@@ -88,7 +88,7 @@ const LISTEN: &str = "127.0.0.1:50051";
 /// Runs the program. The first of `args` is the program's name.
 #[must_use]
 pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = grouped(Cli::command()).get_matches_from(args);
+    let args = matches_from(Cli::command(), args);
     let Cli { command, serve } = Cli::from_arg_matches(&args).unwrap_or_else(|error| error.exit());
     match command {
         None => run_serve(serve),

@@ -32,7 +32,7 @@ use egress::resolver::Resolver;
 use process::certificates::CertificateMetrics;
 use process::exit::chain;
 use process::settings::Problems;
-use process::settings::groups::grouped;
+use process::settings::groups::matches_from;
 use process::shutdown::Shutdown;
 use process::telemetry::{Telemetry, Watch};
 use prometheus_client::registry::Registry;
@@ -233,7 +233,7 @@ pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Meth
 /// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at
 /// start are printed on standard error.
 pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
-    let arguments = grouped(RawArgs::command()).get_matches_from(arguments);
+    let arguments = matches_from(RawArgs::command(), arguments);
     let raw = RawArgs::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     let (listen, config) = match raw.check() {
         Ok(checked) => checked,

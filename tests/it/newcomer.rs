@@ -120,6 +120,23 @@ fn athook_has_no_listen() {
     }
 }
 
+/// A URL or a token in the place of a command or another argument.
+#[test]
+fn secrets_in_the_wrong_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["core-service", "postgres://guarded:letmein@db.example/t"][..],
+        &["core-service", "migrate", "--database-url", "x", "postgres://guarded:letmein@db.example/t"],
+        &["gateway", "--databaseurl=postgres://guarded:letmein@db.example/t"],
+        &["postgres://guarded:letmein@db.example/t"],
+        &["token", "--secret", "whsec_letmein"],
+    ] {
+        let (code, told) = says(folder.path(), arguments);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.starts_with("error: ") && !told.contains("letmein"), "{told}");
+    }
+}
+
 #[test]
 fn address_that_is_taken() {
     let folder = tempfile::tempdir().unwrap();

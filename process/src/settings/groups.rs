@@ -1,6 +1,10 @@
 //! How `--help` groups the settings, and which of them the short `-h` shows.
 
-use clap::{Arg, Command};
+use std::ffi::OsString;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::logs::print;
 
 /// A heading and the flags below it, in the order of their first appearance.
 type Group = (&'static str, &'static [&'static str]);
@@ -81,6 +85,24 @@ const SHORT: [&str; 10] = [
     "metrics-listen",
     "log",
 ];
+
+/// Parses the arguments of `command`, with its settings in groups. Like clap it ends the process after
+/// `--help` and at an error; but what may be a secret in the wrong place, a URL or a token, is not in the
+/// error.
+pub fn matches_from(command: Command, arguments: impl IntoIterator<Item = OsString>) -> ArgMatches {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    grouped(command).try_get_matches_from(&arguments).unwrap_or_else(|error| {
+        let texts = arguments.iter().filter_map(|argument| argument.to_str());
+        let hidden: Vec<&str> =
+            texts.filter(|text| text.contains("://") || text.contains("whsec_")).collect();
+        if !error.use_stderr() || hidden.is_empty() {
+            error.exit();
+        }
+        let told = error.render().to_string();
+        print(hidden.into_iter().fold(told, |told, text| told.replace(text, "…")).trim_end());
+        std::process::exit(error.exit_code());
+    })
+}
 
 /// The command and its commands with their settings in groups. Other flags stay where they are.
 #[must_use]
