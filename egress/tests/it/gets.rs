@@ -181,10 +181,9 @@ async fn authority_that_is_trusted_later() {
     let egress = client(allowing(&["127.0.0.0/8"]), dns.address, None);
     let clone = egress.clone();
     let fetched = async || {
-        let receiver =
-            Receiver::https(&authority, "hooks.example", say("200 OK\r\ncontent-length: 2", b"{}"));
-        let port = receiver.await.port;
-        get(&clone, &format!("https://hooks.example:{port}/"), AMPLE).await.is_ok()
+        let answer = say("200 OK\r\ncontent-length: 2", b"{}");
+        let receiver = Receiver::https(&authority, "hooks.example", answer).await;
+        get(&clone, &format!("https://hooks.example:{}/", receiver.port), AMPLE).await.is_ok()
     };
     assert!(!fetched().await);
     egress.trust(Some(&authority.pem())).unwrap();

@@ -1,9 +1,10 @@
 //! Who the service is: its public URL, its DID and its service ids.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
+use percent_encoding::percent_decode_str;
 use process::settings::{Problems, given, list};
-use url::Url;
+use url::{Host, Url};
 
 use super::{PORT, SERVICE_IDS};
 
@@ -51,8 +52,11 @@ pub(super) fn checked_did(
 /// Whether this is a did:web with an IP address in place of a host name (did:web, section 3.1).
 fn is_web_of_an_address(did: &str) -> bool {
     let Some(identifier) = did.strip_prefix("did:web:") else { return false };
-    let host = identifier.split(['%', ':']).next().unwrap_or_default();
-    identifier.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+    // A colon that is not percent-encoded begins a path.
+    let origin = percent_decode_str(identifier.split(':').next().unwrap_or_default()).decode_utf8_lossy();
+    let host = origin.split(':').next().unwrap_or_default();
+    // Also the old ways to write one, as in 127.1.
+    identifier.starts_with('[') || origin.starts_with('[') || matches!(Host::parse(host), Ok(Host::Ipv4(_)))
 }
 
 /// Whether this looks like a DID, and can be told in a header (RFC 6750, section 3).

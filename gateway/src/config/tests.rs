@@ -103,6 +103,16 @@ fn what_nothing_could_fit() {
             "did:web:192.0.2.1",
             "did:web:192.0.2.1 is no DID: a did:web has a host name, not an address",
         ),
+        other(
+            "--service-did",
+            "did:web:127.1%3A80",
+            "did:web:127.1%3A80 is no DID: a did:web has a host name, not an address",
+        ),
+        other(
+            "--service-did",
+            "did:web:%5B::1%5D",
+            "did:web:%5B::1%5D is no DID: a did:web has a host name, not an address",
+        ),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         assert_eq!(told(&args), [problem], "{args:?}");
