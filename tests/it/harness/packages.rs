@@ -1,5 +1,5 @@
-//! Packages of other languages, installed in a folder outside of the repository, so that a new checkout need
-//! not download them again.
+//! Packages of Debian and of other languages, installed in a folder outside of the repository, so that a new
+//! checkout need not download them again.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,15 @@ pub(crate) fn node(lock: &str) -> PathBuf {
     let script = "rm -rf \"$0\" && mkdir \"$0\" && cp \"$(dirname \"$1\")\"/package*.json \"$0\" &&
         npm --prefix \"$0\" ci --ignore-scripts --no-audit --no-fund";
     installed("node", lock, script)
+}
+
+/// The root folder of the Debian packages that `list`, a file in the repository, names, without what they
+/// depend on.
+pub(crate) fn debian(list: &str) -> PathBuf {
+    let script = "rm -rf \"$0\" && mkdir \"$0\" && cd \"$0\" &&
+        { apt-get download $(cat \"$1\") || { apt-get update && apt-get download $(cat \"$1\"); } } &&
+        for package in *.deb; do dpkg-deb --extract \"$package\" . || exit; done";
+    installed("debian", list, script)
 }
 
 /// A folder that `script` has filled with what `list` says. It runs once for each content of the list.
@@ -37,6 +46,6 @@ fn installed(language: &str, list: &str, script: &str) -> PathBuf {
         .args([&folder, &list])
         .output()
         .expect("flock is there (util-linux)");
-    assert!(output.status.success(), "{language} is there, and a package index: {output:?}");
+    assert!(output.status.success(), "packages of {language} can be installed: {output:?}");
     folder
 }

@@ -3,14 +3,16 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::harness::packages;
 use crate::harness::postgres::as_unprivileged;
 
 /// $1: the folder with the configuration. A word a line: restart.
 const SCRIPT: &str = r#"
-    PATH=$PATH:/usr/sbin folder=$1
+    folder=$1
+    export PATH="$folder/usr/sbin:$PATH:/usr/sbin" LD_LIBRARY_PATH="$folder/usr/lib/$(uname -m)-linux-gnu"
     begin() { pgbouncer -q "$folder/pgbouncer.ini" </dev/null 2>>"$folder/log" & pooler=$!; }
     end() { kill -TERM "$pooler"; wait "$pooler"; }
     begin
@@ -22,6 +24,8 @@ const SCRIPT: &str = r#"
     end
     rm -rf "$folder"
 "#;
+/// The packages of it and of the libraries that a machine may not have.
+const PACKAGES: &str = "tests/it/harness/pgbouncer.packages";
 /// How long it may take to listen.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -36,6 +40,11 @@ impl PgBouncer {
     pub(crate) fn start(server: SocketAddr, name: &str, sessions: u32) -> Self {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let folder = tempfile::Builder::new().prefix("athook-pgbouncer-").tempdir().unwrap().keep();
+        if !is_installed() {
+            // Where its user can read it.
+            let program = packages::debian(PACKAGES).join("usr");
+            assert!(Command::new("cp").arg("-r").args([&program, &folder]).status().unwrap().success());
+        }
         let (host, port) = (server.ip(), server.port());
         let settings = format!(
             "[databases]\n{name} = host={host} port={port} dbname={name} user=athook\n[pgbouncer]\nlisten_addr = \
@@ -51,11 +60,7 @@ impl PgBouncer {
         let started = Instant::now();
         while TcpStream::connect(address).is_err() {
             let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            assert!(
-                started.elapsed() < LIMIT,
-                "PgBouncer (apt-get install pgbouncer) does not start: {}",
-                log()
-            );
+            assert!(started.elapsed() < LIMIT, "PgBouncer does not start: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { address, leash }
@@ -65,4 +70,10 @@ impl PgBouncer {
     pub(crate) fn restart(&mut self) {
         writeln!(self.leash.stdin.as_mut().expect("piped"), "restart").expect("the script reads");
     }
+}
+
+fn is_installed() -> bool {
+    let looked =
+        Command::new("sh").args(["-c", "PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null"]).status();
+    looked.expect("sh is there").success()
 }
