@@ -178,8 +178,8 @@ fn databases_that_can_not_be_used() {
         ("sqlite://none/a.db?mode=rwc", "SQLite file none/a.db: there is no folder none"),
         (
             "sqlite://missing.db",
-            "SQLite file missing.db: (code: 14) unable to open database file; is it there, and this user's to \
-             read and write? With ?mode=rwc it is made",
+            "SQLite file missing.db: (code: 14) unable to open database file; is it there, and may this \
+             user write it and its folder? With ?mode=rwc it is made",
         ),
         ("sqlite://text.db", "SQLite file text.db: (code: 26) file is not a database"),
     ] {

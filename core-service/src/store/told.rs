@@ -60,7 +60,7 @@ fn told(error: &DbErr) -> String {
         // duplicate_prepared_statement, invalid_sql_statement_name
         "42P05" | "26000" => "; behind a pooler in transaction mode use --prepared-statements off",
         // SQLITE_CANTOPEN. Its folder is there.
-        "14" => "; is it there, and this user's to read and write? With ?mode=rwc it is made",
+        "14" => "; is it there, and may this user write it and its folder? With ?mode=rwc it is made",
         _ => "",
     };
     plain(&chain(error)) + what_to_do
