@@ -11,6 +11,9 @@ use x509_cert::der::Decode as _;
 
 use crate::metrics::{Labels, labels};
 
+/// The name of HTTP/2 in ALPN.
+pub const ALPN_HTTP2: &[u8] = b"h2";
+
 /// Why a PEM text can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {

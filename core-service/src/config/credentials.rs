@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use process::certificates::{CertificateMetrics, PemError, authorities, chain, private_key};
+use process::certificates::{ALPN_HTTP2, CertificateMetrics, PemError, authorities, chain, private_key};
 use process::settings::files::{CoreToken, SharedFiles, SharedTrust};
 use process::settings::{Problems, given, optional_file, optional_secret_file};
 use rustls::ServerConfig;
@@ -11,9 +11,6 @@ use rustls::crypto::ring;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 
 use super::delivery::{PublisherToken, publishers};
-
-/// The ALPN name of HTTP/2.
-const ALPN_HTTP2: &[u8] = b"h2";
 
 /// The paths of the files.
 #[derive(Debug, Clone)]

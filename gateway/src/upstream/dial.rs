@@ -10,6 +10,7 @@ use http::Uri;
 use hyper::client::conn::http2;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use process::certificates::ALPN_HTTP2;
 use process::exit::chain;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -20,7 +21,7 @@ use url::{Position, Url};
 use super::UnfitSettings;
 use super::connection::Connection;
 use super::socket::Socket;
-use super::tls::{ALPN_HTTP2, Credentials, UpstreamTls};
+use super::tls::{Credentials, UpstreamTls};
 
 /// The longest time for TCP, TLS and the HTTP/2 preface together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);

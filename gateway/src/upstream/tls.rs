@@ -3,16 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use process::certificates::{authorities, chain, private_key};
+use process::certificates::{ALPN_HTTP2, authorities, chain, private_key};
 use process::settings::files::CoreToken;
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::UnfitSettings;
-
-/// The ALPN name of HTTP/2.
-pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 
 /// The TLS configuration for connections to the core-service. Clones share it.
 #[derive(Clone)]
