@@ -1,7 +1,7 @@
 //! What an import checks and does of deliveries once all rows are there.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, QueryFilter as _};
 use uuid::Uuid;
 
 use crate::store::commit::end_leases::end_leases;
@@ -21,43 +21,30 @@ pub(crate) enum Astray {
 
 /// Looks for rows that belong to none.
 pub(super) async fn find_astray(transaction: &DatabaseTransaction) -> Result<Option<Astray>, DbErr> {
-    let delivery_of_attempt = Query::select()
-        .expr(Expr::val(1))
-        .from(delivery::Entity)
-        .and_where(
-            Expr::col((delivery::Entity, delivery::Column::Id))
-                .equals((attempt::Entity, attempt::Column::DeliveryId)),
-        )
-        .take();
-    let attempts = attempt::Entity::find().filter(Expr::exists(delivery_of_attempt).not());
+    let of_attempt = Expr::col((delivery::Entity, delivery::Column::Id))
+        .equals((attempt::Entity, attempt::Column::DeliveryId));
+    let attempts = attempt::Entity::find().filter(exists(delivery::Entity, of_attempt).not());
     if attempts.one(transaction).await?.is_some() {
         return Ok(Some(Astray::Delivery));
     }
-    let event_of_delivery = Query::select()
-        .expr(Expr::val(1))
-        .from(event::Entity)
-        .and_where(
-            Expr::col((event::Entity, event::Column::Id))
-                .equals((delivery::Entity, delivery::Column::EventId)),
-        )
-        .take();
-    let deliveries = delivery::Entity::find().filter(Expr::exists(event_of_delivery).not());
+    let of_delivery =
+        Expr::col((event::Entity, event::Column::Id)).equals((delivery::Entity, delivery::Column::EventId));
+    let deliveries = delivery::Entity::find().filter(exists(event::Entity, of_delivery).not());
     if deliveries.one(transaction).await?.is_some() {
         return Ok(Some(Astray::Event));
     }
-    let state_of_delivery = Query::select()
-        .expr(Expr::val(1))
-        .from(webhook_state::Entity)
-        .and_where(of_state(delivery::Column::WebhookId, webhook_state::Column::WebhookId))
-        .and_where(
-            Expr::col((webhook_state::Entity, webhook_state::Column::Generation))
-                .gte(Expr::col((delivery::Entity, delivery::Column::Generation))),
-        )
-        .take();
+    let generation = Expr::col((webhook_state::Entity, webhook_state::Column::Generation))
+        .gte(Expr::col((delivery::Entity, delivery::Column::Generation)));
+    let of_pending = of_state(delivery::Column::WebhookId, webhook_state::Column::WebhookId).and(generation);
     let pending = delivery::Entity::find()
         .filter(delivery::Column::NextAtMs.is_not_null())
-        .filter(Expr::exists(state_of_delivery).not());
+        .filter(exists(webhook_state::Entity, of_pending).not());
     Ok(pending.one(transaction).await?.map(|_| Astray::Webhook))
+}
+
+/// Whether `table` has a row that fits.
+fn exists(table: impl EntityTrait, fits: Expr) -> Expr {
+    Expr::exists(Query::select().expr(Expr::val(1)).from(table.table_ref()).and_where(fits).take())
 }
 
 /// Ends all leases, whose holders deliver from another database: their deliveries are due at `now_ms`. Counts
