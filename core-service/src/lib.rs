@@ -22,6 +22,7 @@ mod delivery;
 mod domain;
 mod engine;
 mod error;
+mod intake;
 mod probe;
 mod randomness;
 mod request_id;

@@ -1,0 +1,5 @@
+//! Intake: reads the network's public records and makes events of them.
+//!
+//! One replica of an installation reads at a time. What decides is pure: `record` (a `place.wisp.v2.wh`
+//! record), `scope` and `references` (which records it is told of), `payload` (what it is told), `derive`
+//! (Streamplace's events), `mirror` (what they are judged by) and `interests` (what is read at all).
