@@ -14,6 +14,7 @@ mod m0005_redeliveries;
 mod m0006_operators;
 mod m0007_event_traceparent;
 mod m0008_url_form;
+mod m0009_intake;
 mod text;
 
 use std::collections::HashSet;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0006_operators::Operators),
             Box::new(m0007_event_traceparent::EventTraceparent),
             Box::new(m0008_url_form::UrlForm),
+            Box::new(m0009_intake::IntakeTables),
         ]
     }
 }

@@ -66,6 +66,7 @@ pub(crate) mod expire;
 mod fan_out;
 mod finish;
 pub(super) mod holds;
+pub(super) mod intake;
 #[cfg(test)]
 mod lease_model;
 mod locks;

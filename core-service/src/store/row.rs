@@ -104,6 +104,7 @@ pub(super) fn webhook(webhook: &Webhook, sealed_url: Vec<u8>, url_hash: Vec<u8>)
         updated_at_ms: *updated_at_ms,
         last_triggered_at_ms: *last_triggered_at_ms,
         error_count: error_count.cast_signed(),
+        since_us: None,
     }
 }
 
@@ -210,6 +211,7 @@ fn opened(row: &webhook::Model, keys: &SealKeys) -> Result<Webhook, Unreadable> 
         updated_at_ms,
         last_triggered_at_ms,
         error_count,
+        since_us: _,
     } = row;
     let owner: Did = field("owner_did", owner_did)?;
     let url = keys.open(Purpose::Url { owner: &owner, webhook: *id }, sealed_url)?;

@@ -184,6 +184,7 @@ async fn stored_sealed_and_openable() {
         updated_at_ms: None,
         last_triggered_at_ms: None,
         error_count: 0,
+        since_us: None,
     };
     assert_eq!(row, expected);
     assert_eq!(counts(&store, "a").await, (1, 1));

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::admission::{Admission, Candidate, admit};
+use super::intake::stream_time_us;
 use super::reply::Reply;
 use super::{Job, Limits, Queued, STATEMENT_ROWS, unknown_secret};
 use crate::error::Error;
@@ -87,7 +88,12 @@ async fn insert_webhooks(
         .iter()
         .map(|(row, _)| Candidate { id: row.id, owner: &row.owner_did, key: &row.url_hash })
         .collect();
-    let rows: Vec<webhook::ActiveModel> = offered.iter().map(|(row, _)| (*row).clone().into()).collect();
+    if offered.is_empty() {
+        return Ok(());
+    }
+    let since_us = stream_time_us(transaction).await?;
+    let row = |row: &webhook::Model| webhook::Model { since_us, ..row.clone() }.into();
+    let rows: Vec<webhook::ActiveModel> = offered.iter().map(|(new, _)| row(new)).collect();
     let unique = [webhook::Column::OwnerDid, webhook::Column::UrlHash];
     let room = |owner: &str| limit.saturating_sub(accounts.of(owner).webhooks);
     let admissions = insert_new(transaction, rows, unique, webhook::Column::Id, &candidates, room).await?;

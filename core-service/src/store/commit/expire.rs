@@ -39,6 +39,8 @@ pub(crate) struct Progress {
     content: (i64, Uuid),
     /// The last event without deliveries that was looked at.
     event: Uuid,
+    /// The same of those that intake stored: when, and its id.
+    intake_event: (i64, Uuid),
     /// The last paused webhook that was looked at; nil before the first.
     paused: Uuid,
     /// When paused webhooks are looked at again, in Unix milliseconds.
@@ -65,8 +67,9 @@ pub(super) async fn expire(
     let keys_before = before(KEY_RETENTION.max(retention.payloads));
     let deliveries = delete_deliveries(transaction, before(retention.attempts), keys_before).await?;
     let events = delete_events(transaction, keys_before, &mut progress).await?;
+    let of_intake = delete_events_of_intake(transaction, keys_before, &mut progress).await?;
     let paused = fail_old_paused(transaction, now, &mut progress).await?;
-    Ok(Expired { progress, more: contents || deliveries || events || paused })
+    Ok(Expired { progress, more: contents || deliveries || events || of_intake || paused })
 }
 
 /// Fails deliveries of paused webhooks that are too old, a walk along these webhooks now and then. Returns
@@ -176,6 +179,7 @@ async fn delete_events(
         .column(event::Column::Id)
         .filter(event::Column::Id.gt(progress.event))
         .filter(event::Column::Id.lt(bound.into_uuid()))
+        .filter(event::Column::IntakeAtMs.is_null())
         .order_by_asc(event::Column::Id)
         .limit(ROWS)
         .into_tuple()
@@ -183,9 +187,41 @@ async fn delete_events(
         .await?;
     let Some(last) = old.last() else { return Ok(false) };
     progress.event = *last;
-    let more = old.len() as u64 == ROWS;
+    delete_without_deliveries(transaction, old).await
+}
+
+/// The same for events that intake stored, whose ids have no order.
+async fn delete_events_of_intake(
+    transaction: &DatabaseTransaction,
+    before_ms: i64,
+    progress: &mut Progress,
+) -> Result<bool, DbErr> {
+    let (at_ms, id) = progress.intake_event;
+    let columns = [event::Column::IntakeAtMs, event::Column::Id].map(Expr::col);
+    let old: Vec<(i64, Uuid)> = event::Entity::find()
+        .select_only()
+        .columns([event::Column::IntakeAtMs, event::Column::Id])
+        .filter(event::Column::IntakeAtMs.lt(before_ms))
+        .filter(Expr::tuple(columns).gt(Expr::tuple([Expr::val(at_ms), Expr::val(id)])))
+        .order_by_asc(event::Column::IntakeAtMs)
+        .order_by_asc(event::Column::Id)
+        .limit(ROWS)
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    let Some(last) = old.last() else { return Ok(false) };
+    progress.intake_event = *last;
+    delete_without_deliveries(transaction, old.into_iter().map(|(_, id)| id).collect()).await
+}
+
+/// Deletes those of `events` that have no delivery. Returns whether there may be more events.
+async fn delete_without_deliveries(
+    transaction: &DatabaseTransaction,
+    events: Vec<Uuid>,
+) -> Result<bool, DbErr> {
+    let more = events.len() as u64 == ROWS;
     event::Entity::delete_many()
-        .filter(event::Column::Id.is_in(old))
+        .filter(event::Column::Id.is_in(events))
         .filter(Expr::exists(deliveries_of_event(Condition::all())).not())
         .exec(transaction)
         .await?;

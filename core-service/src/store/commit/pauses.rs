@@ -100,6 +100,7 @@ async fn pause_origin(
     let column = Expr::col;
     let stays = Expr::val(paused)
         .or(column(webhook_state::Column::Paused))
+        .or(column(webhook_state::Column::OwnerPaused))
         .or(column(webhook_state::Column::Pending).lte(0));
     let due = CaseStatement::new()
         .case(stays, Expr::val(None::<i64>))
@@ -140,8 +141,9 @@ pub(super) async fn expire_paused(
     now: Now,
     after: Uuid,
 ) -> Result<Option<Uuid>, DbErr> {
-    let is_paused =
-        Expr::col(webhook_state::Column::Paused).or(Expr::col(webhook_state::Column::OriginPaused));
+    let is_paused = Expr::col(webhook_state::Column::Paused)
+        .or(Expr::col(webhook_state::Column::OriginPaused))
+        .or(Expr::col(webhook_state::Column::OwnerPaused));
     let some: Vec<Uuid> = webhook_state::Entity::find()
         .select_only()
         .column(webhook_state::Column::WebhookId)

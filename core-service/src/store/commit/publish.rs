@@ -183,6 +183,7 @@ pub(super) fn row(new: &NewEvent, now: Now, deliveries: i32) -> event::ActiveMod
         deliveries,
         created_at_ms: now.ms,
         traceparent: traceparent.clone(),
+        intake_at_ms: None,
     }
     .into()
 }

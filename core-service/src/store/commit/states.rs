@@ -42,6 +42,7 @@ pub(super) fn fresh_state(webhook: Uuid, origin: Vec<u8>, discord: bool) -> webh
         cancelling_since_ms: None,
         paused: false,
         origin_paused: false,
+        owner_paused: false,
     }
 }
 
@@ -195,9 +196,9 @@ impl State {
         Self { stored: row.clone(), row }
     }
 
-    /// Whether an operator keeps the deliveries back.
+    /// Whether an operator keeps the deliveries back, or the owner's account is not active.
     pub(super) fn is_paused(&self) -> bool {
-        self.row.paused || self.row.origin_paused
+        self.row.paused || self.row.origin_paused || self.row.owner_paused
     }
 
     /// Notes that a pending delivery is due, or its lease ends, at `at_ms`. Of a paused webhook nothing is

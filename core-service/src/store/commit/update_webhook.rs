@@ -4,6 +4,7 @@ use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, DbErr, Iterable as _, 
 use uuid::Uuid;
 
 use super::event_batch::Context;
+use super::intake::stream_time_us;
 use super::paused_origins::look_up;
 use super::savepoint::ChangeError;
 use super::states::States;
@@ -41,6 +42,7 @@ pub(super) async fn update_webhook(
     let url_changed = before.url_hash != after.url_hash;
     let switched_off = before.active && !after.active;
     let secret_changed = before.secret_name != after.secret_name;
+    let after = webhook::Model { since_us: since(transaction, &before, &after).await?, ..after };
     differences(before, &after).update(transaction).await.map_err(refusal)?;
     let mut states = States::lock(transaction, [*id]).await?;
     if let Some(state) = states.of_mut(*id) {
@@ -66,6 +68,20 @@ pub(super) async fn update_webhook(
     }
     states.store(transaction).await?;
     Ok(Box::new(webhook))
+}
+
+/// From when on events are the webhook's: from now, if it was turned on or asks for more than before.
+async fn since(
+    transaction: &DatabaseTransaction,
+    before: &webhook::Model,
+    after: &webhook::Model,
+) -> Result<Option<i64>, DbErr> {
+    let asks_for_more = row::events(after).any(|one| row::events(before).all(|other| other != one));
+    if after.active && (!before.active || asks_for_more) {
+        stream_time_us(transaction).await
+    } else {
+        Ok(before.since_us)
+    }
 }
 
 /// The row after `change`, and the webhook in it. A URL that stays is not sealed again.

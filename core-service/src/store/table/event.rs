@@ -25,6 +25,8 @@ pub(crate) struct Model {
     pub created_at_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intake_at_ms: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

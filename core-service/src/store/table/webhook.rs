@@ -38,6 +38,8 @@ pub(crate) struct Model {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_triggered_at_ms: Option<i64>,
     pub error_count: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_us: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -38,6 +38,8 @@ pub(crate) struct Model {
     pub cancelling_since_ms: Option<i64>,
     pub paused: bool,
     pub origin_paused: bool,
+    #[serde(default)]
+    pub owner_paused: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

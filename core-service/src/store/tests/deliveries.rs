@@ -144,6 +144,7 @@ async fn event_is_stored_with_its_deliveries_and_seen_again() {
             deliveries: 2,
             created_at_ms: NOW_MS,
             traceparent: None,
+            intake_at_ms: None,
         }
     );
 }

@@ -37,6 +37,7 @@ fn state() -> State {
         cancelling_since_ms: None,
         paused: false,
         origin_paused: false,
+        owner_paused: false,
     }
 }
 
@@ -53,6 +54,7 @@ fn event() -> Event {
         deliveries: 2,
         created_at_ms: 3,
         traceparent: None,
+        intake_at_ms: None,
     }
 }
 
@@ -105,7 +107,7 @@ fn lines_as_they_are_written() {
     for (line, text) in [
         (
             Line::WebhookState(Box::new(state())),
-            r#"{"webhook_state":{"webhook_id":"01234567-89ab-7def-8123-456789abcdef","generation":1,"origin":"/////////////////////w==","discord":false,"due_at_ms":2,"held_until_ms":3,"held_for_secret":true,"pending":1,"dropped":5,"last_failed":true,"error_count":6,"failing_since_ms":7,"last_triggered_at_ms":8,"disabled_reason":"failing","disabled_at_ms":9,"paused":false,"origin_paused":false}}"#,
+            r#"{"webhook_state":{"webhook_id":"01234567-89ab-7def-8123-456789abcdef","generation":1,"origin":"/////////////////////w==","discord":false,"due_at_ms":2,"held_until_ms":3,"held_for_secret":true,"pending":1,"dropped":5,"last_failed":true,"error_count":6,"failing_since_ms":7,"last_triggered_at_ms":8,"disabled_reason":"failing","disabled_at_ms":9,"paused":false,"origin_paused":false,"owner_paused":false}}"#,
         ),
         (
             Line::Event(Box::new(event())),

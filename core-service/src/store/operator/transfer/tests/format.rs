@@ -33,6 +33,7 @@ fn webhook() -> Webhook {
         updated_at_ms: Some(2),
         last_triggered_at_ms: Some(3),
         error_count: 4,
+        since_us: None,
     }
 }
 
