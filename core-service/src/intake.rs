@@ -9,4 +9,6 @@ pub(crate) mod event_id;
 #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
 pub(crate) mod record;
 #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
+pub(crate) mod repo;
+#[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
 pub(crate) mod scope;

@@ -22,6 +22,8 @@ mod delivery;
 mod domain;
 mod engine;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
+mod identity;
 mod intake;
 mod probe;
 mod randomness;
@@ -31,6 +33,7 @@ mod seal;
 mod server;
 mod sliding_window;
 mod store;
+mod xrpc_host;
 
 use std::sync::Arc;
 

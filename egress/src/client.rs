@@ -24,7 +24,7 @@ use url::{Host, Url};
 use crate::client::certificate::noticing;
 use crate::client::connect::Stream;
 use crate::client::roots::Connectors;
-use crate::error::{BuildError, Failure, GetError, NotAllowed, Unreachable};
+use crate::error::{BuildError, Failure, GetError, LookupError, NotAllowed, Unreachable};
 use crate::policy::{Policy, is_localhost};
 use crate::resolver::Resolver;
 
@@ -125,6 +125,15 @@ impl Egress {
             self.policy.check_address(*address)?;
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    /// [`Resolver::texts`] of this client's resolver.
+    ///
+    /// # Errors
+    ///
+    /// There is no such name, or no answer in time.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, LookupError> {
+        self.resolver.texts(name).await
     }
 
     /// The addresses of `localhost`: 127.0.0.1 and ::1, as far as they are allowed.

@@ -11,7 +11,7 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::Name;
+use hickory_resolver::proto::rr::{Name, RData};
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::time::timeout;
 
@@ -90,10 +90,7 @@ impl Resolver {
     ///
     /// There is no address, or no answer within [`LOOKUP_LIMIT`].
     pub async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
-        let labels = without_root(host).split('.').map(str::as_bytes);
-        // Unlike a parsed text, a name made from labels is always absolute.
-        let name = Name::from_labels(labels).map_err(LookupError::Name)?;
-        let answer = timeout(LOOKUP_LIMIT, self.0.lookup_ip(name))
+        let answer = timeout(LOOKUP_LIMIT, self.0.lookup_ip(absolute(host)?))
             .await
             .map_err(|_| LookupError::TimedOut)?
             .map_err(LookupError::Dns)?;
@@ -103,6 +100,30 @@ impl Resolver {
         }
         Ok(addresses)
     }
+
+    /// The TXT records of `host`, an absolute name; the parts of a record are joined. None is not an error.
+    /// What is not UTF-8 is left out.
+    ///
+    /// # Errors
+    ///
+    /// There is no such name, or no answer within [`LOOKUP_LIMIT`].
+    pub async fn texts(&self, host: &str) -> Result<Vec<String>, LookupError> {
+        let answer = timeout(LOOKUP_LIMIT, self.0.txt_lookup(absolute(host)?))
+            .await
+            .map_err(|_| LookupError::TimedOut)?
+            .map_err(LookupError::Dns)?;
+        let texts = answer.answers().iter().filter_map(|record| match &record.data {
+            RData::TXT(text) => String::from_utf8(text.txt_data.concat()).ok(),
+            _ => None,
+        });
+        Ok(texts.collect())
+    }
+}
+
+fn absolute(host: &str) -> Result<Name, LookupError> {
+    // Unlike a parsed text, a name made from labels is always absolute.
+    let labels = without_root(host).split('.').map(str::as_bytes);
+    Name::from_labels(labels).map_err(LookupError::Name)
 }
 
 /// The servers in the machine's configuration. Everything else in it is ignored.

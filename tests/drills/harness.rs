@@ -2,8 +2,6 @@
 
 #[path = "../it/harness/directory.rs"]
 pub(crate) mod directory;
-#[path = "../../egress/tests/it/dns.rs"]
-pub(crate) mod dns;
 #[path = "../it/harness/hook.rs"]
 pub(crate) mod hook;
 #[path = "../it/harness/http2.rs"]

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::balancer::Balancer;
 use crate::harness::directory::{Directory, Reply};
-use crate::harness::dns::Dns;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::postgres::Server;
 use crate::harness::processes::{Service, Setup};
 use crate::network::{Host, route};
+use fakes::dns::Dns;
 
 /// The name of the core-services, absolute.
 const CORE_NAME: &str = "core.athook.test.";

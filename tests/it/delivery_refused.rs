@@ -4,13 +4,13 @@ use serde_json::json;
 
 use crate::harness::database::{Database, Kind, until_number};
 use crate::harness::direct::Direct;
-use crate::harness::dns::Dns;
 use crate::harness::hook::Hook;
 use crate::harness::on_both;
 use crate::harness::private_hosts::PRIVATE_HOSTS;
 use crate::harness::processes::{Service, Setup as Process};
 use crate::harness::publisher::Publisher;
 use crate::harness::stack::{CREATE_WEBHOOK, Setup};
+use fakes::dns::Dns;
 
 on_both! { names_that_turn_inward, addresses_that_were_allowed }
 

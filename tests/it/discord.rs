@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 use crate::harness::database::{Database, Kind};
 use crate::harness::direct::Direct;
-use crate::harness::dns::Dns;
 use crate::harness::hook::{Hook, Received};
 use crate::harness::on_both;
 use crate::harness::processes::Service;
 use crate::harness::publisher::{Publisher, chat};
+use fakes::dns::Dns;
 
 on_both! {
     takes_hostile_events, shared_limit_holds_the_webhook, global_limit_holds_all_of_discord,

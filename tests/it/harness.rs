@@ -9,8 +9,6 @@ pub(crate) mod contract;
 pub(crate) mod database;
 pub(crate) mod direct;
 pub(crate) mod directory;
-#[path = "../../egress/tests/it/dns.rs"]
-pub(crate) mod dns;
 pub(crate) mod gateway;
 pub(crate) mod healthy;
 pub(crate) mod hook;

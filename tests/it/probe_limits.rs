@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::harness::database::Kind;
-use crate::harness::dns::Dns;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::receiver::Receiver;
 use crate::harness::stack::{CREATE_WEBHOOK, LIST_SECRETS, SERVICE, Setup, Stack};
+use fakes::dns::Dns;
 
 /// DIDs that attack. The drills let more of them (`tests/drills/strangers.rs`).
 const STRANGERS: usize = 120;

@@ -6,13 +6,13 @@ use tokio::net::TcpListener;
 
 use crate::harness::answer::{Answer, error};
 use crate::harness::database::Kind;
-use crate::harness::dns::Dns;
 use crate::harness::identity::Key;
 use crate::harness::private_hosts::PRIVATE_HOSTS;
 use crate::harness::receiver::Receiver;
 use crate::harness::stack::{BOB, CREATE_WEBHOOK, LIST_WEBHOOKS, Setup, Stack, UPDATE_WEBHOOK};
 use crate::harness::table::Table;
 use crate::harness::webhook::{create, id};
+use fakes::dns::Dns;
 
 /// The one text for whatever may not or can't be reached.
 const UNREACHABLE: &str = "input.url: the address can't be reached";

@@ -14,10 +14,10 @@ use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
-use crate::dns::Dns;
 use crate::host::{Host, Reply};
 use crate::receiver::{Authority, Behaviour, Receiver, Seen};
 use crate::{allowing, client, url};
+use fakes::dns::Dns;
 
 /// Long enough never to be what ends a test.
 const AMPLE: Duration = Duration::from_secs(30);

@@ -7,9 +7,9 @@ use egress::error::{BuildError, Failure, GetError, Unreachable};
 use egress::policy::Policy;
 use egress::resolver::Resolver;
 
-use crate::dns::Dns;
 use crate::receiver::{Authority, Behaviour, Receiver, Seen};
 use crate::{allowing, client, url};
+use fakes::dns::Dns;
 
 /// Long enough never to be what ends a test.
 const AMPLE: Duration = Duration::from_secs(30);

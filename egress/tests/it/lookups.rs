@@ -9,8 +9,8 @@ use egress::resolver::Resolver;
 use hickory_resolver::proto::rr::RecordType;
 use tokio::net::UdpSocket;
 
-use crate::dns::Dns;
 use crate::{allowing, client, url};
+use fakes::dns::Dns;
 
 const PUBLIC: &str = "203.1.113.7";
 const PUBLIC_IPV6: &str = "2606:4700::1111";
@@ -182,4 +182,20 @@ async fn servers_that_never_answer() {
     let start = tokio::time::Instant::now();
     resolver.lookup("hooks.example").await.unwrap_err();
     assert!(start.elapsed() <= egress::resolver::LOOKUP_LIMIT, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn texts_of_a_name() {
+    let dns = Dns::start().await;
+    dns.set_texts("_atproto.alice.example.", &[&["did=did:plc:", "a"], &["v=spf1"]]);
+    dns.set("alice.example.", &[PUBLIC]);
+    let egress = client(guarded(), dns.address, None);
+    for name in ["_atproto.alice.example", "_atproto.alice.example."] {
+        assert_eq!(egress.texts(name).await.unwrap(), ["did=did:plc:a", "v=spf1"]);
+    }
+    for name in ["alice.example", "nobody.example"] {
+        assert!(matches!(egress.texts(name).await, Err(LookupError::Dns(_))), "{name}");
+    }
+    let long = format!("{}.example", "a".repeat(64));
+    assert!(matches!(egress.texts(&long).await, Err(LookupError::Name(_))));
 }

@@ -4,7 +4,6 @@
 
 mod addresses;
 mod deliveries;
-mod dns;
 mod embedded;
 mod gets;
 mod host;

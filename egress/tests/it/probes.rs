@@ -8,10 +8,10 @@ use rustls::version::{TLS12, TLS13};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::dns::Dns;
 use crate::host::{Host, Reply};
 use crate::receiver::{Authority, Behaviour, Receiver, Seen};
 use crate::{allowing, client, url};
+use fakes::dns::Dns;
 
 /// Long enough never to be what ends a test.
 const AMPLE: Duration = Duration::from_secs(10);

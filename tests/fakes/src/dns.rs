@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 /// Runs until it is dropped.
-pub(crate) struct Dns {
-    pub(crate) address: SocketAddr,
+pub struct Dns {
+    /// Where it listens.
+    pub address: SocketAddr,
     table: Arc<Mutex<Table>>,
     _task: JoinSet<()>,
 }
@@ -21,17 +23,19 @@ struct Table {
     /// By absolute name. Each A query but the last moves on to the next set of addresses. Without a set
     /// there is no answer at all.
     answers: HashMap<String, VecDeque<Vec<IpAddr>>>,
+    /// TXT records by absolute name; each is a list of parts.
+    texts: HashMap<String, Vec<Vec<String>>>,
     seen: Vec<(String, RecordType)>,
 }
 
 impl Dns {
     /// A server that knows no name yet.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
     }
 
     /// A server on this socket, that knows no name yet.
-    pub(crate) fn on(socket: UdpSocket) -> Self {
+    pub fn on(socket: UdpSocket) -> Self {
         let address = socket.local_addr().unwrap();
         let table = Arc::new(Mutex::new(Table::default()));
         let mut task = JoinSet::new();
@@ -40,20 +44,26 @@ impl Dns {
     }
 
     /// The addresses of `name` from now on.
-    pub(crate) fn set(&self, name: &str, addresses: &[&str]) {
+    pub fn set(&self, name: &str, addresses: &[&str]) {
         self.set_in_turn(name, &[addresses]);
     }
 
     /// The addresses of `name`: another set for each A query, then the last for good. Without a set, queries
     /// are never answered.
-    pub(crate) fn set_in_turn(&self, name: &str, turns: &[&[&str]]) {
+    pub fn set_in_turn(&self, name: &str, turns: &[&[&str]]) {
         let turns = turns.iter().map(|turn| turn.iter().map(|address| address.parse().unwrap()).collect());
         let mut table = self.table.lock().unwrap();
         table.answers.insert(name.to_owned(), turns.collect());
     }
 
+    /// The TXT records of `name` from now on, each a list of parts.
+    pub fn set_texts(&self, name: &str, texts: &[&[&str]]) {
+        let texts = texts.iter().map(|parts| parts.iter().map(|&part| part.to_owned()).collect());
+        self.table.lock().unwrap().texts.insert(name.to_owned(), texts.collect());
+    }
+
     /// What was asked so far, in order.
-    pub(crate) fn seen(&self) -> Vec<(String, RecordType)> {
+    pub fn seen(&self) -> Vec<(String, RecordType)> {
         self.table.lock().unwrap().seen.clone()
     }
 }
@@ -77,6 +87,13 @@ impl Table {
         let (name, kind) = (question.name().clone(), question.query_type());
         self.seen.push((name.to_ascii(), kind));
         answer.add_query(question);
+        if let Some(texts) = self.texts.get(&name.to_ascii()).filter(|_| kind == RecordType::TXT) {
+            let records = texts
+                .iter()
+                .map(|parts| Record::from_rdata(name.clone(), 0, RData::TXT(TXT::new(parts.clone()))));
+            answer.add_answers(records.collect::<Vec<_>>());
+            return Some(answer);
+        }
         let Some(turns) = self.answers.get_mut(&name.to_ascii()) else {
             answer.metadata.response_code = ResponseCode::NXDomain;
             return Some(answer);
@@ -84,7 +101,11 @@ impl Table {
         let records = turns
             .front()?
             .iter()
-            .filter(|address| address.is_ipv4() == (kind == RecordType::A))
+            .filter(|address| match kind {
+                RecordType::A => address.is_ipv4(),
+                RecordType::AAAA => address.is_ipv6(),
+                _ => false,
+            })
             .map(|address| Record::from_rdata(name.clone(), 0, RData::from(*address)));
         answer.add_answers(records.collect::<Vec<_>>());
         if kind == RecordType::A && turns.len() > 1 {
