@@ -214,6 +214,10 @@ pub(crate) struct Livestream {
     pub(crate) host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thumbnail_url: Option<String>,
+    /// The hash of the picture in the streamer's repository, of an event that was read from the network: the
+    /// URL follows from it when the body is made. In no body, and never published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) thumbnail_cid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) post_uri: Option<String>,
 }
@@ -301,14 +305,7 @@ impl Payload {
                     ("uri", uri),
                 ]
             }
-            Self::Livestream(Livestream { handle, title, url, host, thumbnail_url, post_uri }) => vec![
-                ("handle", handle.as_deref().unwrap_or_default()),
-                ("title", title),
-                ("url", url),
-                ("host", host.as_deref().unwrap_or_default()),
-                ("thumbnail_url", thumbnail_url.as_deref().unwrap_or_default()),
-                ("post_uri", post_uri.as_deref().unwrap_or_default()),
-            ],
+            Self::Livestream(livestream) => livestream.texts(),
             Self::Follow(Follow { follower }) => {
                 let [did, handle, avatar_url] = follower.texts();
                 vec![("follower.did", did), ("follower.handle", handle), ("follower.avatar_url", avatar_url)]
@@ -322,15 +319,33 @@ impl Payload {
             Self::Chat(Chat { author: actor, text: _, uri: _ })
             | Self::Mention(Mention { author: actor, text: _, uri: _ })
             | Self::Follow(Follow { follower: actor }) => vec![&mut actor.handle, &mut actor.avatar_url],
-            Self::Livestream(Livestream { handle, title: _, url: _, host, thumbnail_url, post_uri }) => {
-                vec![handle, host, thumbnail_url, post_uri]
-            }
+            Self::Livestream(livestream) => livestream.options(),
             Self::StreamReceived(StreamReceived {}) => Vec::new(),
         };
         for option in options {
             option.take_if(|text| text.is_empty());
         }
         self
+    }
+}
+
+impl Livestream {
+    fn texts(&self) -> Vec<(&'static str, &str)> {
+        let Self { handle, title, url, host, thumbnail_url, thumbnail_cid, post_uri } = self;
+        vec![
+            ("handle", handle.as_deref().unwrap_or_default()),
+            ("title", title),
+            ("url", url),
+            ("host", host.as_deref().unwrap_or_default()),
+            ("thumbnail_url", thumbnail_url.as_deref().unwrap_or_default()),
+            ("thumbnail_cid", thumbnail_cid.as_deref().unwrap_or_default()),
+            ("post_uri", post_uri.as_deref().unwrap_or_default()),
+        ]
+    }
+
+    fn options(&mut self) -> Vec<&mut Option<String>> {
+        let Self { handle, title: _, url: _, host, thumbnail_url, thumbnail_cid, post_uri } = self;
+        vec![handle, host, thumbnail_url, thumbnail_cid, post_uri]
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn sample(event_type: EventType, streamer: &Did) -> Payload {
             url: "https://stream.example/sample.example".to_owned(),
             host: Some("stream.example".to_owned()),
             thumbnail_url: None,
+            thumbnail_cid: None,
             post_uri: None,
         }),
         EventType::Follow => Payload::Follow(Follow { follower: actor() }),

@@ -1,5 +1,6 @@
 //! DIDs: the owners of secrets and webhooks, and who did something in an event.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -62,6 +63,13 @@ impl TryFrom<String> for Did {
 impl From<Did> for String {
     fn from(did: Did) -> Self {
         did.0
+    }
+}
+
+/// Maps by DID are searched by text.
+impl Borrow<str> for Did {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

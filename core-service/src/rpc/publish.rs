@@ -122,7 +122,16 @@ fn payload_of(path: &str, payload: Option<PayloadMessage>) -> Result<Payload, Br
         }
         PayloadMessage::Livestream(message) => {
             let LivestreamMessage { handle, title, url, host, thumbnail_url, post_uri } = message;
-            Payload::Livestream(Livestream { handle, title, url, host, thumbnail_url, post_uri })
+            let thumbnail_cid = None;
+            Payload::Livestream(Livestream {
+                handle,
+                title,
+                url,
+                host,
+                thumbnail_url,
+                thumbnail_cid,
+                post_uri,
+            })
         }
         PayloadMessage::Follow(FollowMessage { follower }) => {
             Payload::Follow(Follow { follower: actor(&format!("{path}.follower"), follower)? })

@@ -25,6 +25,7 @@ pub(crate) fn samples() -> [Payload; 5] {
             url: "https://stream.place/bob.example".to_owned(),
             host: Some("stream.place".to_owned()),
             thumbnail_url: Some("https://cdn.example/thumbnail.jpg".to_owned()),
+            thumbnail_cid: Some("bafkrei".to_owned()),
             post_uri: Some(
                 "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/app.bsky.feed.post/3m6k2xq7v2c2b".to_owned(),
             ),
@@ -78,6 +79,7 @@ fn absent_fields_are_left_out() {
         url: String::new(),
         host: Some(String::new()),
         thumbnail_url: Some(String::new()),
+        thumbnail_cid: Some(String::new()),
         post_uri: None,
     };
     let payload = checked(Payload::Livestream(livestream)).unwrap();
@@ -104,6 +106,7 @@ fn nul_in_any_text() {
             let key = match last {
                 "avatar_url" => "avatarUrl",
                 "thumbnail_url" => "thumbnailUrl",
+                "thumbnail_cid" => "thumbnailCid",
                 "post_uri" => "postUri",
                 other => other,
             };
@@ -114,7 +117,7 @@ fn nul_in_any_text() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 4 + 6 + 2 + 4);
+    assert_eq!(seen, 4 + 7 + 2 + 4);
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub(super) fn body(message: Message<'_>, texts: Texts<'_>) -> Option<Vec<u8>> {
 }
 
 fn embed<'a>(streamer: &Did, livestream: &'a Livestream) -> Embed<'a> {
-    let Livestream { handle, title: _, url, host, thumbnail_url, post_uri: _ } = livestream;
+    let Livestream { handle, title: _, url, host, thumbnail_url, thumbnail_cid: _, post_uri: _ } = livestream;
     let of_url = || Some(url.parse::<Url>().ok()?.host_str()?.to_owned());
     let title = match host.clone().or_else(of_url) {
         Some(host) => format!("{} is LIVE on {host}!", name(handle.as_deref(), streamer)),
@@ -249,6 +249,7 @@ mod tests {
                 url: url.to_owned(),
                 host: host.map(str::to_owned),
                 thumbnail_url: Some(image.to_owned()),
+                thumbnail_cid: None,
                 post_uri: None,
             });
             sent(&payload, "", false)["embeds"][0].to_string()

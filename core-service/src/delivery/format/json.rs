@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use crate::delivery::event::{Chat, Livestream, Mention, Message, Payload};
+use crate::delivery::event::{Chat, Mention, Message, Payload};
 use crate::delivery::text::Texts;
 use crate::domain::did::Did;
 
@@ -43,8 +43,12 @@ fn with_texts<'a>(payload: &'a Payload, texts: Texts<'_>) -> Cow<'a, Payload> {
     }
     match payload.to_mut() {
         Payload::Chat(Chat { author: _, text, uri: _ })
-        | Payload::Mention(Mention { author: _, text, uri: _ })
-        | Payload::Livestream(Livestream { title: text, .. }) => *text = texts.around_any(text),
+        | Payload::Mention(Mention { author: _, text, uri: _ }) => *text = texts.around_any(text),
+        Payload::Livestream(livestream) => {
+            livestream.title = texts.around_any(&livestream.title);
+            // The URL says it.
+            livestream.thumbnail_cid = None;
+        }
         Payload::Follow(_) | Payload::StreamReceived(_) => {}
     }
     payload

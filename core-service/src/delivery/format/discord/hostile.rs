@@ -131,7 +131,16 @@ fn payload() -> impl Strategy<Value = Payload> {
         })),
         (option(), hostile(), url(), option(), proptest::option::of(url()), option()).prop_map(
             |(handle, title, url, host, thumbnail_url, post_uri)| {
-                Payload::Livestream(Livestream { handle, title, url, host, thumbnail_url, post_uri })
+                let thumbnail_cid = None;
+                Payload::Livestream(Livestream {
+                    handle,
+                    title,
+                    url,
+                    host,
+                    thumbnail_url,
+                    thumbnail_cid,
+                    post_uri,
+                })
             }
         ),
         actor().prop_map(|follower| Payload::Follow(Follow { follower })),

@@ -1,0 +1,90 @@
+//! What a wh record is told: wisp.place's canonical JSON, the same bytes as its own intake sends.
+//!
+//! Object keys are sorted at every level, numbers are written as JavaScript writes its doubles, and the
+//! signing secret of a wh record is not passed on.
+
+use chrono::{DateTime, SecondsFormat};
+use jetstream::event::Commit;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use self::canonical::{Budget, write_text};
+use super::record::{COLLECTION, operation_name};
+
+mod canonical;
+mod number;
+
+/// The longest payload, in bytes.
+const MAX_BYTES: usize = 512 * 1024;
+/// How many levels a payload has below its top.
+const MAX_DEPTH: usize = 32;
+/// The most values of a payload.
+const MAX_NODES: usize = 10_000;
+/// The longest key, in UTF-16 code units.
+const MAX_KEY_UNITS: usize = 512;
+/// The field of a wh record that is not passed on.
+const INLINE_SECRET: &str = "secret";
+
+/// Why there is no payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoPayload {
+    #[error("the payload would have more than {MAX_BYTES} bytes, {MAX_NODES} values or {MAX_DEPTH} levels")]
+    TooLarge,
+    #[error("the record is not readable")]
+    Unreadable,
+}
+
+/// The payload of the event `id`: what `commit` did in the repository of `did`, at `time_us` of the stream
+/// (microseconds since 1970-01-01T00:00:00Z).
+///
+/// # Errors
+///
+/// It would go beyond a bound; the record has texts that are no Unicode, or numbers beyond a double.
+pub(crate) fn payload(id: Uuid, did: &str, commit: &Commit, time_us: i64) -> Result<String, NoPayload> {
+    let Commit { rev: _, operation, collection, rkey, cid, record } = commit;
+    let time = DateTime::from_timestamp_millis(time_us.div_euclid(1000)).ok_or(NoPayload::Unreadable)?;
+    let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let id = id.to_string();
+    let texts = [
+        ("cid", cid.as_deref()),
+        ("collection", Some(collection.as_str())),
+        ("did", Some(did)),
+        ("event", Some(operation_name(*operation))),
+        ("id", Some(id.as_str())),
+        ("rkey", Some(rkey.as_str())),
+        ("timestamp", Some(time.as_str())),
+    ];
+    let mut budget = Budget::for_a_record(1 + texts.iter().filter(|(_, text)| text.is_some()).count());
+    let record =
+        record.as_deref().map(|record| canonical_record(record, collection, &mut budget)).transpose()?;
+    let mut json = String::from("{");
+    let mut field = |key: &str, write: &dyn Fn(&mut String)| {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        write_text(&mut json, key);
+        json.push(':');
+        write(&mut json);
+    };
+    for (key, text) in texts {
+        if key == "rkey"
+            && let Some(record) = &record
+        {
+            field("record", &|json| json.push_str(record));
+        }
+        if let Some(text) = text {
+            field(key, &|json| write_text(json, text));
+        }
+    }
+    json.push('}');
+    if json.len() > MAX_BYTES { Err(NoPayload::TooLarge) } else { Ok(json) }
+}
+
+/// The record in canonical JSON.
+fn canonical_record(record: &RawValue, collection: &str, budget: &mut Budget) -> Result<String, NoPayload> {
+    let left_out = (collection == COLLECTION).then_some(INLINE_SECRET);
+    canonical::write(record, left_out, budget)
+}
+
+#[cfg(test)]
+mod tests;
