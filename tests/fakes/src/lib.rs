@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod dns;
+pub mod jetstream;
 pub mod network;
