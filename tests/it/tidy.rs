@@ -84,6 +84,7 @@ fn sources() -> Vec<PathBuf> {
         "proto",
         "process",
         "egress",
+        "jetstream",
         "migrations",
         "gateway",
         "core-service",

@@ -6,10 +6,11 @@
 use super::tree::{File, files};
 
 /// The crates whose sources are the product; their tests are not.
-const PRODUCT: [&str; 7] = [
+const PRODUCT: [&str; 8] = [
     "core-service/src/",
     "egress/src/",
     "gateway/src/",
+    "jetstream/src/",
     "migrations/src/",
     "process/src/",
     "proto/src/",

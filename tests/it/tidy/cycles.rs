@@ -13,18 +13,20 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use super::root;
 
 /// The root files of the crates.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 13] = [
     "src/main.rs",
     "benches/delivery/main.rs",
     "benches/load/main.rs",
     "proto/src/lib.rs",
     "process/src/lib.rs",
     "egress/src/lib.rs",
+    "jetstream/src/lib.rs",
     "migrations/src/lib.rs",
     "gateway/src/lib.rs",
     "gateway/src/main.rs",
     "core-service/src/lib.rs",
     "core-service/src/main.rs",
+    "tests/fakes/src/lib.rs",
 ];
 
 /// The path of a module, from the root of its crate.
