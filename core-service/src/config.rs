@@ -181,6 +181,7 @@ pub struct Config {
     pub(crate) refuse_ranges: Vec<IpNet>,
     pub(crate) nat64: bool,
     pub(crate) dns_servers: Vec<SocketAddr>,
+    pub(crate) plc_url: Url,
     /// To be warned of.
     pub(crate) exposed_files: Vec<ExposedFile>,
     pub(crate) clock: Clock,
@@ -263,6 +264,7 @@ impl Config {
             refuse_ranges: shared.refuse_ranges.clone(),
             nat64: shared.nat64,
             dns_servers: shared.dns_servers.clone(),
+            plc_url: shared.plc_url.clone(),
             exposed_files: problems.exposed_files(),
             clock: Clock::system(),
         })

@@ -11,6 +11,7 @@ pub(crate) mod format;
 pub(crate) mod lanes;
 pub(crate) mod lease;
 pub(crate) mod metrics;
+pub(crate) mod naming;
 pub(crate) mod outcome;
 pub(crate) mod publication;
 pub(crate) mod sample;

@@ -6,6 +6,7 @@
 //! leased").
 
 pub(crate) mod depth;
+mod named;
 pub(crate) mod send;
 
 use std::sync::Arc;
@@ -17,11 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::named::named;
 use self::send::{Made, Sender};
 use crate::delivery::finished::{Ending, Finished};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::{ClaimReport, Leased};
 use crate::delivery::wake::Wake;
+use crate::identity::Identity;
 use crate::request_id::RequestId;
 use crate::store::Store;
 use crate::store::commit::expire::{Progress, Retention};
@@ -41,6 +44,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) sender: Arc<Sender>,
+    pub(crate) identity: Identity,
     pub(crate) lanes: Lanes,
     /// Leases that this process has taken.
     pub(crate) leased: mpsc::UnboundedReceiver<Leased>,
@@ -56,7 +60,7 @@ impl Engine {
     /// `served` is cancelled when no call is in flight any more: until then a publication may still take
     /// leases.
     pub(crate) async fn run(self, shutdown: Shutdown, served: CancellationToken) {
-        let Self { store, sender, lanes, mut leased, wake, retention } = self;
+        let Self { store, sender, identity, lanes, mut leased, wake, retention } = self;
         let claims = claim_until_drained(&store, &wake, lanes.freed(), &shutdown);
         let upkeep = keep_up_until_drained(&store, retention, &shutdown);
         let attempts = async {
@@ -66,7 +70,8 @@ impl Engine {
                     biased;
                     () = shutdown.draining() => break,
                     Some(leased) = leased.recv() => {
-                        attempts.spawn(attempt(Arc::clone(&store), Arc::clone(&sender), leased));
+                        let (store, sender) = (Arc::clone(&store), Arc::clone(&sender));
+                        attempts.spawn(attempt(store, sender, identity.clone(), leased));
                     }
                     Some(_ended) = attempts.join_next() => {}
                 }
@@ -144,13 +149,17 @@ fn pause_after(report: ClaimReport) -> Duration {
 }
 
 /// Makes one attempt and writes what came of it.
-async fn attempt(store: Arc<Store>, sender: Arc<Sender>, leased: Leased) {
+async fn attempt(store: Arc<Store>, sender: Arc<Sender>, identity: Identity, leased: Leased) {
+    let leased = match named(&store, &identity, leased).await {
+        Ok(leased) => leased,
+        Err(leased) => return give_back(&store, leased).await,
+    };
     // The place of the process is kept until the outcome is written.
     let Made { finished, place: _place, trace } = sender.attempt(leased).await;
     trace.scope(write(&store, finished)).await;
 }
 
-async fn give_back(store: &Store, leased: Leased) {
+async fn give_back<B>(store: &Store, leased: Leased<B>) {
     let Leased { delivery, webhook, lease, .. } = leased;
     write(store, Finished { delivery, webhook, lease, ending: Ending::GivenBack }).await;
 }

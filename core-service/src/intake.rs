@@ -20,5 +20,4 @@ pub(crate) mod record;
 pub(crate) mod references;
 #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
 pub(crate) mod repo;
-#[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
 pub(crate) mod scope;

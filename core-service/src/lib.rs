@@ -22,7 +22,6 @@ mod delivery;
 mod domain;
 mod engine;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
 mod identity;
 mod intake;
 mod probe;
@@ -64,6 +63,7 @@ use crate::engine::Engine;
 use crate::engine::depth;
 use crate::engine::send::Sender;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::probe::Prober;
 use crate::probe::metrics::ProbeMetrics;
 use crate::randomness::Randomness;
@@ -136,6 +136,7 @@ pub async fn serve(
         refuse_ranges,
         nat64,
         dns_servers,
+        plc_url,
         exposed_files,
         clock,
     } = config;
@@ -209,6 +210,7 @@ pub async fn serve(
         // No other process delivers from the file.
         store.end_leases().await.map_err(Cause::Leases)?;
     }
+    let identity = Identity::new(plc_url, egress.clone(), clock.clone());
     let rpcs = Rpcs::new(Context {
         store: Arc::clone(&store),
         prober: Prober::new(probe, egress, probes),
@@ -234,6 +236,7 @@ pub async fn serve(
     let engine = Engine {
         store: Arc::clone(&store),
         sender: Arc::new(sender),
+        identity,
         lanes,
         leased,
         wake: wake.clone(),

@@ -26,7 +26,6 @@ const LISTEN: &str = "127.0.0.1:8080";
 const PORT: u16 = 8080;
 const CORE_URL: &str = "http://127.0.0.1:50051";
 const SERVICE_IDS: &str = "wisp_place,streamplace";
-const PLC_URL: &str = "https://plc.directory";
 const RATE_LIMIT: &str = "3000";
 const DEADLINE: &str = "8s";
 /// More than the 60 s for which common load balancers keep their connections.
@@ -83,9 +82,6 @@ pub struct RawGateway {
     /// The `aud` values accepted in tokens [default: the service DID, bare and with each service id]
     #[arg(long, env = "AUDIENCE", value_delimiter = ',', value_name = "DID")]
     pub audience: Vec<String>,
-    /// The PLC directory
-    #[arg(long, env = "PLC_URL", default_value = PLC_URL, value_name = "URL")]
-    pub plc_url: String,
     /// A folder of DID documents (*.json) looked at before the network
     #[arg(long, env = "DID_DOCUMENTS", value_name = "DIR")]
     pub did_documents: Option<String>,
@@ -137,8 +133,6 @@ pub struct Config {
     pub service_ids: Vec<String>,
     /// `--audience`.
     pub audiences: Vec<String>,
-    /// `--plc-url`.
-    pub plc_url: Url,
     /// `--did-documents`; callers of [`serve`](crate::serve) may add more.
     pub did_documents: Vec<PathBuf>,
     /// `--rate-limit`; 0: off.
@@ -206,7 +200,6 @@ impl Config {
             service_did,
             service_ids,
             audience,
-            plc_url,
             did_documents,
             rate_limit,
             deadline,
@@ -235,7 +228,6 @@ impl Config {
                 "an origin such as https://hooks.example: scheme, host and perhaps a port, no path",
             );
         }
-        let plc_url = problems.http_url("--plc-url", or_default(&plc_url, PLC_URL), PLC_URL);
         let rate_limit = problems.number("--rate-limit", or_default(&rate_limit, RATE_LIMIT));
         let deadline = problems.duration("--deadline", or_default(&deadline, DEADLINE));
         if deadline.is_some_and(|deadline| deadline.is_zero()) {
@@ -292,7 +284,6 @@ impl Config {
             service_did,
             service_ids,
             audiences,
-            plc_url: plc_url?,
             did_documents: did_documents.into_iter().collect(),
             rate_limit: rate_limit?,
             deadline: deadline?,

@@ -165,7 +165,7 @@ pub async fn serve(
     }));
     let auth = AuthSettings {
         audiences: config.audiences.clone(),
-        plc_url: config.plc_url.clone(),
+        plc_url: config.shared.plc_url.clone(),
         did_documents: config.did_documents.clone(),
     };
     let xrpc = Xrpc {

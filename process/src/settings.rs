@@ -18,6 +18,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 use self::files::{SharedFiles, SharedTrust};
 use self::otlp::Otlp;
@@ -128,6 +129,7 @@ impl Problems {
 const DNS_PORT: u16 = 53;
 const METRICS_PORT: u16 = 9090;
 const NAT64: &str = "off";
+const PLC_URL: &str = "https://plc.directory";
 const LOG: &str = "info";
 const OTLP_SAMPLE: &str = "1.0";
 const SHUTDOWN_DELAY: &str = "0s";
@@ -159,6 +161,9 @@ pub struct RawShared {
     /// DNS servers, address:port [default: those of /etc/resolv.conf]
     #[arg(long, env = "DNS_SERVERS", value_delimiter = ',', value_name = "ADDRESS")]
     pub dns_servers: Vec<String>,
+    /// The PLC directory, where DIDs are looked up
+    #[arg(long, env = "PLC_URL", default_value = PLC_URL, value_name = "URL")]
+    pub plc_url: String,
     /// A file of shared tokens, one on each line; the gateway sends the first, the core-service accepts any
     #[arg(long, env = "CORE_TOKEN_FILE", value_name = "FILE")]
     pub core_token_file: Option<String>,
@@ -202,6 +207,8 @@ pub struct Shared {
     pub trust: SharedTrust,
     /// `--dns-servers`. Empty: use the machine's.
     pub dns_servers: Vec<SocketAddr>,
+    /// `--plc-url`.
+    pub plc_url: Url,
     /// `--metrics-listen`. `None`: metrics are not served.
     pub metrics_listen: Option<SocketAddr>,
     /// `--otlp-endpoint` and `--otlp-sample`. `None`: nothing is traced.
@@ -224,6 +231,7 @@ impl Shared {
             nat64,
             extra_ca,
             dns_servers,
+            plc_url,
             core_token_file,
             metrics_listen,
             otlp_endpoint,
@@ -239,6 +247,7 @@ impl Shared {
         let dns_servers = list_of(problems, "--dns-servers", &dns_servers, |problems, flag, text| {
             problems.address(flag, text, DNS_PORT)
         });
+        let plc_url = problems.http_url("--plc-url", or_default(&plc_url, PLC_URL), PLC_URL);
         let files = SharedFiles { extra_ca: given(extra_ca), core_token: given(core_token_file) };
         let trust = files.read(problems).unwrap_or_default();
         let metrics_listen =
@@ -265,6 +274,7 @@ impl Shared {
             files,
             trust,
             dns_servers: dns_servers.unwrap_or_default(),
+            plc_url: plc_url.unwrap_or_else(|| PLC_URL.parse().expect("a URL")),
             metrics_listen,
             otlp,
             logs: Logs { filter: log, format: format.unwrap_or_else(Logs::default_format) },

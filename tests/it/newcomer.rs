@@ -77,9 +77,9 @@ fn settings_that_do_not_fit() {
         (
             &["--public-url", "hooks", "--plc-url", "localhost:2582", "--otlp-endpoint", "a b"],
             vec![
+                format!("--plc-url: {url} https://plc.directory"),
                 "--otlp-endpoint: a URL with a scheme and a host, such as http://127.0.0.1:4317".to_owned(),
                 format!("--public-url: {url} https://hooks.example"),
-                format!("--plc-url: {url} https://plc.directory"),
             ],
         ),
         (

@@ -91,11 +91,13 @@ pub(crate) struct StoredEvent {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) occurred_at_ms: i64,
     pub(crate) payload: Payload,
+    /// Whether it was read from the public network, so that it has DIDs where a body has names.
+    pub(crate) of_network: bool,
 }
 
 impl StoredEvent {
     pub(crate) fn message(&self) -> Message<'_> {
-        let Self { streamer, occurred_at_ms, payload } = self;
+        let Self { streamer, occurred_at_ms, payload, of_network: _ } = self;
         Message { streamer, occurred_at_ms: *occurred_at_ms, payload }
     }
 }

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lanes::Place;
+use super::naming::Unnamed;
 use super::signature::Tokens;
 use crate::domain::webhook_url::WebhookUrl;
 
 /// What one attempt needs. It is made by the transaction that takes the lease, from the webhook as it stands
 /// then.
 #[derive(Debug)]
-pub(crate) struct Leased {
+pub(crate) struct Leased<B = Body> {
     pub(crate) delivery: Uuid,
     pub(crate) event: Uuid,
     pub(crate) webhook: Uuid,
@@ -23,8 +24,7 @@ pub(crate) struct Leased {
     pub(crate) attempt: u32,
     pub(crate) url: WebhookUrl,
     pub(crate) signing: Signing,
-    /// The same in all attempts. Empty: there is nothing to send.
-    pub(crate) body: Bytes,
+    pub(crate) body: B,
     pub(crate) place: Place,
     /// The span that published the event, if it was sampled and this process sends spans.
     pub(crate) traceparent: Option<String>,
@@ -32,6 +32,80 @@ pub(crate) struct Leased {
     pub(crate) published: Instant,
     /// When the lease was taken: the attempt starts soon after, or not at all.
     pub(crate) taken: Instant,
+}
+
+/// The body of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The same in all attempts. Empty: there is nothing to send.
+    Made(Bytes),
+    /// It is made once the names in it are known.
+    Unnamed(Unnamed),
+}
+
+impl Body {
+    /// What is stored of it.
+    pub(crate) fn made(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Made(bytes) => Some(bytes.to_vec()),
+            Self::Unnamed(_) => None,
+        }
+    }
+}
+
+impl<B> Leased<B> {
+    /// The same with another body, and the body that it had.
+    fn replace_body<C>(self, body: C) -> (Leased<C>, B) {
+        let Self {
+            delivery,
+            event,
+            webhook,
+            lease,
+            attempt,
+            url,
+            signing,
+            body: before,
+            place,
+            traceparent,
+            published,
+            taken,
+        } = self;
+        let leased = Leased {
+            delivery,
+            event,
+            webhook,
+            lease,
+            attempt,
+            url,
+            signing,
+            body,
+            place,
+            traceparent,
+            published,
+            taken,
+        };
+        (leased, before)
+    }
+
+    /// The lease alone, and its body.
+    pub(crate) fn take_body(self) -> (Leased<()>, B) {
+        self.replace_body(())
+    }
+}
+
+impl Leased<()> {
+    /// The lease with its body.
+    pub(crate) fn with_body(self, body: Bytes) -> Leased<Bytes> {
+        self.replace_body(body).0
+    }
+}
+
+/// What its first attempt sends, from the webhook as it stands now. The body is stored.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) url: WebhookUrl,
+    pub(crate) signing: Signing,
+    pub(crate) body: Bytes,
 }
 
 /// Whether and how a request is signed.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use egress::client::deliveries::{Answered, Attempted as Exchange, Deliverer};
 use egress::error::AttemptFailure;
 use http::HeaderValue;
@@ -52,7 +53,7 @@ pub(crate) struct Made {
 impl Sender {
     /// Makes the attempt that `leased` allows. A failed attempt is a result, not an error. Its span is a
     /// child of the span of the call that published the event; the receiver hears nothing of it.
-    pub(crate) async fn attempt(&self, leased: Leased) -> Made {
+    pub(crate) async fn attempt(&self, leased: Leased<Bytes>) -> Made {
         let Leased {
             delivery,
             event,

@@ -69,7 +69,9 @@ pub(super) mod holds;
 pub(super) mod intake;
 #[cfg(test)]
 mod lease_model;
+mod leases;
 mod locks;
+mod name;
 mod paused_origins;
 pub(super) mod pauses;
 pub(super) mod publish;
@@ -99,7 +101,8 @@ use self::rotate_secret::SecretRotation;
 use self::update_webhook::WebhookUpdate;
 use super::table::{secret, webhook};
 use crate::delivery::finished::Finished;
-use crate::delivery::lease::ClaimReport;
+use crate::delivery::lease::{ClaimReport, Named};
+use crate::delivery::naming::Naming;
 use crate::delivery::publication::Published;
 use crate::delivery::shown::ShownDelivery;
 use crate::domain::did::Did;
@@ -193,6 +196,11 @@ pub(super) enum Job {
         finished: Box<Finished>,
         reply: Reply<()>,
     },
+    /// Answered with what is sent; `None`: nothing.
+    Name {
+        naming: Box<Naming>,
+        reply: Reply<Option<Named>>,
+    },
     EndLeases {
         reply: Reply<()>,
     },
@@ -213,6 +221,7 @@ enum Kind {
     /// Changes of what an owner has.
     Account,
     Finish,
+    Name,
     Claim,
     Publish,
     /// What an operator pauses: a transaction of its own, as it locks a table.
@@ -250,6 +259,7 @@ impl Job {
             | Self::Publish { .. }
             | Self::Claim { .. }
             | Self::Finish { .. }
+            | Self::Name { .. }
             | Self::EndLeases { .. }
             | Self::PurgeEvents { .. }
             | Self::Expire { .. }
@@ -275,6 +285,7 @@ impl Job {
             Self::Pause { reply, .. } => reply,
             Self::Publish { reply, .. } => reply,
             Self::Claim { reply } => reply,
+            Self::Name { reply, .. } => reply,
             Self::WriteCancelled { reply } => reply,
             Self::Expire { reply, .. } => reply,
         }
@@ -309,6 +320,7 @@ impl Job {
             Self::Pause { .. } => Kind::Pause,
             Self::Claim { .. } => Kind::Claim,
             Self::Finish { .. } => Kind::Finish,
+            Self::Name { .. } => Kind::Name,
             Self::EndLeases { .. }
             | Self::WriteCancelled { .. }
             | Self::Expire { .. }

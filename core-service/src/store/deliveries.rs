@@ -8,7 +8,8 @@ use super::commit::Job;
 use super::commit::expire::{Expired, Progress, Retention};
 use super::commit::publish::Publication;
 use crate::delivery::finished::Finished;
-use crate::delivery::lease::ClaimReport;
+use crate::delivery::lease::{ClaimReport, Named};
+use crate::delivery::naming::Naming;
 use crate::delivery::publication::{NewEvent, Published};
 use crate::error::Error;
 
@@ -43,6 +44,18 @@ impl Store {
         let webhook = finished.webhook;
         let finished = Box::new(finished);
         self.commits.submit_of_engine(&webhook, |reply| Job::Finish { finished, reply }).await
+    }
+
+    /// Makes the body of a delivery with the names that were found for it, and stores it under its lease.
+    /// Returns `None` if the lease is lost, or is to be given back.
+    ///
+    /// # Errors
+    ///
+    /// The database is overloaded or fails: then the lease ends by itself.
+    pub(crate) async fn name(&self, naming: Naming) -> Result<Option<Named>, Error> {
+        let webhook = naming.webhook;
+        let naming = Box::new(naming);
+        self.commits.submit_of_engine(&webhook, |reply| Job::Name { naming, reply }).await
     }
 
     /// Ends all leases, for a database that only this process delivers from: their holders are gone.

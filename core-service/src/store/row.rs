@@ -135,7 +135,8 @@ pub(super) fn event(row: event::Model) -> Option<StoredEvent> {
     let event_type = row.r#type.parse().ok()?;
     let payload = Payload::from_json(event_type, &row.payload?).ok()?;
     let streamer = row.streamer_did.parse().ok()?;
-    Some(StoredEvent { streamer, occurred_at_ms: row.occurred_at_ms, payload })
+    let of_network = row.intake_at_ms.is_some();
+    Some(StoredEvent { streamer, occurred_at_ms: row.occurred_at_ms, payload, of_network })
 }
 
 /// The delivery of a row, as the owner of its webhook sees it. `state` is that of the webhook: deliveries of

@@ -30,6 +30,7 @@ use crate::seal::Purpose;
 
 mod commits;
 mod deliveries;
+mod naming;
 mod paging;
 mod pauses;
 mod queue_depth;

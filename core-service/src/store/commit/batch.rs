@@ -22,7 +22,7 @@ use super::rotate_secret::rotate_secret;
 use super::savepoint::in_savepoint;
 use super::send_test::send_test;
 use super::update_webhook::update_webhook;
-use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, publish};
+use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, name, publish};
 use crate::delivery::lease::Leased;
 use crate::domain::did::Did;
 use crate::store::metrics::DatabaseMetrics;
@@ -63,6 +63,7 @@ impl Batch {
                 change_accounts(transaction, context, jobs).await?;
             }
             Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
+            Kind::Name => name_all(transaction, &context.deliveries, jobs).await?,
             Kind::Claim => *leased = claim_all(transaction, &context.deliveries, jobs).await?,
             Kind::Pause => {
                 *wake = true;
@@ -122,6 +123,27 @@ async fn finish_all(
     for queued in jobs {
         if let Job::Finish { reply, .. } = &mut queued.job {
             reply.decide(Ok(()));
+        }
+    }
+    Ok(())
+}
+
+async fn name_all(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<(), DbErr> {
+    let now = context.now(transaction).await?;
+    let mut namings = Vec::new();
+    for queued in &*jobs {
+        if let Job::Name { naming, .. } = &queued.job {
+            namings.push(&**naming);
+        }
+    }
+    let named = name::name(transaction, context, now, &namings).await?;
+    for (queued, named) in jobs.iter_mut().zip(named) {
+        if let Job::Name { reply, .. } = &mut queued.job {
+            reply.decide(Ok(named));
         }
     }
     Ok(())
@@ -228,6 +250,7 @@ async fn change(
         | Job::Pause { .. }
         | Job::Claim { .. }
         | Job::Finish { .. }
+        | Job::Name { .. }
         | Job::EndLeases { .. }
         | Job::PurgeEvents { .. }
         | Job::Expire { .. }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sea_orm::sea_query::{Condition, Expr, OnConflict};
+use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
@@ -25,6 +25,7 @@ use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now, begun_at_ms};
 use super::finish::{LOOK_AGAIN_MS, due_of, end, give_up, insert_attempts};
 use super::holds::discord_is_held;
+use super::leases::store_leases;
 use super::locks::locked_if_free;
 use super::paused_origins::look_up;
 use super::states::{State, States};
@@ -32,7 +33,8 @@ use super::targets::{self, Target};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::format::Format;
 use crate::delivery::lanes::{Lane, Place};
-use crate::delivery::lease::{ClaimReport, Leased};
+use crate::delivery::lease::{Body, ClaimReport, Leased};
+use crate::delivery::naming::Unnamed;
 use crate::delivery::outcome::{Outcome, verdict};
 use crate::delivery::schedule::{Step, is_too_old};
 use crate::delivery::text::MuteText;
@@ -261,9 +263,9 @@ async fn claim_of(
         let Some(place) = places.next() else { continue };
         // Until an attempt was made, the webhook may still change what it says.
         let body = match (&row.body, event) {
-            (_, Some(event)) if row.attempts == 0 => Bytes::from(target.body(event.message())),
-            (Some(body), _) => Bytes::copy_from_slice(body),
-            (None, Some(event)) => Bytes::from(target.body(event.message())),
+            (_, Some(event)) if row.attempts == 0 => first_body(target, event),
+            (Some(body), _) => Body::Made(Bytes::copy_from_slice(body)),
+            (None, Some(event)) => first_body(target, event),
             // Its payload has expired.
             (None, None) => {
                 give_up(transaction, now, state, &row, Outcome::Cancelled, false).await?;
@@ -273,7 +275,7 @@ async fn claim_of(
         let lease = context.new_lease()?;
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
-        row.body = Some(body.to_vec());
+        row.body = body.made();
         let leased = Leased {
             delivery: row.id,
             event: row.event_id,
@@ -291,6 +293,15 @@ async fn claim_of(
         taken.push((row, leased));
     }
     Ok(taken)
+}
+
+/// The body of an attempt before which none was made.
+fn first_body(target: &Target, event: &StoredEvent) -> Body {
+    let unnamed = if event.of_network { Unnamed::of(event.message()) } else { None };
+    match unnamed {
+        Some(unnamed) => Body::Unnamed(unnamed),
+        None => Body::Made(Bytes::from(target.body(event.message()))),
+    }
 }
 
 /// When what was stored at `created_at_ms` was published, on the clock of this process. After a start of the
@@ -322,19 +333,6 @@ pub(super) fn judge(row: &delivery::Model, state: &State, now: Now) -> Due {
     } else {
         Due::Attempt
     }
-}
-
-/// Stores the leases, due times and bodies of deliveries whose webhooks are locked.
-async fn store_leases(transaction: &DatabaseTransaction, rows: Vec<delivery::Model>) -> Result<(), DbErr> {
-    let replace = OnConflict::column(delivery::Column::Id)
-        .update_columns([delivery::Column::Lease, delivery::Column::NextAtMs, delivery::Column::Body])
-        .to_owned();
-    for some in rows.chunks(STATEMENT_ROWS) {
-        let rows = some.iter().cloned().map(delivery::ActiveModel::from);
-        let insert = delivery::Entity::insert_many(rows).on_conflict(replace.clone());
-        insert.exec_without_returning(transaction).await?;
-    }
-    Ok(())
 }
 
 /// Writes that the attempt of a lease that ended has no known outcome.

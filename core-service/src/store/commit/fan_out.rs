@@ -15,7 +15,7 @@ use super::holds::discord_is_held;
 use super::states::{State, States, fresh_delivery, fresh_state};
 use super::targets::{self, Opened, Target};
 use crate::delivery::lanes::Lane;
-use crate::delivery::lease::Leased;
+use crate::delivery::lease::{Body, Leased};
 use crate::delivery::publication::NewEvent;
 use crate::delivery::text::MuteText;
 use crate::domain::event_type::EventType;
@@ -98,9 +98,9 @@ impl FanOut {
         };
         let lane = Lane { webhook, origin: target.origin.clone(), healthy: state.is_healthy() };
         let Some(place) = context.lanes.reserve(&lane) else { return Ok((row, None)) };
-        let body = Bytes::from(target.body(new.event.message()));
+        let body = Body::Made(Bytes::from(target.body(new.event.message())));
         let lease = context.new_lease()?;
-        row.body = Some(body.to_vec());
+        row.body = body.made();
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
         let leased = Leased {

@@ -145,7 +145,7 @@ impl Writer {
                 self.metrics.batch_rows.observe(f64::from(u32::try_from(created).unwrap_or(u32::MAX)));
                 ("database batch", &metrics.batches)
             }
-            Kind::Finish | Kind::Claim | Kind::Publish | Kind::Pause | Kind::Upkeep => {
+            Kind::Finish | Kind::Name | Kind::Claim | Kind::Publish | Kind::Pause | Kind::Upkeep => {
                 ("database delivery", &metrics.deliveries)
             }
         };

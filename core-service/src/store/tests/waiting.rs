@@ -13,7 +13,7 @@ use crate::domain::secret::Rotation;
 use crate::domain::webhook_change::WebhookChange;
 use crate::store::commit::states::FAILED;
 
-async fn execute(fixture: &Fixture, sql: &str) {
+pub(super) async fn execute(fixture: &Fixture, sql: &str) {
     fixture.store.database.writing.execute_unprepared(sql).await.unwrap();
 }
 
@@ -94,7 +94,7 @@ async fn what_stands_behind_lost_and_old_deliveries_is_sent() {
     let report = fixture.store.claim().await.unwrap();
     assert_eq!((report.leased, report.lost), (1, 1));
     let leased = fixture.taken().pop().unwrap();
-    assert_eq!((leased.event, leased.body.is_empty()), (new.id, false));
+    assert_eq!((leased.event, leased.body.made().unwrap().is_empty()), (new.id, false));
     assert_eq!(fixture.delivery(lost).await.last_outcome.as_deref(), Some("lost"));
 }
 
@@ -144,7 +144,8 @@ async fn new_token_ends_only_the_hold_for_the_secret() {
 async fn change_before_the_first_attempt_counts() {
     let (mut fixture, webhooks) = fixture(1).await;
     fixture.store.publish(vec![chat("k", "hello")]).await.unwrap();
-    let says = |leased: &Leased, text: &str| String::from_utf8_lossy(&leased.body).contains(text);
+    let says =
+        |leased: &Leased, text: &str| String::from_utf8_lossy(&leased.body.made().unwrap()).contains(text);
     let change = async |fixture: &Fixture, prefix: &str| {
         let prefix = Some(Some(prefix.parse().unwrap()));
         let change = WebhookChange { prefix, ..WebhookChange::default() };

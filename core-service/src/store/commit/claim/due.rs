@@ -81,7 +81,7 @@ async fn due_deliveries(
     delivery::Model::find_by_statement(statement).all(transaction).await
 }
 
-/// The events of those deliveries that were not attempted yet, and of all whose texts may be muted.
+/// The events of those deliveries whose bodies are to be made, and of all whose texts may be muted.
 pub(super) async fn events_of(
     transaction: &DatabaseTransaction,
     claims: &[Claim<'_>],
@@ -90,7 +90,7 @@ pub(super) async fn events_of(
     for claim in claims {
         let may_be_muted = claim.target.webhook.config.mute_words.iter().next().is_some();
         let to_attempt = claim.due.iter().filter(|row| row.lease.is_none());
-        let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0);
+        let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0 || row.body.is_none());
         ids.extend(needed.map(|row| row.event_id));
     }
     let ids: Vec<Uuid> = ids.into_iter().collect();

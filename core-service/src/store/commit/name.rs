@@ -1,0 +1,119 @@
+//! The job that makes the body of a first attempt once the names in it are known.
+//!
+//! Looking names up takes up to two seconds, so the webhook is read again: the body, the URL and the tokens
+//! are those of the webhook as it stands in this transaction, and if it was switched off meanwhile there is
+//! none. The body is stored before it is sent, so that each attempt sends the same, whatever happens to this
+//! process. The lease begins anew.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+use uuid::Uuid;
+
+use super::STATEMENT_ROWS;
+use super::event_batch::{Context, Now};
+use super::finish::is_leased;
+use super::leases::store_leases;
+use super::locks::locked;
+use super::states::{State, States};
+use super::targets::{self, Target};
+use crate::delivery::event::StoredEvent;
+use crate::delivery::lease::Named;
+use crate::delivery::naming::Naming;
+use crate::delivery::text::MuteText;
+use crate::store::row;
+use crate::store::table::{delivery, event, webhook};
+
+/// Makes and stores the bodies of `namings`, in their order. `None`: there is nothing to send now, and the
+/// lease is to be given back.
+pub(super) async fn name(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    namings: &[&Naming],
+) -> Result<Vec<Option<Named>>, DbErr> {
+    let mut states = States::lock(transaction, namings.iter().map(|one| one.webhook)).await?;
+    let mut rows = leased_rows(transaction, namings).await?;
+    let targets = targets_of(transaction, context, now, namings).await?;
+    let mut events = events_of(transaction, namings).await?;
+    let (mut named, mut changed) = (Vec::with_capacity(namings.len()), Vec::new());
+    for Naming { delivery, event, webhook, lease, names } in namings {
+        let row = rows.remove(delivery).filter(|row| is_leased(row, *lease));
+        let target = targets.get(webhook);
+        let event = events.get_mut(event);
+        let (Some(mut row), Some(state), Some(target), Some(event)) =
+            (row, states.of_mut(*webhook), target, event)
+        else {
+            named.push(None);
+            continue;
+        };
+        if !may_go(&row, state, target, event) {
+            named.push(None);
+            continue;
+        }
+        names.put_into(&mut event.payload);
+        let body = Bytes::from(target.body(event.message()));
+        row.body = Some(body.to_vec());
+        row.next_at_ms = Some(now.ms + context.settings.lease_ms);
+        changed.push(row);
+        let (url, signing) = (target.webhook.config.url.clone(), target.signing.clone());
+        named.push(Some(Named { url, signing, body }));
+    }
+    store_leases(transaction, changed).await?;
+    Ok(named)
+}
+
+/// Whether a delivery that was leased some time ago is one to attempt now. If not, the next claim judges it.
+fn may_go(row: &delivery::Model, state: &State, target: &Target, event: &StoredEvent) -> bool {
+    row.generation == state.row.generation
+        && !state.is_paused()
+        && !target.mutes(MuteText::of(&event.payload).as_ref())
+}
+
+async fn leased_rows(
+    transaction: &DatabaseTransaction,
+    namings: &[&Naming],
+) -> Result<HashMap<Uuid, delivery::Model>, DbErr> {
+    let mut rows = HashMap::new();
+    for some in namings.chunks(STATEMENT_ROWS) {
+        let ids = some.iter().map(|one| one.delivery);
+        let query = delivery::Entity::find().filter(delivery::Column::Id.is_in(ids));
+        let found = locked(transaction, query).all(transaction).await?;
+        rows.extend(found.into_iter().map(|row| (row.id, row)));
+    }
+    Ok(rows)
+}
+
+async fn targets_of(
+    transaction: &DatabaseTransaction,
+    context: &Context,
+    now: Now,
+    namings: &[&Naming],
+) -> Result<HashMap<Uuid, Target>, DbErr> {
+    let ids: BTreeSet<Uuid> = namings.iter().map(|one| one.webhook).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut targets = HashMap::new();
+    for some in ids.chunks(STATEMENT_ROWS) {
+        let query = webhook::Entity::find().filter(webhook::Column::Id.is_in(some.iter().copied()));
+        let rows = query.all(transaction).await?;
+        let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
+        targets.extend(opened.targets.into_iter().map(|target| (target.webhook.id, target)));
+    }
+    Ok(targets)
+}
+
+async fn events_of(
+    transaction: &DatabaseTransaction,
+    namings: &[&Naming],
+) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
+    let ids: BTreeSet<Uuid> = namings.iter().map(|one| one.event).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut events = HashMap::new();
+    for some in ids.chunks(STATEMENT_ROWS) {
+        let found = event::Entity::find().filter(event::Column::Id.is_in(some.iter().copied()));
+        let rows = found.all(transaction).await?;
+        events.extend(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))));
+    }
+    Ok(events)
+}
