@@ -217,6 +217,11 @@ mod tests {
         queue.push(0, gap(), 0);
         queue.push(1, frame(), 1);
         assert_eq!(queue.restart(0), Some(Start::Time(5)));
+        queue.push(0, gap(), 0);
+        let taken = queue.take(9).await;
+        assert!(matches!(&*taken, [Notice::Gap { .. }, Notice::Gap { .. }]), "{taken:?}");
+        queue.push(0, frame(), 1);
+        queue.push(0, gap(), 0);
         assert_eq!(queue.hand_over(Start::Time(6)), 1);
         queue.push(0, frame(), 1);
         assert_eq!(queue.restart(0), None, "the task was replaced");

@@ -81,7 +81,7 @@ impl Reader {
                 Ok(connection) => {
                     let exact = cursor.seq.is_some();
                     self.push(Notice::Connected { host: host.name().clone(), wire: host.wire(), exact }, 0);
-                    let feed = Feed::new(connection, cursor, opened, self.now_us(), overlapping);
+                    let feed = Feed::new(connection, cursor, opened, overlapping);
                     read(&self, feed).await
                 }
                 Err(Refused::TooOld) if cursor.seq.is_some() => (End::TooOld, false),

@@ -23,8 +23,6 @@ use crate::options::Timing;
 
 /// How long after the cursor of v1 the first event may be before that is a gap, in microseconds.
 const GAP_US: i64 = 60_000_000;
-/// How long every v1 host keeps events, in microseconds: an event of now behind an older cursor is a gap.
-const KEPT_US: i64 = 24 * 3_600_000_000;
 /// The longest name of an error that is repeated, in bytes.
 const ERROR_MAX_BYTES: usize = 64;
 
@@ -64,8 +62,6 @@ pub(super) struct Feed {
     cursor: Cursor,
     /// When it began to be opened.
     opened: Instant,
-    /// When it was open by the wall clock, in microseconds since 1970.
-    connected_us: i64,
     /// When the host last said something.
     heard: Option<Instant>,
     last_frame: Instant,
@@ -144,18 +140,11 @@ enum Passage {
 }
 
 impl Feed {
-    pub(super) fn new(
-        connection: Connection,
-        cursor: Cursor,
-        opened: Instant,
-        connected_us: i64,
-        overlapping: bool,
-    ) -> Self {
+    pub(super) fn new(connection: Connection, cursor: Cursor, opened: Instant, overlapping: bool) -> Self {
         Self {
             connection,
             cursor,
             opened,
-            connected_us,
             heard: None,
             last_frame: opened,
             ping_at: opened,
@@ -173,7 +162,7 @@ impl Feed {
         let number = reader.shared.hosts().current();
         let opened = Instant::now();
         match reader.open(number, cursor).await {
-            Ok(connection) => Ok(Self::new(connection, cursor, opened, reader.now_us(), true)),
+            Ok(connection) => Ok(Self::new(connection, cursor, opened, true)),
             // Perhaps the host takes one connection of each client: then this one has to end first.
             Err(Refused::TooOld) => Err(End::Cut("no second connection".to_owned())),
             Err(Refused::Because(reason)) => Err(End::Cut(format!("no second connection: {reason}"))),
@@ -250,8 +239,7 @@ impl Feed {
             self.has_events = true;
             reader.shared.hosts().heard();
             let lost = reader.shared.queue.take_lost_from();
-            let lost =
-                lost.or_else(|| self.is_gap(time_us, &reader.options.timing).then_some(self.cursor.from_us));
+            let lost = lost.or_else(|| self.is_gap(time_us).then_some(self.cursor.from_us));
             if let Some(from_us) = lost.filter(|from_us| *from_us < time_us) {
                 self.tell_gap(reader, from_us, Some(time_us));
             }
@@ -276,16 +264,11 @@ impl Feed {
         Passage::New
     }
 
-    /// Whether a first event at `time_us` shows that the host did not keep what followed the cursor. Only v1
-    /// says it no other way. A stream may have been silent for long, though: then the event is of now.
-    fn is_gap(&self, time_us: i64, timing: &Timing) -> bool {
-        let from_us = self.cursor.from_us;
-        let is_of_now = time_us >= self.connected_us.saturating_sub(micros(timing.near));
-        let was_kept = self.connected_us.saturating_sub(from_us) <= KEPT_US;
-        self.connection.wire() == Wire::V1
-            && !self.overlapping
-            && time_us > from_us.saturating_add(GAP_US)
-            && !(is_of_now && was_kept)
+    /// Whether a first event at `time_us` shows that the host did not keep what followed the cursor. Only v1 says
+    /// it no other way. A stream that was silent for so long looks the same, unless it is silent still.
+    fn is_gap(&self, time_us: i64) -> bool {
+        let is_far = time_us > self.cursor.from_us.saturating_add(GAP_US);
+        self.connection.wire() == Wire::V1 && !self.overlapping && is_far
     }
 
     fn tell_gap(&self, reader: &Reader, from_us: i64, to_us: Option<i64>) {

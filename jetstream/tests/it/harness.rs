@@ -24,9 +24,9 @@ pub(crate) const BOTH: [Wire; 2] = [Wire::V1, Wire::V2];
 /// As usual, but quicker.
 pub(crate) fn timing() -> Timing {
     let mut timing = Timing::default();
-    timing.ping = Duration::from_millis(400);
-    timing.silence = Duration::from_millis(1_600);
-    timing.barren = Duration::from_millis(1_000);
+    timing.ping = Duration::from_millis(500);
+    timing.silence = Duration::from_secs(3);
+    timing.barren = Duration::from_secs(2);
     timing.least_wait = Duration::from_millis(1);
     timing.most_wait = Duration::from_millis(50);
     timing.quiet = Duration::from_millis(300);

@@ -52,8 +52,8 @@ async fn r04_what_is_lost_where_replay_meets_live_comes_by_a_second_connection()
     host.fail(|faults| faults.switch_drops = 20);
     let mut subscription = read(&host, Wire::V1, start);
     let mut said = Said::default();
-    said.until(&mut subscription, |said| said.has("n79") && said.caught_up()).await;
-    // Live events come meanwhile: they say nothing about those that were lost.
+    said.until(&mut subscription, |said| said.has("n79")).await;
+    // The latest event says nothing about those before it that were lost.
     host.push([chat("live")]);
     said.until(&mut subscription, |said| said.distinct() == 101).await;
     assert_eq!(said.disconnected(), [""; 0], "the first connection was read until the second had caught up");
@@ -163,14 +163,14 @@ async fn r13_slow_caller_stops_the_reading_and_not_the_connection() {
     let host = Jetstream::start().await;
     let start = host.now_us();
     let record = format!(r#"{{"text":"{}"}}"#, "a".repeat(2_000));
-    host.push((0..20_000).map(|n| Item::create(DID, CHAT, &format!("n{n}"), &record)));
+    host.push((0..5_000).map(|n| Item::create(DID, CHAT, &format!("n{n}"), &record)));
     let mut subscription = read(&host, Wire::V2, start);
     // Longer than a silent host has: the silence is ours.
     sleep(timing().silence * 2).await;
     let mut said = Said(subscription.next_batch(usize::MAX).await);
     assert_eq!(said.0.len(), 2_000, "no more wait");
-    said.until(&mut subscription, |said| said.has("n19999")).await;
-    assert_eq!(said.rkeys().len(), 20_000);
+    said.until(&mut subscription, |said| said.has("n4999")).await;
+    assert_eq!(said.rkeys().len(), 5_000);
     assert_eq!(said.disconnected(), [""; 0]);
 }
 
@@ -188,7 +188,7 @@ async fn r14_idle_stream_is_not_taken_for_dead() {
                 assert!(matches!(notice, Notice::CaughtUp { .. }), "{notice:?}");
             }
         };
-        assert!(timeout(timing.silence * 3, idle).await.is_err());
+        assert!(timeout(timing.silence * 2, idle).await.is_err());
         host.push([chat("a")]);
         said.until(&mut subscription, |said| said.has("a")).await;
         let connections = if wire == Wire::V1 { 2 } else { 1 };
