@@ -264,8 +264,8 @@ impl Feed {
         Passage::New
     }
 
-    /// Whether a first event at `time_us` shows that the host did not keep what followed the cursor. Only v1 says
-    /// it no other way. A stream that was silent for so long looks the same, unless it is silent still.
+    /// Whether a first event at `time_us` shows that the host did not keep what followed the cursor. Only v1
+    /// says it no other way. A stream that was silent for so long looks the same, unless it is silent still.
     fn is_gap(&self, time_us: i64) -> bool {
         let is_far = time_us > self.cursor.from_us.saturating_add(GAP_US);
         self.connection.wire() == Wire::V1 && !self.overlapping && is_far
