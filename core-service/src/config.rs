@@ -6,6 +6,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod delivery;
+pub(crate) mod intake;
 pub(crate) mod keys;
 pub(crate) mod protection;
 
@@ -24,6 +25,7 @@ use url::Url;
 
 use self::credentials::{CredentialFiles, Credentials};
 use self::delivery::{DeliveryConfig, DeliveryMode, RawDelivery};
+use self::intake::{IntakeConfig, IntakeMode, RawIntake};
 use self::keys::KeySource;
 use self::protection::protected;
 use crate::domain::webhook_url::Schemes;
@@ -146,6 +148,9 @@ pub struct RawCoreArgs {
     /// Deliveries.
     #[command(flatten)]
     pub delivery: RawDelivery,
+    /// The public network.
+    #[command(flatten)]
+    pub intake: RawIntake,
 }
 
 /// The address to listen on, as text, and the flag that it came from: `--listen`, or `--core-listen` where
@@ -176,6 +181,7 @@ pub struct Config {
     pub(crate) schemes: Schemes,
     pub(crate) rotation_overlap: Duration,
     pub(crate) delivery: DeliveryConfig,
+    pub(crate) intake: IntakeConfig,
     pub(crate) public_url: Option<Url>,
     pub(crate) allow_private_ranges: Vec<IpNet>,
     pub(crate) refuse_ranges: Vec<IpNet>,
@@ -209,6 +215,7 @@ impl Config {
             allow_http,
             rotation_overlap,
             delivery,
+            intake,
         } = raw;
         let address: Option<SocketAddr> = problems.address(listen.flag, listen.text, PORT);
         let health_listen = match given(health_listen) {
@@ -241,6 +248,11 @@ impl Config {
         if only && database.as_ref().is_some_and(|database| database.sqlite_file().is_some()) {
             problems.note("--delivery", "only: not on SQLite, which one process serves and delivers from");
         }
+        let intake = IntakeConfig::check(intake, problems);
+        let only = intake.as_ref().is_some_and(|intake| intake.mode == IntakeMode::Only);
+        if only && database.as_ref().is_some_and(|database| database.sqlite_file().is_some()) {
+            problems.note("--intake", "only: not on SQLite, which one process serves and reads from");
+        }
         if let (Some(address), Some(credentials)) = (address, &credentials)
             && let Err(open) = protected(address, credentials)
         {
@@ -259,6 +271,7 @@ impl Config {
             schemes: if allow_http? { Schemes::HttpsAndHttp } else { Schemes::Https },
             rotation_overlap: rotation_overlap?,
             delivery: delivery?,
+            intake: intake?,
             public_url: None,
             allow_private_ranges: shared.allow_private_ranges.clone(),
             refuse_ranges: shared.refuse_ranges.clone(),

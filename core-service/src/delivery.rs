@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod naming;
 pub(crate) mod outcome;
 pub(crate) mod publication;
+pub(crate) mod record_rates;
 pub(crate) mod sample;
 pub(crate) mod schedule;
 pub(crate) mod shown;

@@ -93,7 +93,6 @@ pub(crate) struct Names {
 
 impl Names {
     /// Where the PDS of `did`, whose names these are, has a blob; `None` if the PDS is not known.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
     pub(crate) fn blob_url(&self, did: &Did, cid: &str) -> Option<String> {
         let pds = self.pds.as_ref().filter(|_| is_cid(cid))?;
         Some(blob_url(pds, did, cid).into())
@@ -142,13 +141,11 @@ impl Identity {
     /// # Errors
     ///
     /// There is no document, or it names no PDS that may be reached (`Ok(None)`).
-    #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
     pub(crate) async fn pds(&self, did: &Did) -> Result<Option<XrpcHost>, DocumentError> {
         Ok(self.0.network.document(did).await?.pds)
     }
 
     /// Forgets the names of a DID, which may have changed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the intake role is being built on it"))]
     pub(crate) fn forget(&self, did: &Did) {
         // A look-up in progress may have read what was there before: its result is not cached.
         let mut lookups = self.0.lookups();

@@ -51,12 +51,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::config::delivery::{DeliveryConfig, DeliveryMode};
+use crate::config::intake::IntakeMode;
 use crate::config::protection::{Unprotected, protected};
 use crate::delivery::lanes::Lanes;
 use crate::delivery::metrics::DeliveryMetrics;
+use crate::delivery::record_rates::RecordRates;
 use crate::delivery::signature::user_agent;
 use crate::delivery::wake::Wake;
 use crate::engine::Engine;
@@ -64,14 +67,17 @@ use crate::engine::depth;
 use crate::engine::send::Sender;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::intake::metrics::IntakeMetrics;
+use crate::intake::repo::Relay;
+use crate::intake::{Connector, Intake, Lists};
 use crate::probe::Prober;
 use crate::probe::metrics::ProbeMetrics;
-use crate::randomness::Randomness;
+use crate::randomness::{NoRandomness, Randomness};
 use crate::rpc::send_test::TestLimit;
 use crate::rpc::{Context, Rpcs};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{ServerError, ServerParts};
-use crate::store::commit::event_batch::DeliveryParts;
+use crate::store::commit::event_batch::{DeliveryParts, RecordSettings};
 use crate::store::serving_lock::{LockError, ServingLock};
 use crate::store::{OpenError, Store};
 
@@ -97,6 +103,8 @@ enum Cause {
     Served(#[source] LockError),
     #[error("the leases of the last run can't be ended")]
     Leases(#[source] Error),
+    #[error("there are no random bytes")]
+    Randomness(#[source] NoRandomness),
     #[error("the egress client can't be made")]
     Egress(#[source] BuildError),
     #[error("serving failed")]
@@ -131,12 +139,13 @@ pub async fn serve(
         schemes,
         rotation_overlap,
         delivery,
+        intake,
         public_url,
+        plc_url,
         allow_private_ranges,
         refuse_ranges,
         nat64,
         dns_servers,
-        plc_url,
         exposed_files,
         clock,
     } = config;
@@ -179,6 +188,8 @@ pub async fn serve(
         lanes: lanes.clone(),
         leased: (mode != DeliveryMode::Off).then_some(leases),
         wake: wake.clone(),
+        records: RecordSettings { owners: intake.record_owners, limits: intake.limits },
+        record_rates: RecordRates::new(intake.record_rate.get() as usize),
         metrics: Arc::clone(&delivery_metrics),
         traced: tracer.is_on(),
     };
@@ -192,8 +203,9 @@ pub async fn serve(
         }
     };
     let store = Arc::new(store);
-    let (probes, metrics) =
-        metrics.register(METRICS, |registry| (ProbeMetrics::new(registry), ServerMetrics::new(registry)));
+    let (probes, intake_metrics, metrics) = metrics.register(METRICS, |registry| {
+        (ProbeMetrics::new(registry), IntakeMetrics::new(registry), ServerMetrics::new(registry))
+    });
     let sender = Sender {
         deliverer: Deliverer::new(&egress, ConnectionLimits { handshakes: concurrency, kept: concurrency }),
         timeout,
@@ -211,6 +223,31 @@ pub async fn serve(
         store.end_leases().await.map_err(Cause::Leases)?;
     }
     let identity = Identity::new(plc_url, egress.clone(), clock.clone());
+    let reading = if intake.mode == IntakeMode::Off {
+        None
+    } else {
+        let lists = Lists {
+            relay: intake.relay.map(|url| Relay::new(url, &egress)),
+            egress: egress.clone(),
+            identity: identity.clone(),
+            owners: intake.record_owners,
+            schemes,
+            metrics: Arc::new(intake_metrics),
+            clock: clock.clone(),
+        };
+        Some(Intake {
+            store: Arc::clone(&store),
+            hosts: intake.hosts,
+            network: intake.network,
+            connect: Arc::new(Connector(egress.with_policy(Policy::unrestricted()))),
+            user_agent: user_agent(env!("CARGO_PKG_VERSION"), public_url.as_ref()),
+            shutdown: shutdown.clone(),
+            lists: Arc::new(lists),
+            id: Uuid::from_bytes(randomness.bytes().map_err(Cause::Randomness)?),
+            randomness,
+            lease_lost: Arc::default(),
+        })
+    };
     let rpcs = Rpcs::new(Context {
         store: Arc::clone(&store),
         prober: Prober::new(probe, egress, probes),
@@ -226,7 +263,7 @@ pub async fn serve(
         listener,
         health_listener,
         credentials,
-        only_delivers: mode == DeliveryMode::Only,
+        only_delivers: mode == DeliveryMode::Only || intake.mode == IntakeMode::Only,
         rpcs,
         store: Arc::clone(&store),
         metrics,
@@ -248,6 +285,11 @@ pub async fn serve(
             engine.run(shutdown.clone(), served.clone()).await;
         }
     };
+    let reading = async {
+        if let Some(intake) = reading {
+            intake.run().await;
+        }
+    };
     let sharing_wakes = async {
         tokio::select! {
             () = served.cancelled() => {}
@@ -266,7 +308,7 @@ pub async fn serve(
             served.cancel();
             result
         };
-        tokio::join!(calls, delivering, sharing_wakes, measuring).0
+        tokio::join!(calls, delivering, reading, sharing_wakes, measuring).0
     };
     let (end, result) = shutdown.limit(serving).await;
     drop(reading_again);

@@ -49,6 +49,8 @@ pub(crate) enum Purpose<'a> {
     Token { owner: &'a Did, name: &'a SecretName },
     /// The URL of a webhook.
     Url { owner: &'a Did, webhook: Uuid },
+    /// The secret in a record that is a webhook.
+    RecordSecret { owner: &'a Did, webhook: Uuid },
     /// The key of the URLs' HMAC.
     IndexKey,
 }
@@ -59,6 +61,7 @@ impl Purpose<'_> {
         let (kind, owner, of): (&str, &str, &[u8]) = match &self {
             Self::Token { owner, name } => ("token", owner.as_str(), name.as_str().as_bytes()),
             Self::Url { owner, webhook } => ("url", owner.as_str(), webhook.as_bytes()),
+            Self::RecordSecret { owner, webhook } => ("record-secret", owner.as_str(), webhook.as_bytes()),
             Self::IndexKey => ("index-key", "", &[]),
         };
         let mut data = Vec::with_capacity(3 * size_of::<u64>() + kind.len() + owner.len() + of.len());

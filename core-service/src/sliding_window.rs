@@ -1,4 +1,4 @@
-//! How often something may happen in a minute, for each key.
+//! How often something may happen in a minute or in another time, for each key.
 //!
 //! A sliding window, which is exact: no minute has more than the limit. A token bucket would allow nearly
 //! twice as many in its first minute. Knows no clock: the time comes in.
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The length of the window.
+/// The length of the window, unless it has another.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 /// The most keys in memory. When more were active in the last minute, those with the fewest entries are
 /// forgotten.
@@ -19,14 +19,20 @@ const MAX_KEYS: usize = 20_000;
 /// What happened in the last minute by key, the oldest first, with what is known of each.
 #[derive(Debug)]
 pub(crate) struct SlidingWindow<Key, Entry> {
-    /// Entries a minute for each key.
+    /// Entries in a window for each key.
     limit: usize,
+    length: Duration,
     entries: HashMap<Key, VecDeque<(Instant, Entry)>>,
 }
 
 impl<Key: Hash + Eq, Entry> SlidingWindow<Key, Entry> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, entries: HashMap::new() }
+        Self::of_length(limit, WINDOW)
+    }
+
+    /// One whose window has another length than a minute.
+    pub(crate) fn of_length(limit: usize, length: Duration) -> Self {
+        Self { limit, length, entries: HashMap::new() }
     }
 
     /// Whether `key` is below its limit; if not, how long until it is.
@@ -37,11 +43,11 @@ impl<Key: Hash + Eq, Entry> SlidingWindow<Key, Entry> {
         let Some(entries) = self.entries.get_mut(key) else { return Ok(()) };
         while let Some((first, _)) = entries.front() {
             let age = now.duration_since(*first);
-            if age < WINDOW {
+            if age < self.length {
                 if entries.len() < self.limit {
                     return Ok(());
                 }
-                return Err(WINDOW.saturating_sub(age));
+                return Err(self.length.saturating_sub(age));
             }
             entries.pop_front();
         }
@@ -77,7 +83,7 @@ impl<Key: Hash + Eq, Entry> SlidingWindow<Key, Entry> {
         let mut fewest = 0;
         while self.entries.len() >= MAX_KEYS {
             self.entries.retain(|_, entries| {
-                let active = entries.back().is_some_and(|(last, _)| now.duration_since(*last) < WINDOW);
+                let active = entries.back().is_some_and(|(last, _)| now.duration_since(*last) < self.length);
                 active && entries.len() > fewest
             });
             fewest += 1;

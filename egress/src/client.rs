@@ -18,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use url::{Host, Url};
 
@@ -198,6 +199,19 @@ impl Egress {
             Ok(result) => result,
             Err(_) => Err(GetError::TimedOut(limit)),
         }
+    }
+
+    /// Opens a connection to the URL's host, with TLS for https, within no limit of its own but those of the
+    /// look-up.
+    ///
+    /// # Errors
+    ///
+    /// The URL or one of its addresses is not allowed, or the connection or handshake fails.
+    pub async fn open(
+        &self,
+        url: &Url,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Unreachable> {
+        self.connect(url, |_| true).await
     }
 
     /// Opens a connection to addresses that it has checked.

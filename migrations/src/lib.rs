@@ -15,6 +15,7 @@ mod m0006_operators;
 mod m0007_event_traceparent;
 mod m0008_url_form;
 mod m0009_intake;
+mod m0010_record_webhooks;
 mod text;
 
 use std::collections::HashSet;
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrations {
             Box::new(m0007_event_traceparent::EventTraceparent),
             Box::new(m0008_url_form::UrlForm),
             Box::new(m0009_intake::IntakeTables),
+            Box::new(m0010_record_webhooks::RecordWebhooks),
         ]
     }
 }

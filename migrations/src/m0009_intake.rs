@@ -1,4 +1,5 @@
-//! Intake: who reads the network and how far, mirrors of what events are judged by, webhooks that are records.
+//! Intake: who reads the network and how far, mirrors of what events are judged by, webhooks that are
+//! records.
 
 use sea_orm_migration::prelude::{
     ColumnDef, ConditionalStatement as _, DbErr, DeriveIden, DeriveMigrationName, Expr, ExprTrait as _,
@@ -18,6 +19,8 @@ enum Webhook {
 enum WebhookState {
     Table,
     WebhookId,
+    Paused,
+    OriginPaused,
     OwnerPaused,
 }
 
@@ -84,6 +87,7 @@ enum Mirror {
 enum MirroredOwner {
     Table,
     Did,
+    Collection,
     ListedAtMs,
 }
 
@@ -111,37 +115,6 @@ enum OwnerStatus {
     ResumedUs,
 }
 
-#[derive(DeriveIden)]
-enum RecordWebhook {
-    Table,
-    Id,
-    OwnerDid,
-    Rkey,
-    Rev,
-    State,
-    Reason,
-    WithheldState,
-    WithheldReason,
-    SealedUrl,
-    Scope,
-    Backlinks,
-    Events,
-    SecretName,
-    SealedSecret,
-    SinceUs,
-    IndexedAtMs,
-}
-
-#[derive(DeriveIden)]
-enum Reference {
-    Table,
-    Did,
-    Collection,
-    Rkey,
-    Target,
-    StoredAtMs,
-}
-
 #[derive(DeriveMigrationName)]
 pub(crate) struct IntakeTables;
 
@@ -150,8 +123,7 @@ impl MigrationTrait for IntakeTables {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         change_tables(manager).await?;
         create_stream_tables(manager).await?;
-        create_mirrors(manager).await?;
-        create_records(manager).await
+        create_mirrors(manager).await
     }
 }
 
@@ -162,13 +134,17 @@ async fn change_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     // Whether the deliveries wait since the owner's account is not active.
     let mut paused = ColumnDef::new(WebhookState::OwnerPaused).boolean().not_null().default(false).take();
     manager.alter_table(Table::alter().table(WebhookState::Table).add_column(&mut paused).take()).await?;
-    let owner_paused = Index::create()
-        .name("webhook_state_owner_paused_idx")
+    manager.drop_index(Index::drop().name("webhook_state_paused_idx").to_owned()).await?;
+    let is_paused = Expr::col(WebhookState::Paused)
+        .or(Expr::col(WebhookState::OriginPaused))
+        .or(Expr::col(WebhookState::OwnerPaused));
+    let paused = Index::create()
+        .name("webhook_state_paused_idx")
         .table(WebhookState::Table)
         .col(WebhookState::WebhookId)
-        .and_where(Expr::col(WebhookState::OwnerPaused))
+        .and_where(is_paused)
         .take();
-    manager.create_index(owner_paused).await?;
+    manager.create_index(paused).await?;
     // When intake stored the event, null for all others: its id is a hash, so that ids have no order.
     let mut intake = ColumnDef::new(Event::IntakeAtMs).big_integer().take();
     manager.alter_table(Table::alter().table(Event::Table).add_column(&mut intake).take()).await?;
@@ -185,9 +161,9 @@ async fn change_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 async fn create_stream_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let text = Texts(manager.get_database_backend());
 
-    // Who reads the stream: `holder` until `until_ms`, and `epoch` counts the holders. `cursor` of `host` on `wire`
-    // (1 or 2) is the last event whose consequences are stored, `time_us` its time; all null before the first
-    // one, and `started_at_us` is where reading begins then.
+    // Who reads the stream: `holder` until `until_ms`, and `epoch` counts the holders. `cursor` of `host` on
+    // `wire` (1 or 2) is the last event whose consequences are stored, `time_us` its time; all null before
+    // the first one, and `started_at_us` is where reading begins then.
     let intake = Table::create()
         .table(Intake::Table)
         .col(text.bytewise(Intake::Name).not_null())
@@ -278,8 +254,14 @@ async fn create_mirrors(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mirrored_owner = Table::create()
         .table(MirroredOwner::Table)
         .col(text.bytewise(MirroredOwner::Did).not_null())
+        .col(text.bytewise(MirroredOwner::Collection).not_null())
         .col(ColumnDef::new(MirroredOwner::ListedAtMs).big_integer().not_null())
-        .primary_key(Index::create().name("mirrored_owner_pkey").col(MirroredOwner::Did))
+        .primary_key(
+            Index::create()
+                .name("mirrored_owner_pkey")
+                .col(MirroredOwner::Did)
+                .col(MirroredOwner::Collection),
+        )
         .take();
     manager.create_table(mirrored_owner).await?;
 
@@ -323,74 +305,5 @@ async fn create_mirrors(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .primary_key(Index::create().name("owner_status_pkey").col(OwnerStatus::Did))
         .take();
     manager.create_table(owner_status).await?;
-    Ok(())
-}
-
-async fn create_records(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let text = Texts(manager.get_database_backend());
-
-    // `state` is active, disabled, invalid, over_limit or deleted. The row of a deleted record stays for a
-    // while, so that a late event does not bring it back. `withheld_state` is what keeps an active one from
-    // being read, if anything does. The id is in the order of first sight.
-    let record_webhook = Table::create()
-        .table(RecordWebhook::Table)
-        .col(ColumnDef::new(RecordWebhook::Id).uuid().not_null())
-        .col(text.bytewise(RecordWebhook::OwnerDid).not_null())
-        .col(text.bytewise(RecordWebhook::Rkey).not_null())
-        .col(text.bytewise(RecordWebhook::Rev).not_null())
-        .col(text.bytewise(RecordWebhook::State).not_null())
-        .col(text.bytewise(RecordWebhook::Reason))
-        .col(text.bytewise(RecordWebhook::WithheldState))
-        .col(text.bytewise(RecordWebhook::WithheldReason))
-        .col(ColumnDef::new(RecordWebhook::SealedUrl).binary())
-        .col(text.bytewise(RecordWebhook::Scope))
-        .col(ColumnDef::new(RecordWebhook::Backlinks).boolean().not_null())
-        .col(text.bytewise(RecordWebhook::Events).not_null())
-        .col(text.bytewise(RecordWebhook::SecretName))
-        .col(ColumnDef::new(RecordWebhook::SealedSecret).binary())
-        .col(ColumnDef::new(RecordWebhook::SinceUs).big_integer())
-        .col(ColumnDef::new(RecordWebhook::IndexedAtMs).big_integer().not_null())
-        .primary_key(Index::create().name("record_webhook_pkey").col(RecordWebhook::Id))
-        .index(
-            Index::create()
-                .unique()
-                .name("record_webhook_owner_did_rkey_key")
-                .col(RecordWebhook::OwnerDid)
-                .col(RecordWebhook::Rkey),
-        )
-        .take();
-    manager.create_table(record_webhook).await?;
-    let index = Index::create()
-        .name("record_webhook_state_id_idx")
-        .table(RecordWebhook::Table)
-        .col(RecordWebhook::State)
-        .col(RecordWebhook::Id)
-        .take();
-    manager.create_index(index).await?;
-
-    // What records refer to, for webhooks that want backlinks.
-    let reference = Table::create()
-        .table(Reference::Table)
-        .col(text.bytewise(Reference::Did).not_null())
-        .col(text.bytewise(Reference::Collection).not_null())
-        .col(text.bytewise(Reference::Rkey).not_null())
-        .col(text.bytewise(Reference::Target).not_null())
-        .col(ColumnDef::new(Reference::StoredAtMs).big_integer().not_null())
-        .primary_key(
-            Index::create()
-                .name("reference_pkey")
-                .col(Reference::Did)
-                .col(Reference::Collection)
-                .col(Reference::Rkey)
-                .col(Reference::Target),
-        )
-        .take();
-    manager.create_table(reference).await?;
-    let index = Index::create()
-        .name("reference_stored_at_ms_idx")
-        .table(Reference::Table)
-        .col(Reference::StoredAtMs)
-        .take();
-    manager.create_index(index).await?;
     Ok(())
 }

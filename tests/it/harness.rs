@@ -14,6 +14,7 @@ pub(crate) mod healthy;
 pub(crate) mod hook;
 pub(crate) mod http2;
 pub(crate) mod identity;
+pub(crate) mod intake;
 pub(crate) mod logs;
 pub(crate) mod machine;
 pub(crate) mod packages;

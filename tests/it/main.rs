@@ -27,6 +27,7 @@ mod framing;
 mod grpc_refusals;
 mod hostile_json;
 mod http2_flood;
+mod intake;
 mod log_floods;
 mod lost_logs;
 mod malformed;

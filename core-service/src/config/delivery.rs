@@ -188,7 +188,7 @@ pub(crate) fn max_pending(text: &str, problems: &mut Problems) -> Option<u32> {
     number("--max-pending", or_default(text, MAX_PENDING), HIGHEST_COUNT, problems)
 }
 
-fn number(flag: &str, text: &str, highest: u32, problems: &mut Problems) -> Option<u32> {
+pub(super) fn number(flag: &str, text: &str, highest: u32, problems: &mut Problems) -> Option<u32> {
     let number: u32 = problems.number(flag, text)?;
     if !(1..=highest).contains(&number) {
         problems.note(flag, format_args!("1 to {highest}"));

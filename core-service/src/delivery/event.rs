@@ -86,20 +86,44 @@ pub(crate) struct Message<'a> {
 
 /// An event as it is read back, for the first attempt of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredEvent {
-    pub(crate) streamer: Did,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub(crate) occurred_at_ms: i64,
-    pub(crate) payload: Payload,
-    /// Whether it was read from the public network, so that it has DIDs where a body has names.
-    pub(crate) of_network: bool,
+pub(crate) enum StoredEvent {
+    /// Of a streamer.
+    Message {
+        streamer: Did,
+        /// Milliseconds since 1970-01-01T00:00:00Z.
+        occurred_at_ms: i64,
+        payload: Payload,
+        /// Whether it was read from the public network, so that it has DIDs where a body has names.
+        of_network: bool,
+    },
+    /// Of a record, for a webhook that is a record: the JSON that its receiver gets.
+    Record(String),
 }
 
 impl StoredEvent {
-    pub(crate) fn message(&self) -> Message<'_> {
-        let Self { streamer, occurred_at_ms, payload, of_network: _ } = self;
-        Message { streamer, occurred_at_ms: *occurred_at_ms, payload }
+    pub(crate) fn says(&self) -> Says<'_> {
+        match self {
+            Self::Message { streamer, occurred_at_ms, payload, of_network: _ } => {
+                Says::Message(Message { streamer, occurred_at_ms: *occurred_at_ms, payload })
+            }
+            Self::Record(json) => Says::Record(json),
+        }
     }
+}
+
+impl StoredEvent {
+    /// Whether it was read from the public network, so that it has DIDs where a body has names.
+    pub(crate) fn is_of_network(&self) -> bool {
+        matches!(self, Self::Message { of_network: true, .. })
+    }
+}
+
+/// What the body of a delivery is made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Says<'a> {
+    Message(Message<'a>),
+    /// The JSON that the receiver gets.
+    Record(&'a str),
 }
 
 /// Who publishes: at most 64 bytes; the empty name is one like any other.

@@ -39,7 +39,11 @@ pub(super) async fn named(
 }
 
 async fn look_up(identity: &Identity, unnamed: Unnamed) -> FoundNames {
-    let Unnamed { subject } = unnamed;
+    let Unnamed { subject, thumbnail_cid } = unnamed;
     let names = identity.names(&subject).await;
-    FoundNames { handle: names.handle.clone(), avatar_url: names.avatar_url.clone() }
+    FoundNames {
+        handle: names.handle.clone(),
+        avatar_url: names.avatar_url.clone(),
+        thumbnail_url: thumbnail_cid.and_then(|cid| names.blob_url(&subject, &cid)),
+    }
 }

@@ -34,10 +34,8 @@ const LIVESTREAM_AGE: Duration = Duration::from_mins(10);
 /// The most mentions of one record that are told.
 const MAX_MENTIONS: usize = 100;
 /// How long a streamer has no origin before the next one is an event.
-#[expect(dead_code, reason = "the intake role is being built on it")]
 pub(crate) const OFF_THE_AIR: Duration = Duration::from_mins(5);
 /// Within what time the same follower is no second event.
-#[expect(dead_code, reason = "the intake role is being built on it")]
 pub(crate) const FOLLOWS_AGAIN: Duration = Duration::from_hours(24);
 /// How late a chat message is still sent, after an outage.
 const CHAT_LATENESS: Duration = Duration::from_hours(1);
@@ -168,13 +166,6 @@ pub(crate) fn derive(
 pub(crate) fn is_late(event_type: EventType, time_us: i64, now_us: i64) -> bool {
     let lateness = if event_type == EventType::Chat { CHAT_LATENESS } else { LATENESS };
     passed(time_us, now_us) > lateness
-}
-
-/// Whether `did` wrote that they are on the air, in a record of this collection.
-pub(crate) fn is_origin(did: &str, commit: &Commit) -> bool {
-    let record = commit.record.as_deref().filter(|_| commit.collection == ORIGIN);
-    let origin: Option<Origin<'_>> = record.and_then(|record| read(record).ok());
-    origin.is_some_and(|origin| origin.is_of(did))
 }
 
 /// A commit, and who wants what.

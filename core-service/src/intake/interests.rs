@@ -32,11 +32,9 @@ const OF_FOLLOWS_AND_MENTIONS: [&str; 2] = ["app.bsky.graph.follow", "app.bsky.f
 const OF_VERIFIERS: &str = "app.bsky.graph.verification";
 
 /// Why a record is invalid where the whole network is not read.
-#[expect(dead_code, reason = "the intake role is being built on it")]
 pub(crate) const NEEDS_NETWORK: &str =
     "scope: needs the records of the whole network, which are not read here (--intake-network off)";
 /// Why a record is over the limit where the whole network is not read.
-#[expect(dead_code, reason = "the intake role is being built on it")]
 pub(crate) const OVER_COLLECTIONS: &str = "scope.aturi: the collections of older records are all that can be \
      read here (100, with --intake-network off)";
 

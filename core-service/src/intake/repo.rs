@@ -56,7 +56,6 @@ pub(crate) const MAX_MIRRORED_RECORDS: Bounds =
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) rkey: String,
-    pub(crate) cid: String,
     /// It may be nested deeper than a JSON parser goes.
     pub(crate) record: Box<RawValue>,
 }
@@ -150,7 +149,6 @@ struct RecordsPage {
 #[derive(Deserialize)]
 struct RawListed {
     uri: String,
-    cid: String,
     value: Box<RawValue>,
 }
 
@@ -205,13 +203,13 @@ impl<'a> Records<'a> {
     pub(crate) async fn next_page(&mut self) -> Result<Option<Vec<Listed>>, RepoError> {
         let Some(page) = self.pages.next::<RecordsPage>().await? else { return Ok(None) };
         let mut listed = Vec::with_capacity(page.records.len());
-        for RawListed { uri, cid, value } in page.records {
+        for RawListed { uri, value } in page.records {
             let rkey = uri.strip_prefix(&self.prefix).filter(|rkey| RecordKey::try_from(*rkey).is_ok());
             let Some(rkey) = rkey else {
                 self.pages.ended = true;
                 return Err(RepoError::Foreign);
             };
-            listed.push(Listed { rkey: rkey.to_owned(), cid, record: value });
+            listed.push(Listed { rkey: rkey.to_owned(), record: value });
         }
         Ok(Some(listed))
     }

@@ -111,6 +111,7 @@ use crate::domain::rule::Rule;
 use crate::domain::secret::SecretName;
 use crate::domain::webhook::Webhook;
 use crate::error::Error;
+use crate::intake::batch::{Batch, Holder, LeaseReport, Written};
 use crate::request_id::RequestId;
 
 /// Rows of one INSERT; more rows take more statements. So there are few different texts, and a connection
@@ -213,11 +214,31 @@ pub(super) enum Job {
         progress: Progress,
         reply: Reply<Expired>,
     },
+    /// Takes the right to read the network, or renews it.
+    TakeIntake {
+        holder: Uuid,
+        /// The process has just started.
+        starts: bool,
+        reply: Reply<LeaseReport>,
+    },
+    GiveBackIntake {
+        holder: Holder,
+        reply: Reply<()>,
+    },
+    WriteIntake {
+        batch: Box<Batch>,
+        reply: Reply<Written>,
+    },
+    ExpireIntake {
+        reply: Reply<()>,
+    },
 }
 
 /// Jobs of one kind share a transaction; each kind has an order of locks of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    /// What the stream says goes before all others: the next batch waits for it.
+    Intake,
     /// Changes of what an owner has.
     Account,
     Finish,
@@ -263,6 +284,10 @@ impl Job {
             | Self::EndLeases { .. }
             | Self::PurgeEvents { .. }
             | Self::Expire { .. }
+            | Self::TakeIntake { .. }
+            | Self::GiveBackIntake { .. }
+            | Self::WriteIntake { .. }
+            | Self::ExpireIntake { .. }
             | Self::WriteCancelled { .. } => None,
         }
     }
@@ -275,6 +300,8 @@ impl Job {
             | Self::RotateSecret { reply, .. }
             | Self::DeleteSecret { reply, .. }
             | Self::Finish { reply, .. }
+            | Self::GiveBackIntake { reply, .. }
+            | Self::ExpireIntake { reply }
             | Self::EndLeases { reply } => reply,
             Self::UpdateWebhook { reply, .. } => reply,
             Self::Purge { reply } => reply,
@@ -288,6 +315,8 @@ impl Job {
             Self::Name { reply, .. } => reply,
             Self::WriteCancelled { reply } => reply,
             Self::Expire { reply, .. } => reply,
+            Self::TakeIntake { reply, .. } => reply,
+            Self::WriteIntake { reply, .. } => reply,
         }
     }
 
@@ -321,7 +350,9 @@ impl Job {
             Self::Claim { .. } => Kind::Claim,
             Self::Finish { .. } => Kind::Finish,
             Self::Name { .. } => Kind::Name,
+            Self::TakeIntake { .. } | Self::GiveBackIntake { .. } | Self::WriteIntake { .. } => Kind::Intake,
             Self::EndLeases { .. }
+            | Self::ExpireIntake { .. }
             | Self::WriteCancelled { .. }
             | Self::Expire { .. }
             | Self::PurgeEvents { .. } => Kind::Upkeep,

@@ -6,6 +6,7 @@ use sea_orm::{DbErr, DerivePartialModel};
 use uuid::Uuid;
 
 use super::commit::states::{DELIVERED, PENDING};
+use super::row_of_record::CHANGES_OF_RECORDS;
 use super::table::{delivery, event, secret, webhook, webhook_state};
 use crate::delivery::event::{Payload, StoredEvent, YEARS_1_TO_9999_MS};
 use crate::delivery::outcome::Outcome;
@@ -132,11 +133,14 @@ pub(super) fn event(row: event::Model) -> Option<StoredEvent> {
     if !YEARS_1_TO_9999_MS.contains(&row.occurred_at_ms) {
         return None;
     }
+    if CHANGES_OF_RECORDS.contains(&row.r#type.as_str()) {
+        return row.payload.map(StoredEvent::Record);
+    }
     let event_type = row.r#type.parse().ok()?;
     let payload = Payload::from_json(event_type, &row.payload?).ok()?;
     let streamer = row.streamer_did.parse().ok()?;
     let of_network = row.intake_at_ms.is_some();
-    Some(StoredEvent { streamer, occurred_at_ms: row.occurred_at_ms, payload, of_network })
+    Some(StoredEvent::Message { streamer, occurred_at_ms: row.occurred_at_ms, payload, of_network })
 }
 
 /// The delivery of a row, as the owner of its webhook sees it. `state` is that of the webhook: deliveries of

@@ -50,7 +50,8 @@ impl Sealer {
         row::open_webhook(row, &self.keys).map_err(|unreadable| log_fault(Error::Internal, &unreadable))
     }
 
-    fn seal(&self, purpose: Purpose<'_>, text: &str) -> Result<Vec<u8>, Error> {
+    /// `text`, sealed for this purpose.
+    pub(super) fn seal(&self, purpose: Purpose<'_>, text: &str) -> Result<Vec<u8>, Error> {
         match self.randomness.bytes() {
             Ok(nonce) => Ok(self.keys.seal(nonce, purpose, text.as_bytes())),
             Err(error) => Err(log_fault(Error::Internal, &error)),

@@ -14,7 +14,7 @@ use super::commit::Job;
 use super::commit::states::{DELIVERED, FAILED, PENDING};
 use super::table::{attempt, delivery, event, webhook, webhook_state};
 use super::{Store, owned, row};
-use crate::delivery::event::StoredEvent;
+use crate::delivery::event::{Says, StoredEvent};
 use crate::delivery::format::Format;
 use crate::delivery::shown::{
     DeliveryDetails, DeliveryPage, DeliveryPageRequest, DeliveryState, ShownAttempt, ShownDelivery,
@@ -117,7 +117,10 @@ impl Store {
             (None, Some(event)) => {
                 let config = self.sealer.open_webhook(webhook)?.config;
                 let format = Format::of(config.url.expose());
-                format.body(event.message(), Texts::of(&config)).unwrap_or_default()
+                match event.says() {
+                    Says::Message(message) => format.body(message, Texts::of(&config)).unwrap_or_default(),
+                    Says::Record(json) => json.as_bytes().to_vec(),
+                }
             }
             (None, None) => Vec::new(),
         };

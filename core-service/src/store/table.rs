@@ -11,26 +11,16 @@ pub(super) mod event;
 pub(super) mod host_hold;
 pub(super) mod index_key;
 pub(super) mod intake;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod intake_gap;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod intake_sync;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod intake_unreadable;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod mirror;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod mirrored_owner;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod on_air;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod owner_status;
 pub(super) mod paused_origin;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod recent_follow;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod record_webhook;
-#[expect(dead_code, reason = "used by what comes next")]
 pub(super) mod reference;
 pub(super) mod secret;
 pub(super) mod webhook;

@@ -9,12 +9,13 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
-use super::commit::event_batch::{DeliveryParts, DeliverySettings};
+use super::commit::event_batch::{DeliveryParts, DeliverySettings, RecordSettings};
 use super::table::{account, secret, webhook};
 use super::*;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::Leased;
 use crate::delivery::metrics::DeliveryMetrics;
+use crate::delivery::record_rates::RecordRates;
 use crate::delivery::schedule::Schedule;
 use crate::delivery::wake::Wake;
 use crate::domain::did::Did;
@@ -26,10 +27,13 @@ use crate::domain::secret::{NewSecret, SigningToken};
 use crate::domain::webhook::{Webhook, WebhookConfig};
 use crate::domain::webhook_url::{Schemes, WebhookUrl};
 use crate::error::Error;
+use crate::intake::owners::{RecordLimits, RecordOwners};
 use crate::seal::Purpose;
 
 mod commits;
 mod deliveries;
+mod intake;
+mod intake_records;
 mod naming;
 mod paging;
 mod pauses;
@@ -81,6 +85,11 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
         leased: Some(leases),
         wake: Wake::default(),
         metrics: Arc::new(counted),
+        record_rates: RecordRates::new(600),
+        records: RecordSettings {
+            owners: RecordOwners::Known,
+            limits: RecordLimits { of_owner: 3, in_all: 5 },
+        },
         traced: false,
     };
     (parts, leased)

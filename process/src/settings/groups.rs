@@ -9,7 +9,7 @@ use crate::logs::print;
 /// A heading and the flags below it, in the order of their first appearance.
 type Group = (&'static str, &'static [&'static str]);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     (
         "Listening",
         &[
@@ -66,6 +66,19 @@ const GROUPS: [Group; 9] = [
             "disable-after-time",
             "payload-retention",
             "attempt-retention",
+        ],
+    ),
+    (
+        "The public network",
+        &[
+            "intake",
+            "jetstream",
+            "relay",
+            "record-owners",
+            "intake-network",
+            "max-record-webhooks",
+            "max-record-webhooks-in-all",
+            "record-rate",
         ],
     ),
     ("Methods", &["lexicons", "descriptors"]),

@@ -22,7 +22,7 @@ use super::rotate_secret::rotate_secret;
 use super::savepoint::in_savepoint;
 use super::send_test::send_test;
 use super::update_webhook::update_webhook;
-use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, name, publish};
+use super::{Job, Kind, Limits, Queued, claim, creations, event_batch, finish, intake, name, publish};
 use crate::delivery::lease::Leased;
 use crate::domain::did::Did;
 use crate::store::metrics::DatabaseMetrics;
@@ -59,8 +59,13 @@ impl Batch {
         leased.clear();
         match kind {
             Kind::Account => {
-                *wake = jobs.iter().any(|queued| may_make_due(&queued.job));
-                change_accounts(transaction, context, jobs).await?;
+                let released = change_accounts(transaction, context, jobs).await?;
+                *wake = released || jobs.iter().any(|queued| may_make_due(&queued.job));
+            }
+            Kind::Intake => {
+                let fanned_out = take_in(transaction, &context.deliveries, jobs).await?;
+                *wake = fanned_out.leaves_due;
+                *leased = fanned_out.leased;
             }
             Kind::Finish => finish_all(transaction, &context.deliveries, jobs).await?,
             Kind::Name => name_all(transaction, &context.deliveries, jobs).await?,
@@ -97,14 +102,16 @@ async fn change_accounts(
     transaction: &DatabaseTransaction,
     context: &Context,
     jobs: &mut [Queued],
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let mut accounts = Accounts::lock(transaction, &to_create(jobs)).await?;
-    creations::insert(transaction, context.limits, &mut accounts, jobs).await?;
+    let now_ms = context.deliveries.clock.unix_ms();
+    let released = creations::insert(transaction, context.limits, &mut accounts, jobs, now_ms).await?;
     for queued in jobs {
         let request = queued.request.clone();
         request.scope(change(transaction, context, &mut accounts, queued)).await?;
     }
-    accounts.store(transaction).await
+    accounts.store(transaction).await?;
+    Ok(released)
 }
 
 async fn finish_all(
@@ -194,6 +201,33 @@ async fn pause_all(
     Ok(())
 }
 
+async fn take_in(
+    transaction: &DatabaseTransaction,
+    context: &event_batch::Context,
+    jobs: &mut [Queued],
+) -> Result<FannedOut, DbErr> {
+    let now = context.now(transaction).await?;
+    let mut all = FannedOut { leased: Vec::new(), leaves_due: false };
+    for queued in jobs {
+        match &mut queued.job {
+            Job::TakeIntake { holder, starts, reply } => {
+                reply.decide(Ok(intake::take(transaction, now, *holder, *starts).await?));
+            }
+            Job::GiveBackIntake { holder, reply } => {
+                reply.decide(Ok(intake::give_back(transaction, *holder).await?));
+            }
+            Job::WriteIntake { batch, reply } => {
+                let (written, fanned_out) = intake::write(transaction, context, now, batch).await?;
+                reply.decide(Ok(written));
+                all.leased.extend(fanned_out.leased);
+                all.leaves_due |= fanned_out.leaves_due;
+            }
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
 async fn keep_up(
     transaction: &DatabaseTransaction,
     context: &event_batch::Context,
@@ -207,6 +241,7 @@ async fn keep_up(
             Job::PurgeEvents { owner, after, reply } => {
                 reply.decide(Ok(purge_events(transaction, owner, *after).await?));
             }
+            Job::ExpireIntake { reply } => reply.decide(Ok(intake::expire_intake(transaction, now).await?)),
             Job::Expire { retention, progress, reply } => {
                 reply.decide(Ok(expire(transaction, now, *retention, *progress).await?));
             }
@@ -254,6 +289,10 @@ async fn change(
         | Job::EndLeases { .. }
         | Job::PurgeEvents { .. }
         | Job::Expire { .. }
+        | Job::TakeIntake { .. }
+        | Job::GiveBackIntake { .. }
+        | Job::WriteIntake { .. }
+        | Job::ExpireIntake { .. }
         | Job::WriteCancelled { .. } => {}
         Job::UpdateWebhook { update, reply } => {
             let work = async |savepoint: &_| update_webhook(savepoint, deliveries, owner, update).await;

@@ -9,11 +9,14 @@ use sea_orm::{
     QuerySelect as _, QueryTrait as _,
 };
 
+use uuid::Uuid;
+
 use super::event_batch::Now;
 use super::locks::locked_if_free;
 use super::states::FAILED;
 use crate::delivery::outcome::Outcome;
-use crate::store::table::{delivery, webhook, webhook_state};
+use crate::store::row_of_record::DELETED;
+use crate::store::table::{delivery, record_webhook, webhook, webhook_state};
 
 /// Rows that one transaction rewrites.
 const ROWS: u64 = 500;
@@ -51,7 +54,10 @@ pub(super) async fn write_cancelled(transaction: &DatabaseTransaction, now: Now)
     let done = webhook_state::Column::WebhookId
         .eq(state.webhook_id)
         .and(webhook_state::Column::Generation.eq(state.generation));
-    if webhook::Entity::find_by_id(state.webhook_id).one(transaction).await?.is_some() {
+    let id = state.webhook_id;
+    let is_there = webhook::Entity::find_by_id(id).one(transaction).await?.is_some()
+        || is_record(transaction, id).await?;
+    if is_there {
         webhook_state::Entity::update_many()
             .col_expr(webhook_state::Column::CancellingSinceMs, Expr::val(None::<i64>))
             .filter(done)
@@ -61,4 +67,10 @@ pub(super) async fn write_cancelled(transaction: &DatabaseTransaction, now: Now)
         webhook_state::Entity::delete_many().filter(done).exec(transaction).await?;
     }
     Ok(true)
+}
+
+/// Whether the webhook is a record that is not deleted.
+async fn is_record(transaction: &DatabaseTransaction, id: Uuid) -> Result<bool, DbErr> {
+    let row = record_webhook::Entity::find_by_id(id).one(transaction).await?;
+    Ok(row.is_some_and(|row| row.state != DELETED))
 }

@@ -29,7 +29,7 @@ use super::leases::store_leases;
 use super::locks::locked_if_free;
 use super::paused_origins::look_up;
 use super::states::{State, States};
-use super::targets::{self, Target};
+use super::targets::{self, Target, mute_text};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::format::Format;
 use crate::delivery::lanes::{Lane, Place};
@@ -37,7 +37,6 @@ use crate::delivery::lease::{Body, ClaimReport, Leased};
 use crate::delivery::naming::Unnamed;
 use crate::delivery::outcome::{Outcome, verdict};
 use crate::delivery::schedule::{Step, is_too_old};
-use crate::delivery::text::MuteText;
 use crate::store::table::{attempt, delivery, webhook, webhook_state};
 
 /// Webhooks whose deliveries one round of a claim takes.
@@ -112,9 +111,12 @@ async fn claim_round(
         .filter(webhook::Column::Id.is_in(due.iter().copied()))
         .all(transaction)
         .await?;
+    let created: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let others: Vec<Uuid> = due.iter().copied().filter(|id| !created.contains(id)).collect();
     let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
+    let records = targets::open_records(transaction, &context.sealer, &others, now.ms).await?;
     let targets: HashMap<Uuid, Target> =
-        opened.targets.into_iter().map(|target| (target.webhook.id, target)).collect();
+        opened.targets.into_iter().chain(records).map(|target| (target.id, target)).collect();
     let mut claims = Vec::new();
     for id in due {
         let Some(state) = states.of_mut(id) else { continue };
@@ -175,7 +177,7 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     fn webhook(&self) -> Uuid {
-        self.target.webhook.id
+        self.target.id
     }
 }
 
@@ -223,8 +225,7 @@ async fn due_webhooks(
 
 /// As many places as the webhook has free.
 fn places(context: &Context, state: &State, target: &Target) -> Vec<Place> {
-    let lane =
-        Lane { webhook: target.webhook.id, origin: target.origin.clone(), healthy: state.is_healthy() };
+    let lane = Lane { webhook: target.id, origin: target.origin.clone(), healthy: state.is_healthy() };
     std::iter::from_fn(|| context.lanes.reserve(&lane)).collect()
 }
 
@@ -255,12 +256,18 @@ async fn claim_of(
             Due::Attempt => {}
         }
         let event = events.get(&row.event_id);
-        let text = event.and_then(|event| MuteText::of(&event.payload));
+        let text = event.and_then(|event| mute_text(event.says()));
         if target.mutes(text.as_ref()) {
             give_up(transaction, now, state, &row, Outcome::Cancelled, false).await?;
             continue;
         }
         let Some(place) = places.next() else { continue };
+        if target.is_record()
+            && let Err(wait) = context.record_rates.count(&target.owner, &target.origin)
+        {
+            state.hold(now.ms + i64::try_from(wait.as_millis()).unwrap_or(0).max(1));
+            break;
+        }
         // Until an attempt was made, the webhook may still change what it says.
         let body = match (&row.body, event) {
             (_, Some(event)) if row.attempts == 0 => first_body(target, event),
@@ -282,7 +289,7 @@ async fn claim_of(
             webhook: row.webhook_id,
             lease,
             attempt: row.attempts.cast_unsigned() + 1,
-            url: target.webhook.config.url.clone(),
+            url: target.url.clone(),
             signing: target.signing.clone(),
             body,
             place,
@@ -297,10 +304,9 @@ async fn claim_of(
 
 /// The body of an attempt before which none was made.
 fn first_body(target: &Target, event: &StoredEvent) -> Body {
-    let unnamed = if event.of_network { Unnamed::of(event.message()) } else { None };
-    match unnamed {
+    match Unnamed::of_event(event) {
         Some(unnamed) => Body::Unnamed(unnamed),
-        None => Body::Made(Bytes::from(target.body(event.message()))),
+        None => Body::Made(Bytes::from(target.body(event.says()))),
     }
 }
 

@@ -16,18 +16,20 @@ use super::accounts::Accounts;
 use super::admission::{Admission, Candidate, admit};
 use super::intake::stream_time_us;
 use super::reply::Reply;
+use super::rotate_secret::release_records;
 use super::{Job, Limits, Queued, STATEMENT_ROWS, unknown_secret};
 use crate::error::Error;
 use crate::store::table::{secret, webhook};
 
 /// Inserts the rows of the creations among `jobs` and decides their results. `accounts`, which has the owners
-/// of all jobs, counts what is created.
+/// of all jobs, counts what is created. Returns whether deliveries may have waited for one of the secrets.
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     limits: Limits,
     accounts: &mut Accounts,
     jobs: &mut [Queued],
-) -> Result<(), DbErr> {
+    now_ms: i64,
+) -> Result<bool, DbErr> {
     let (mut secrets, mut webhooks) = (Vec::new(), Vec::new());
     for queued in jobs {
         match &mut queued.job {
@@ -37,8 +39,9 @@ pub(super) async fn insert(
         }
     }
     // Webhooks may name the secrets.
-    insert_secrets(transaction, limits.secrets, accounts, secrets).await?;
-    insert_webhooks(transaction, limits.webhooks, accounts, webhooks).await
+    let released = insert_secrets(transaction, limits.secrets, accounts, secrets, now_ms).await?;
+    insert_webhooks(transaction, limits.webhooks, accounts, webhooks).await?;
+    Ok(released)
 }
 
 async fn insert_secrets(
@@ -46,7 +49,8 @@ async fn insert_secrets(
     limit: u32,
     accounts: &mut Accounts,
     secrets: Vec<(&secret::Model, &mut Reply<()>)>,
-) -> Result<(), DbErr> {
+    now_ms: i64,
+) -> Result<bool, DbErr> {
     let candidates: Vec<Candidate> = secrets
         .iter()
         .map(|(row, _)| Candidate { id: row.id, owner: &row.owner_did, key: row.name.as_bytes() })
@@ -55,17 +59,19 @@ async fn insert_secrets(
     let unique = [secret::Column::OwnerDid, secret::Column::Name];
     let room = |owner: &str| limit.saturating_sub(accounts.of(owner).secrets);
     let admissions = insert_new(transaction, rows, unique, secret::Column::Id, &candidates, room).await?;
+    let mut created = Vec::new();
     for ((row, reply), admission) in secrets.into_iter().zip(admissions) {
         reply.decide(match admission {
             Admission::Created => {
                 accounts.of_mut(&row.owner_did).secrets += 1;
+                created.push((row.owner_did.as_str(), row.name.as_str()));
                 Ok(())
             }
             Admission::Exists => Err(Error::SecretExists),
             Admission::OverLimit => Err(Error::TooManySecrets { limit }),
         });
     }
-    Ok(())
+    release_records(transaction, &created, now_ms).await
 }
 
 async fn insert_webhooks(

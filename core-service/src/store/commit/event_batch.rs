@@ -15,8 +15,10 @@ use crate::delivery::lanes::Lanes;
 use crate::delivery::lease::Leased;
 use crate::delivery::metrics::DeliveryMetrics;
 use crate::delivery::outcome::Verdict;
+use crate::delivery::record_rates::RecordRates;
 use crate::delivery::schedule::{Plan, Schedule, Step, Tried};
 use crate::delivery::wake::Wake;
+use crate::intake::owners::{RecordLimits, RecordOwners};
 use crate::randomness::Randomness;
 use crate::store::sealer::Sealer;
 use crate::store::table::delivery;
@@ -66,6 +68,15 @@ impl DeliverySettings {
     }
 }
 
+/// Which wh records count, and how many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordSettings {
+    /// `--record-owners`.
+    pub(crate) owners: RecordOwners,
+    /// `--max-record-webhooks` and `--max-record-webhooks-in-all`.
+    pub(crate) limits: RecordLimits,
+}
+
 /// What a store needs for deliveries.
 #[derive(Debug)]
 pub(crate) struct DeliveryParts {
@@ -77,6 +88,8 @@ pub(crate) struct DeliveryParts {
     pub(crate) leased: Option<mpsc::UnboundedSender<Leased>>,
     /// Woken after a commit that leaves something due.
     pub(crate) wake: Wake,
+    pub(crate) record_rates: RecordRates,
+    pub(crate) records: RecordSettings,
     pub(crate) metrics: Arc<DeliveryMetrics>,
     /// Whether this process sends spans.
     pub(crate) traced: bool,
@@ -95,6 +108,8 @@ pub(super) struct Context {
     pub(super) leased: Option<mpsc::UnboundedSender<Leased>>,
     /// Woken after a commit that leaves something due.
     pub(super) wake: Wake,
+    pub(super) record_rates: RecordRates,
+    pub(super) records: RecordSettings,
     pub(super) metrics: Arc<DeliveryMetrics>,
     /// Whether this process sends spans.
     pub(super) traced: bool,

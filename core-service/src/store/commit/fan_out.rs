@@ -14,13 +14,18 @@ use super::event_batch::{Context, Now};
 use super::holds::discord_is_held;
 use super::states::{State, States, fresh_delivery, fresh_state};
 use super::targets::{self, Opened, Target};
+use crate::delivery::event::Says;
 use crate::delivery::lanes::Lane;
-use crate::delivery::lease::{Body, Leased};
+use crate::delivery::lease::{Body, Leased, Signing};
+use crate::delivery::naming::Unnamed;
 use crate::delivery::publication::NewEvent;
 use crate::delivery::text::MuteText;
 use crate::domain::event_type::EventType;
 use crate::store::row;
 use crate::store::table::{delivery, webhook, webhook_state};
+
+/// Deliveries of one record's webhook that wait for its secret; more are dropped.
+const MAX_WAITING_FOR_SECRET: u32 = 100;
 
 /// The deliveries of new events.
 #[derive(Debug, Default)]
@@ -31,8 +36,20 @@ pub(super) struct FanOut {
     pub(super) counts: HashMap<Uuid, u32>,
 }
 
+/// One event for one webhook.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) event: Uuid,
+    pub(super) says: Says<'a>,
+    pub(super) traceparent: Option<&'a str>,
+    /// When the network's stream had it, in microseconds; `None` of what was published.
+    pub(super) stream_time_us: Option<i64>,
+    pub(super) receiver: &'a Receiver,
+}
+
 impl FanOut {
-    /// Makes the deliveries of `events`, and takes the leases of those for which there are places.
+    /// Makes the deliveries of `events` of streamers, and takes the leases of those for which there are
+    /// places.
     pub(super) async fn run(
         &mut self,
         transaction: &DatabaseTransaction,
@@ -40,26 +57,51 @@ impl FanOut {
         now: Now,
         events: &[&NewEvent],
     ) -> Result<(), DbErr> {
-        let webhooks = active_webhooks(transaction, context, now, events).await?;
-        let mut wanted: Vec<(&NewEvent, &Receiver)> = Vec::new();
+        let streamers: BTreeSet<&str> = events.iter().map(|new| new.event.streamer.as_str()).collect();
+        let webhooks = active_webhooks(transaction, context, now, streamers).await?;
+        let mut wanted = Vec::new();
         for new in events {
-            let text = MuteText::of(&new.event.payload);
+            let message = new.event.message();
+            let text = MuteText::of(message.payload);
             for receiver in webhooks.get(new.event.streamer.as_str()).into_iter().flatten() {
-                if receiver.asks_for(new.event.payload.event_type(), text.as_ref()) {
-                    wanted.push((new, receiver));
+                if receiver.asks_for(message.payload.event_type(), text.as_ref()) {
+                    wanted.push(Wanted {
+                        event: new.id,
+                        says: Says::Message(message),
+                        traceparent: new.traceparent.as_deref(),
+                        stream_time_us: None,
+                        receiver,
+                    });
                 }
             }
         }
-        let states = wanted.iter().map(|(_, receiver)| (receiver.id(), state_of(receiver))).collect();
+        self.make(transaction, context, now, &wanted).await
+    }
+
+    /// Makes the deliveries of `wanted`, and takes the leases of those for which there are places.
+    pub(super) async fn make(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        context: &Context,
+        now: Now,
+        wanted: &[Wanted<'_>],
+    ) -> Result<(), DbErr> {
+        let states = wanted.iter().map(|one| (one.receiver.id(), state_of(one.receiver))).collect();
         let mut states = States::lock_or_make(transaction, states).await?;
-        let to_discord = wanted.iter().any(|(_, receiver)| receiver.is_discord());
+        let to_discord = wanted.iter().any(|one| one.receiver.is_discord());
         let discord_is_held = to_discord && discord_is_held(transaction, now).await?;
-        for (new, receiver) in wanted {
+        for one in wanted {
+            let receiver = one.receiver;
             let Some(state) = states.of_mut(receiver.id()) else { continue };
-            if state.row.disabled_at_ms.is_some() {
+            // What the network says while an account is not active is not sent later.
+            let not_its_own = one.stream_time_us.is_some() && state.row.owner_paused;
+            if state.row.disabled_at_ms.is_some() || not_its_own {
                 continue;
             }
-            if state.row.pending.cast_unsigned() >= context.settings.max_pending {
+            let pending = state.row.pending.cast_unsigned();
+            if pending >= context.settings.max_pending
+                || receiver.waits_for_secret() && pending >= MAX_WAITING_FOR_SECRET
+            {
                 state.row.dropped += 1;
                 context.metrics.dropped.inc();
                 continue;
@@ -69,7 +111,7 @@ impl FanOut {
                 || state.row.origin.is_empty()
                 || state.row.held_until_ms.is_some_and(|until| until > now.ms)
                 || receiver.is_discord() && discord_is_held;
-            let (row, leased) = self.deliver(context, now, new, receiver, state, held)?;
+            let (row, leased) = self.deliver(context, now, one, state, held)?;
             state.row.pending += 1;
             state.due(row.next_at_ms.unwrap_or(now.ms));
             self.rows.push(row);
@@ -83,37 +125,48 @@ impl FanOut {
         &mut self,
         context: &Context,
         now: Now,
-        new: &NewEvent,
-        receiver: &Receiver,
+        wanted: &Wanted<'_>,
         state: &State,
         held: bool,
     ) -> Result<(delivery::Model, Option<Leased>), DbErr> {
-        *self.counts.entry(new.id).or_default() += 1;
+        let Wanted { event, says, traceparent, stream_time_us, receiver } = *wanted;
+        *self.counts.entry(event).or_default() += 1;
         let webhook = receiver.id();
         let id = context.new_id(now.ms)?;
-        let mut row = fresh_delivery(id, new.id, webhook, state.row.generation, now.ms);
+        let mut row = fresh_delivery(id, event, webhook, state.row.generation, now.ms);
         let target = match receiver {
             Receiver::Target(target) if !held && context.leased.is_some() => target,
             Receiver::Target(_) | Receiver::Unreadable(_) => return Ok((row, None)),
         };
         let lane = Lane { webhook, origin: target.origin.clone(), healthy: state.is_healthy() };
         let Some(place) = context.lanes.reserve(&lane) else { return Ok((row, None)) };
-        let body = Body::Made(Bytes::from(target.body(new.event.message())));
+        if target.is_record() && context.record_rates.count(&target.owner, &target.origin).is_err() {
+            // The next claim holds the webhook for as long as it must wait.
+            return Ok((row, None));
+        }
+        let unnamed = match says {
+            Says::Message(message) if stream_time_us.is_some() => Unnamed::of(message),
+            Says::Message(_) | Says::Record(_) => None,
+        };
+        let body = match unnamed {
+            Some(unnamed) => Body::Unnamed(unnamed),
+            None => Body::Made(Bytes::from(target.body(says))),
+        };
         let lease = context.new_lease()?;
         row.body = body.made();
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
         let leased = Leased {
             delivery: id,
-            event: new.id,
+            event,
             webhook,
             lease,
             attempt: 1,
-            url: target.webhook.config.url.clone(),
+            url: target.url.clone(),
             signing: target.signing.clone(),
             body,
             place,
-            traceparent: new.traceparent.clone(),
+            traceparent: traceparent.map(str::to_owned),
             published: Instant::now(),
             taken: Instant::now(),
         };
@@ -121,28 +174,55 @@ impl FanOut {
     }
 }
 
+/// Stores new deliveries.
+pub(super) async fn insert_deliveries(
+    transaction: &DatabaseTransaction,
+    rows: Vec<delivery::Model>,
+) -> Result<(), DbErr> {
+    let mut rows = rows.into_iter().map(delivery::ActiveModel::from);
+    while rows.len() > 0 {
+        let some = rows.by_ref().take(STATEMENT_ROWS);
+        delivery::Entity::insert_many(some).exec_without_returning(transaction).await?;
+    }
+    Ok(())
+}
+
 /// An active webhook.
-enum Receiver {
+pub(super) enum Receiver {
     Target(Target),
     /// It can't be read now. What it asks for is stored, and is looked at again when it can be.
     Unreadable(webhook::Model),
 }
 
 impl Receiver {
-    fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> Uuid {
         match self {
-            Self::Target(target) => target.webhook.id,
+            Self::Target(target) => target.id,
             Self::Unreadable(row) => row.id,
         }
     }
 
     /// Whether it wants events of this type that say `text`.
-    fn asks_for(&self, event_type: EventType, text: Option<&MuteText>) -> bool {
+    pub(super) fn asks_for(&self, event_type: EventType, text: Option<&MuteText>) -> bool {
         match self {
-            Self::Target(target) => {
-                !target.mutes(text) && target.webhook.config.events.iter().any(|one| one == event_type)
-            }
+            Self::Target(target) => !target.mutes(text) && target.asks_for(event_type),
             Self::Unreadable(row) => row::events(row).any(|one| one == event_type.as_str()),
+        }
+    }
+
+    /// Whether it is a record that names a secret which is missing or does not open.
+    fn waits_for_secret(&self) -> bool {
+        match self {
+            Self::Target(target) => target.is_record() && matches!(target.signing, Signing::Unavailable),
+            Self::Unreadable(_) => false,
+        }
+    }
+
+    /// From when on events of the network are its own.
+    pub(super) fn since_us(&self) -> Option<i64> {
+        match self {
+            Self::Target(target) => target.since_us,
+            Self::Unreadable(row) => row.since_us,
         }
     }
 
@@ -154,14 +234,13 @@ impl Receiver {
     }
 }
 
-/// The active webhooks of the streamers of `events`, by streamer.
-async fn active_webhooks(
+/// The active webhooks of `streamers`, by streamer.
+pub(super) async fn active_webhooks(
     transaction: &DatabaseTransaction,
     context: &Context,
     now: Now,
-    events: &[&NewEvent],
+    streamers: BTreeSet<&str>,
 ) -> Result<HashMap<String, Vec<Receiver>>, DbErr> {
-    let streamers: BTreeSet<&str> = events.iter().map(|new| new.event.streamer.as_str()).collect();
     let streamers: Vec<&str> = streamers.into_iter().collect();
     let mut by_streamer: HashMap<String, Vec<Receiver>> = HashMap::new();
     for some in streamers.chunks(STATEMENT_ROWS) {
@@ -174,7 +253,7 @@ async fn active_webhooks(
         let Opened { targets, unreadable } =
             targets::open(transaction, &context.sealer, rows, now.ms).await?;
         for target in targets {
-            let streamer = target.webhook.owner.to_string();
+            let streamer = target.owner.to_string();
             by_streamer.entry(streamer).or_default().push(Receiver::Target(target));
         }
         for row in unreadable {

@@ -13,8 +13,10 @@ use super::event_batch::{Context, Now};
 use super::holds::hold_discord;
 use super::locks::locked;
 use super::states::{DELIVERED, FAILED, PENDING, State, States};
+use super::targets;
 use crate::delivery::finished::{Attempted, Ending, Finished};
 use crate::delivery::format::Format;
+use crate::delivery::lease::Signing;
 use crate::delivery::outcome::{HoldScope, Outcome, verdict};
 use crate::delivery::schedule::{Held, Plan, Step};
 use crate::store::table::{attempt, delivery};
@@ -261,7 +263,11 @@ async fn no_secret(
     let Some(look_again_ms) = due_of(step) else {
         return end(transaction, now, state, row, step, Outcome::Secret, None).await;
     };
-    state.hold_for_secret(look_again_ms, now.ms);
+    // Made since the lease was taken; whoever makes it from now on releases the webhook.
+    let made = targets::open_records(transaction, &context.sealer, &[row.webhook_id], now.ms).await?;
+    if !made.iter().any(|target| matches!(target.signing, Signing::With(_))) {
+        state.hold_for_secret(look_again_ms, now.ms);
+    }
     delivery::Entity::update_many()
         .col_expr(delivery::Column::NextAtMs, Expr::val(now.ms))
         .col_expr(delivery::Column::Lease, Expr::val(None::<Uuid>))

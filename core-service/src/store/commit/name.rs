@@ -17,11 +17,10 @@ use super::finish::is_leased;
 use super::leases::store_leases;
 use super::locks::locked;
 use super::states::{State, States};
-use super::targets::{self, Target};
+use super::targets::{self, Target, mute_text};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::lease::Named;
 use crate::delivery::naming::Naming;
-use crate::delivery::text::MuteText;
 use crate::store::row;
 use crate::store::table::{delivery, event, webhook};
 
@@ -52,12 +51,14 @@ pub(super) async fn name(
             named.push(None);
             continue;
         }
-        names.put_into(&mut event.payload);
-        let body = Bytes::from(target.body(event.message()));
+        if let StoredEvent::Message { payload, .. } = event {
+            names.put_into(payload);
+        }
+        let body = Bytes::from(target.body(event.says()));
         row.body = Some(body.to_vec());
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
         changed.push(row);
-        let (url, signing) = (target.webhook.config.url.clone(), target.signing.clone());
+        let (url, signing) = (target.url.clone(), target.signing.clone());
         named.push(Some(Named { url, signing, body }));
     }
     store_leases(transaction, changed).await?;
@@ -68,7 +69,7 @@ pub(super) async fn name(
 fn may_go(row: &delivery::Model, state: &State, target: &Target, event: &StoredEvent) -> bool {
     row.generation == state.row.generation
         && !state.is_paused()
-        && !target.mutes(MuteText::of(&event.payload).as_ref())
+        && !target.mutes(mute_text(event.says()).as_ref())
 }
 
 async fn leased_rows(
@@ -98,7 +99,7 @@ async fn targets_of(
         let query = webhook::Entity::find().filter(webhook::Column::Id.is_in(some.iter().copied()));
         let rows = query.all(transaction).await?;
         let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
-        targets.extend(opened.targets.into_iter().map(|target| (target.webhook.id, target)));
+        targets.extend(opened.targets.into_iter().map(|target| (target.id, target)));
     }
     Ok(targets)
 }

@@ -14,13 +14,13 @@ use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
-use super::fan_out::FanOut;
+use super::fan_out::{FanOut, insert_deliveries};
 use super::locks::is_postgres;
 use super::reply::Reply;
 use crate::delivery::event::Event;
 use crate::delivery::lease::Leased;
 use crate::delivery::publication::{NewEvent, PublishResult, Published};
-use crate::store::table::{account, delivery, event};
+use crate::store::table::{account, event};
 
 /// Events of one call.
 #[derive(Debug)]
@@ -58,16 +58,14 @@ pub(super) async fn publish(
 ) -> Result<FannedOut, DbErr> {
     let events: Vec<&NewEvent> =
         publications.iter().flat_map(|(publication, _)| &publication.events).collect();
-    share_accounts(transaction, &events).await?;
+    share_accounts(transaction, events.iter().map(|new| new.event.streamer.as_str()).collect()).await?;
     let mut known = insert(transaction, now, &events).await?;
     let new: Vec<&NewEvent> = events.iter().copied().filter(|new| known[&key(new)].id == new.id).collect();
     let mut fan_out = FanOut::default();
     fan_out.run(transaction, context, now, &new).await?;
     let FanOut { leased, rows, counts } = fan_out;
-    for some in rows.chunks(STATEMENT_ROWS) {
-        let rows = some.iter().cloned().map(delivery::ActiveModel::from);
-        delivery::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    }
+    let leaves_due = leased.len() < rows.len();
+    insert_deliveries(transaction, rows).await?;
     store_counts(transaction, &counts).await?;
     drop_payloads(transaction, new.iter().map(|new| new.id).filter(|id| !counts.contains_key(id))).await?;
     for new in new {
@@ -79,7 +77,7 @@ pub(super) async fn publish(
         let results = publication.events.iter().map(|new| result(new, &mut known)).collect();
         reply.decide(Ok(results));
     }
-    Ok(FannedOut { leaves_due: leased.len() < rows.len(), leased })
+    Ok(FannedOut { leaves_due, leased })
 }
 
 fn key(new: &NewEvent) -> Key<'_> {
@@ -99,12 +97,14 @@ fn result<'a>(new: &'a NewEvent, known: &mut HashMap<Key<'a>, Known>) -> Publish
     Published { event: known.id, result, deliveries }
 }
 
-/// Keeps the webhooks of all streamers as they are until the commit, together with other publications.
-async fn share_accounts(transaction: &DatabaseTransaction, events: &[&NewEvent]) -> Result<(), DbErr> {
+/// Keeps the webhooks of `streamers` as they are until the commit, together with other publications.
+pub(super) async fn share_accounts(
+    transaction: &DatabaseTransaction,
+    streamers: BTreeSet<&str>,
+) -> Result<(), DbErr> {
     if !is_postgres(transaction) {
         return Ok(());
     }
-    let streamers: BTreeSet<&str> = events.iter().map(|new| new.event.streamer.as_str()).collect();
     let streamers: Vec<&str> = streamers.into_iter().collect();
     for some in streamers.chunks(STATEMENT_ROWS) {
         account::Entity::find()

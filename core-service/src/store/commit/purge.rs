@@ -17,7 +17,10 @@ use super::accounts::{Accounts, Counts};
 use super::expire::deliveries_of_event;
 use super::states::{States, cancel_deliveries};
 use crate::domain::did::Did;
-use crate::store::table::{attempt, delivery, event, secret, webhook, webhook_state};
+use crate::store::table::{
+    attempt, delivery, event, mirror, mirrored_owner, on_air, owner_status, recent_follow, record_webhook,
+    reference, secret, webhook, webhook_state,
+};
 
 /// Events that one step looks at.
 const EVENTS: u64 = 500;
@@ -74,14 +77,43 @@ pub(super) async fn purge(
         .exec(transaction)
         .await?
         .rows_affected;
-    cancel_deliveries(transaction, ids.iter().copied(), now_ms).await?;
-    delete_states(transaction, ids).await?;
+    let records = purge_intake(transaction, owner).await?;
+    let all: Vec<Uuid> = ids.into_iter().chain(records).collect();
+    cancel_deliveries(transaction, all.iter().copied(), now_ms).await?;
+    delete_states(transaction, all).await?;
     let secrets = secret::Entity::delete_many()
         .filter(secret::Column::OwnerDid.eq(owner.as_str()))
         .exec(transaction)
         .await?
         .rows_affected;
     Ok(Purged { secrets, webhooks, ..Purged::default() })
+}
+
+/// Removes what the intake keeps of `owner`. Returns the ids of the wh records.
+async fn purge_intake(transaction: &DatabaseTransaction, owner: &Did) -> Result<Vec<Uuid>, DbErr> {
+    let owner = owner.as_str();
+    let of_owner = record_webhook::Column::OwnerDid.eq(owner);
+    let records: Vec<Uuid> = record_webhook::Entity::find()
+        .select_only()
+        .column(record_webhook::Column::Id)
+        .filter(of_owner.clone())
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    record_webhook::Entity::delete_many().filter(of_owner).exec(transaction).await?;
+    reference::Entity::delete_many().filter(reference::Column::Did.eq(owner)).exec(transaction).await?;
+    mirror::Entity::delete_many().filter(mirror::Column::Did.eq(owner)).exec(transaction).await?;
+    mirrored_owner::Entity::delete_many()
+        .filter(mirrored_owner::Column::Did.eq(owner))
+        .exec(transaction)
+        .await?;
+    on_air::Entity::delete_many().filter(on_air::Column::StreamerDid.eq(owner)).exec(transaction).await?;
+    recent_follow::Entity::delete_many()
+        .filter(recent_follow::Column::StreamerDid.eq(owner))
+        .exec(transaction)
+        .await?;
+    owner_status::Entity::delete_many().filter(owner_status::Column::Did.eq(owner)).exec(transaction).await?;
+    Ok(records)
 }
 
 /// The same in a transaction that does nothing else: the lock, the rows and the account.
@@ -122,6 +154,7 @@ pub(in crate::store) async fn purge_events(
         .columns([delivery::Column::Id, delivery::Column::WebhookId])
         .filter(delivery::Column::EventId.is_in(events.iter().copied()))
         .filter(Expr::exists(webhook_of_delivery()).not())
+        .filter(Expr::exists(record_of_delivery()).not())
         .limit(DELIVERIES)
         .into_tuple()
         .all(transaction)
@@ -156,6 +189,18 @@ fn webhook_of_delivery() -> SelectStatement {
         .from(webhook::Entity)
         .and_where(
             Expr::col((webhook::Entity, webhook::Column::Id))
+                .equals((delivery::Entity, delivery::Column::WebhookId)),
+        )
+        .take()
+}
+
+/// The same for a webhook that is a record.
+fn record_of_delivery() -> SelectStatement {
+    Query::select()
+        .expr(Expr::val(1))
+        .from(record_webhook::Entity)
+        .and_where(
+            Expr::col((record_webhook::Entity, record_webhook::Column::Id))
                 .equals((delivery::Entity, delivery::Column::WebhookId)),
         )
         .take()

@@ -65,8 +65,17 @@ impl CommitQueue {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let metrics = Arc::new(WriterMetrics::new(registry));
-        let DeliveryParts { settings, clock, lanes, leased, wake, metrics: delivery_metrics, traced } =
-            deliveries;
+        let DeliveryParts {
+            settings,
+            clock,
+            lanes,
+            leased,
+            wake,
+            record_rates,
+            records,
+            metrics: delivery_metrics,
+            traced,
+        } = deliveries;
         let deliveries = event_batch::Context {
             settings,
             randomness: sealer.randomness,
@@ -75,6 +84,8 @@ impl CommitQueue {
             lanes,
             leased,
             wake,
+            record_rates,
+            records,
             metrics: delivery_metrics,
             traced,
         };

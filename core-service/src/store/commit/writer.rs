@@ -145,9 +145,13 @@ impl Writer {
                 self.metrics.batch_rows.observe(f64::from(u32::try_from(created).unwrap_or(u32::MAX)));
                 ("database batch", &metrics.batches)
             }
-            Kind::Finish | Kind::Name | Kind::Claim | Kind::Publish | Kind::Pause | Kind::Upkeep => {
-                ("database delivery", &metrics.deliveries)
-            }
+            Kind::Intake
+            | Kind::Finish
+            | Kind::Name
+            | Kind::Claim
+            | Kind::Publish
+            | Kind::Pause
+            | Kind::Upkeep => ("database delivery", &metrics.deliveries),
         };
         let span = TraceContext::shared_call(name, batch.jobs.iter().map(|queued| &queued.trace));
         self.database.shared_transaction(span, seconds, batch, Batch::write).await

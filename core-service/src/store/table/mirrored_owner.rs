@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub did: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub collection: String,
     pub listed_at_ms: i64,
 }
 

@@ -14,7 +14,7 @@ use crate::domain::webhook_change::WebhookChange;
 const LEASE: Duration = Duration::from_secs(25);
 
 fn names(handle: &str) -> FoundNames {
-    FoundNames { handle: Some(handle.to_owned()), avatar_url: None }
+    FoundNames { handle: Some(handle.to_owned()), ..FoundNames::default() }
 }
 
 fn naming(leased: &Leased, handle: &str) -> Naming {
@@ -55,7 +55,7 @@ async fn body_is_made_once_the_names_are_known() {
     let (mut fixture, _) = fixture(1).await;
     let first = leased_of_network(&mut fixture).await.pop().unwrap();
     let subject = did("author");
-    assert_eq!(first.body, Body::Unnamed(Unnamed { subject }));
+    assert_eq!(first.body, Body::Unnamed(Unnamed { subject, thumbnail_cid: None }));
     assert_eq!(fixture.delivery(first.delivery).await.body, None);
     fixture.clock.advance(Duration::from_secs(2));
     let Named { body, .. } = named(&fixture, &first, "carol.example").await.unwrap();

@@ -88,7 +88,7 @@ pub(super) async fn events_of(
 ) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
     let mut ids = BTreeSet::new();
     for claim in claims {
-        let may_be_muted = claim.target.webhook.config.mute_words.iter().next().is_some();
+        let may_be_muted = claim.target.may_mute();
         let to_attempt = claim.due.iter().filter(|row| row.lease.is_none());
         let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0 || row.body.is_none());
         ids.extend(needed.map(|row| row.event_id));

@@ -1,0 +1,191 @@
+//! What is wanted by now, and what the stream is asked for so that it comes.
+//!
+//! A wider filter is asked for soon, from the event that widened it; a narrower one now and then.
+
+use std::time::Duration;
+
+use jetstream::subscription::Subscription;
+use tokio::time::Instant;
+
+use super::{Ended, MATCHED_WAIT, RELOAD_INTERVAL, Session, filter, stream_start};
+use crate::domain::did::Did;
+use crate::error::Error;
+use crate::intake::batch::{Change, Withheld};
+use crate::intake::interests::{self, NEEDS_NETWORK, OVER_COLLECTIONS};
+use crate::intake::listing::Listed;
+use crate::intake::mirror::MirrorKind;
+
+/// How long a wider filter waits for more changes.
+const WIDEN_WAIT: Duration = Duration::from_millis(300);
+/// The same after [`MANY_WIDENINGS`] within a minute.
+const LONG_WIDEN_WAIT: Duration = Duration::from_secs(10);
+const MANY_WIDENINGS: usize = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+/// How often the filter becomes narrower.
+const NARROW_INTERVAL: Duration = Duration::from_hours(1);
+
+impl Session<'_> {
+    /// Follows the verifications of those whom access rules name; they are listed once.
+    pub(super) async fn set_verifiers(&mut self) -> Result<(), Error> {
+        let verifiers = self.intake.store.verifiers().await?;
+        for verifier in &verifiers {
+            let key = (verifier.clone(), MirrorKind::Verification);
+            if !self.mirrored.contains(&key) && self.pins.unlisted.insert(key) {
+                self.listings.mirror(verifier.clone(), MirrorKind::Verification);
+            }
+        }
+        self.processing.interests.set_verifiers(verifiers);
+        Ok(())
+    }
+
+    pub(super) async fn reload_records(&mut self, owner: Did) -> Result<(), Error> {
+        for id in self.records_of.remove(&owner).unwrap_or_default() {
+            self.processing.interests.remove_record(id);
+        }
+        let mut ids = Vec::new();
+        for record in self.intake.store.wanted_records_of(&owner).await? {
+            ids.push(record.id);
+            self.processing.interests.set_record(record);
+        }
+        if !ids.is_empty() {
+            self.processing.known.insert(owner.clone());
+            self.records_of.insert(owner, ids);
+        }
+        Ok(())
+    }
+
+    /// Looks whose webhooks want what by now.
+    pub(super) async fn reload(&mut self) -> Result<(), Error> {
+        let store = &self.intake.store;
+        let (streamers, known) = match (store.streamers().await, store.record_owners().await) {
+            (Ok(streamers), Ok(known)) => (streamers, known),
+            // The database is away; the next look is soon.
+            (Err(_logged), _) | (_, Err(_logged)) => {
+                self.reload_at = Instant::now() + RELOAD_INTERVAL;
+                return Ok(());
+            }
+        };
+        self.reload_at = Instant::now() + RELOAD_INTERVAL;
+        let new: Vec<Did> =
+            known.iter().filter(|did| !self.processing.known.contains(*did)).cloned().collect();
+        self.processing.known = known.into_iter().collect();
+        for owner in new {
+            self.listings.records(owner);
+        }
+        if streamers != self.streamers {
+            for gone in self.streamers.keys().filter(|did| !streamers.contains_key(*did)) {
+                self.processing.interests.set_streamer(gone.clone(), []);
+            }
+            for (streamer, types) in &streamers {
+                self.processing.interests.set_streamer(streamer.clone(), types.iter().copied());
+            }
+            self.streamers = streamers;
+            self.list_new_streamers();
+        }
+        self.plan();
+        Ok(())
+    }
+
+    /// Has the blocks and rules of those streamers listed whose events are judged by them.
+    pub(super) fn list_new_streamers(&mut self) {
+        for streamer in self.streamers.keys() {
+            let interests = &self.processing.interests;
+            let kinds = [
+                (MirrorKind::Block, interests.judges(streamer.as_str())),
+                (MirrorKind::Access, interests.has_chat(streamer.as_str())),
+            ];
+            for (kind, judged) in kinds {
+                let key = (streamer.clone(), kind);
+                if judged && !self.mirrored.contains(&key) && self.pins.unlisted.insert(key) {
+                    self.listings.mirror(streamer.clone(), kind);
+                }
+            }
+        }
+    }
+
+    /// Takes what was listed into the next batch.
+    pub(super) fn take_listed(&mut self, listed: Listed) {
+        match listed {
+            Listed::Part(change) => {
+                self.verifiers_changed |= matches!(change, Change::Mirror(_));
+                self.batch.changes.push(change);
+            }
+            Listed::MirrorEnded { did, kind, complete } => {
+                if complete {
+                    self.mirrored.insert((did.clone(), kind));
+                }
+                let ready = self.pins.listed(did, kind);
+                self.batch.changes.extend(ready.into_iter().map(Box::new).map(Change::Streamer));
+            }
+        }
+        self.flush_at = self.flush_at.min(Instant::now() + MATCHED_WAIT);
+    }
+
+    /// Compares what is wanted with what is read.
+    pub(super) fn plan(&mut self) {
+        let plan = self.processing.interests.plan(self.intake.network);
+        self.withhold(&plan);
+        let now = Instant::now();
+        if !self.filter.covers(&plan.filter) {
+            if self.widen_at.is_none() {
+                self.widened.retain(|at| now.duration_since(*at) < MINUTE);
+                let many = self.widened.len() >= MANY_WIDENINGS;
+                self.widen_at = Some(now + if many { LONG_WIDEN_WAIT } else { WIDEN_WAIT });
+                self.pins.widened_at = self.read.clone();
+            }
+        } else if plan.filter != self.filter
+            && self.widen_at.is_none()
+            && now.duration_since(self.narrowed_at) >= NARROW_INTERVAL
+        {
+            self.widen_at = Some(now);
+            self.pins.widened_at = self.read.clone();
+        }
+    }
+
+    pub(super) fn withhold(&mut self, plan: &interests::Plan) {
+        let over_limit = plan.over_limit.iter().map(|id| (*id, "over_limit", OVER_COLLECTIONS));
+        let invalid = plan.need_network.iter().map(|id| (*id, "invalid", NEEDS_NETWORK));
+        let mut withheld: Vec<Withheld> = over_limit
+            .chain(invalid)
+            .map(|(webhook, state, reason)| Withheld { webhook, state, reason: reason.to_owned() })
+            .collect();
+        withheld.sort_by_key(|one| one.webhook);
+        if withheld != self.withheld {
+            self.withheld.clone_from(&withheld);
+            self.batch.changes.push(Change::Withheld(withheld));
+            self.flush_at = Instant::now();
+        }
+    }
+
+    /// Reads on with the filter of the plan, from the event that widened it.
+    pub(super) async fn widen(&mut self) -> Result<Option<Ended>, Error> {
+        if let Some(ended) = self.flush().await? {
+            return Ok(Some(ended));
+        }
+        let now = Instant::now();
+        self.widen_at = None;
+        let plan = self.processing.interests.plan(self.intake.network);
+        let from = self.pins.widened_at.take();
+        if plan.filter == self.filter {
+            return Ok(None);
+        }
+        if self.filter.covers(&plan.filter) {
+            self.narrowed_at = now;
+        } else {
+            self.widened.push_back(now);
+        }
+        self.filter = plan.filter;
+        let filter = filter(&self.filter);
+        match from {
+            Some(from) => {
+                self.read = Some(from.clone());
+                self.subscription.resume(filter, from);
+            }
+            None => {
+                self.options = self.intake.options(filter);
+                self.subscription = Subscription::start(self.options.clone(), stream_start(&self.start));
+            }
+        }
+        Ok(None)
+    }
+}

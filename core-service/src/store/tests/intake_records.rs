@@ -1,0 +1,193 @@
+//! Webhooks that are records: their states, their deliveries, and their owners' accounts.
+
+use serde_json::json;
+
+use super::deliveries::{NOW_MS, fixture};
+use super::intake::{
+    HOUR_US, NOW_US, chat, deliveries_of, holder, matched, record, row, states, stored, wh, with_a_record,
+};
+use super::*;
+use crate::intake::batch::{AccountChange, Change, Found, ListedRecords, RecordChange};
+use crate::store::table::{delivery, record_webhook};
+
+#[tokio::test]
+async fn records_of_strangers_do_not_count() {
+    let (fixture, _) = fixture(1).await;
+    let holder = holder(&fixture.store).await;
+    let found = wh("https://r.example/", &json!({}));
+    stored(&fixture.store, holder, vec![record("stranger", "r", "1", found)]).await;
+    assert_eq!(states(&fixture.store).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn first_records_have_the_places() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let valid = || wh("https://r.example/", &json!({}));
+    let off = wh("https://r.example/", &json!({"enabled": false}));
+    let mut changes: Vec<Change> = (0..5).map(|n| record("a", &format!("r{n}"), "1", valid())).collect();
+    changes.push(record("a", "r5", "1", off));
+    changes.push(record("a", "r6", "1", Found::Invalid("url: no".to_owned())));
+    stored(store, holder, changes).await;
+    assert_eq!(
+        states(store).await,
+        [
+            "r0 active",
+            "r1 active",
+            "r2 active",
+            "r3 over_limit",
+            "r4 over_limit",
+            "r5 disabled",
+            "r6 invalid"
+        ]
+    );
+    assert_eq!(row(store, "r3").await.reason.unwrap(), "the limit of 3 active records is reached");
+    // An invalid update revokes, a deletion makes room, an older revision changes nothing.
+    let changes = vec![
+        record("a", "r0", "2", Found::Invalid("scope: no".to_owned())),
+        record("a", "r1", "2", Found::Deleted),
+        record("a", "r1", "1", valid()),
+    ];
+    let stored = stored(store, holder, changes).await;
+    assert!(stored.changed_owners.contains("did:plc:a"));
+    assert_eq!(
+        states(store).await,
+        ["r0 invalid", "r1 deleted", "r2 active", "r3 active", "r4 active", "r5 disabled", "r6 invalid"]
+    );
+}
+
+#[tokio::test]
+async fn places_in_all_go_to_the_next() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    store.create_webhook(&new_webhook("b", "https://b.example/", None)).await.unwrap();
+    let holder = holder(store).await;
+    let valid = || wh("https://r.example/", &json!({}));
+    let of = |owner: &str, n: u32, found| record(owner, &format!("{owner}{n}"), &n.to_string(), found);
+    let mut changes: Vec<Change> = (1..4).map(|n| of("a", n, valid())).collect();
+    changes.extend((1..4).map(|n| of("b", n, valid())));
+    stored(store, holder, changes).await;
+    assert_eq!(
+        states(store).await,
+        ["a1 active", "a2 active", "a3 active", "b1 active", "b2 active", "b3 over_limit"]
+    );
+    stored(store, holder, vec![record("a", "a1", "9", Found::Deleted)]).await;
+    assert_eq!(row(store, "b3").await.state, "active");
+}
+
+#[tokio::test]
+async fn record_gets_its_payload_once_and_signed() {
+    let (mut fixture, _) = fixture(1).await;
+    let (holder, id) = with_a_record(&fixture, json!({"secret": "a-token"})).await;
+    stored(&fixture.store, holder, vec![matched(1, id), matched(1, id)]).await;
+    stored(&fixture.store, holder, vec![matched(1, id)]).await;
+    let taken = fixture.taken();
+    assert_eq!(taken.len(), 1);
+    let leased = &taken[0];
+    assert_eq!((leased.event, leased.webhook), (Uuid::from_u128(1), id));
+    let crate::delivery::lease::Signing::With(tokens) = &leased.signing else { panic!("it is signed") };
+    assert_eq!((tokens.newest.expose(), &tokens.previous), ("a-token", &None));
+    let row = row(&fixture.store, "r").await;
+    assert!(!String::from_utf8_lossy(&row.sealed_secret.unwrap()).contains("a-token"));
+    assert!(!String::from_utf8_lossy(&row.sealed_url.unwrap()).contains("r.example"));
+}
+
+#[tokio::test]
+async fn deliveries_wait_for_a_secret_and_go_when_it_is_made() {
+    let (mut fixture, _) = fixture(1).await;
+    let (holder, id) = with_a_record(&fixture, json!({"secretId": "mine"})).await;
+    let changes = (0..102).map(|n| matched(n + 1, id)).collect();
+    stored(&fixture.store, holder, changes).await;
+    let state = fixture.state(id).await;
+    // The queue of the fixture has 100 places for a webhook as well.
+    assert_eq!((state.pending, state.dropped), (100, 2));
+    for leased in fixture.taken() {
+        let ending = crate::delivery::finished::Ending::NoSecret;
+        let Leased { delivery, webhook, lease, .. } = leased;
+        let finished = crate::delivery::finished::Finished { delivery, webhook, lease, ending };
+        fixture.store.finish(finished).await.unwrap();
+    }
+    let held = fixture.state(id).await;
+    assert!(held.held_for_secret && held.due_at_ms.unwrap() > NOW_MS);
+    fixture.store.create_secret(&new_secret("a", "mine")).await.unwrap();
+    let state = fixture.state(id).await;
+    assert_eq!((state.held_for_secret, state.due_at_ms), (false, Some(NOW_MS)));
+    fixture.store.delete_secret(&did("a"), &"mine".parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn inactive_accounts_are_paused_and_go_on_from_then() {
+    let (mut fixture, webhooks) = fixture(1).await;
+    let (holder, id) = with_a_record(&fixture, json!({})).await;
+    let account = |status: Option<&str>, time_us| {
+        Change::Account(AccountChange { did: did("a"), status: status.map(str::to_owned), time_us })
+    };
+    stored(&fixture.store, holder, vec![chat(1, "b"), matched(2, id)]).await;
+    for leased in fixture.taken() {
+        fixture.finish(leased, crate::delivery::outcome::Outcome::Http, deliveries::RETRY).await;
+    }
+    let off = vec![account(Some("suspended"), NOW_US), chat(3, "b"), matched(4, id)];
+    stored(&fixture.store, holder, off).await;
+    fixture.clock.advance(Duration::from_secs(60));
+    fixture.store.claim().await.unwrap();
+    assert_eq!(fixture.taken().len(), 0);
+    // An event from before that comes late changes nothing.
+    let on = vec![account(None, NOW_US + 1), account(Some("deactivated"), NOW_US)];
+    let stored_on = stored(&fixture.store, holder, on).await;
+    assert_eq!(stored_on.resumed, [did("a")]);
+    fixture.store.claim().await.unwrap();
+    let mut called: Vec<Uuid> = fixture.taken().iter().map(|leased| leased.event).collect();
+    called.sort_unstable();
+    assert_eq!(called, [Uuid::from_u128(1), Uuid::from_u128(2)], "held, not cancelled, and nothing else");
+    for (event, deliveries) in [(3, 0), (4, 0)] {
+        assert_eq!(deliveries_of(&fixture.store, event).await, Some(deliveries));
+    }
+    stored(&fixture.store, holder, vec![account(Some("deleted"), NOW_US + 2)]).await;
+    let rows = record_webhook::Entity::find().all(&fixture.store.database.reading).await.unwrap();
+    assert_eq!(rows, []);
+    assert!(fixture.state(webhooks[0].id).await.owner_paused);
+}
+
+#[tokio::test]
+async fn list_of_records_heals_what_the_stream_missed() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let valid = || wh("https://r.example/", &json!({}));
+    stored(store, holder, vec![record("a", "gone", "1", valid()), record("a", "newer", "7", Found::Deleted)])
+        .await;
+    let listed = ListedRecords {
+        owner: did("a"),
+        rev: "5".to_owned(),
+        records: vec![
+            ("missed".to_owned(), valid()),
+            ("newer".to_owned(), valid()),
+            ("broken".to_owned(), Found::Invalid("url: no".to_owned())),
+        ],
+        all: Some(vec!["missed".to_owned(), "newer".to_owned(), "broken".to_owned()]),
+    };
+    stored(store, holder, vec![Change::Listed(listed)]).await;
+    assert_eq!(states(store).await, ["broken invalid", "gone deleted", "missed active", "newer deleted"]);
+}
+
+#[tokio::test]
+async fn the_same_record_once_more_keeps_its_time() {
+    let (fixture, _) = fixture(1).await;
+    let (holder, id) = with_a_record(&fixture, json!({})).await;
+    let later = |found| {
+        Change::Record(RecordChange {
+            owner: did("a"),
+            rkey: "r".to_owned(),
+            rev: "5".to_owned(),
+            time_us: NOW_US + HOUR_US,
+            found,
+        })
+    };
+    let again = stored(&fixture.store, holder, vec![later(wh("https://r.example/", &json!({})))]).await;
+    assert!(again.changed_owners.is_empty());
+    let row = row(&fixture.store, "r").await;
+    assert_eq!((row.id, row.rev.as_str(), row.since_us), (id, "5", Some(NOW_US)));
+    let no_deliveries = delivery::Entity::find().all(&fixture.store.database.reading).await.unwrap();
+    assert_eq!(no_deliveries, []);
+}

@@ -1,0 +1,326 @@
+//! From the public network's stream to requests at receivers: Streamplace's events, and wh records.
+
+use std::time::Duration;
+
+use fakes::jetstream::{Item, Jetstream, Wire};
+use fakes::network::Network;
+use serde_json::{Value, json};
+
+use crate::harness::database::Kind;
+use crate::harness::intake::{CAROL, CHAT, DAVE, Intake, LIMIT, TOKEN, WH};
+use crate::harness::on_both;
+use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, UPDATE_WEBHOOK};
+use crate::harness::webhook::id;
+
+on_both! {
+    each_type_of_event, one_post_for_two_streamers, blocked_before_the_start, wh_record_from_creation_to_deletion,
+    waits_for_its_secret, backlinks, records_of_a_sync_are_not_told, accounts_that_come_and_go,
+    gap_is_healed_by_a_listing, other_wire_changes_nothing, follows_are_read_once_wanted
+}
+
+const FOLLOW: &str = "app.bsky.graph.follow";
+const POST: &str = "app.bsky.feed.post";
+const BLOCK: &str = "app.bsky.graph.block";
+
+fn post_mentioning(dids: &[&str]) -> String {
+    let facets: Vec<Value> = dids
+        .iter()
+        .map(|did| {
+            json!({
+                "index": {"byteStart": 0, "byteEnd": 1},
+                "features": [{"$type": "app.bsky.richtext.facet#mention", "did": did}],
+            })
+        })
+        .collect();
+    json!({"$type": POST, "text": "look at this", "facets": facets, "createdAt": "2026-11-29T12:00:00Z"})
+        .to_string()
+}
+
+async fn each_type_of_event(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.webhook(&["chat", "livestream", "follow", "mention", "stream.received"]).await;
+    let alice = intake.alice().to_owned();
+    let live = json!({
+        "$type": "place.stream.livestream", "title": "Hello", "url": "https://node.example/alice",
+        "createdAt": intake.now(),
+    });
+    let follow = json!({"$type": FOLLOW, "subject": alice, "createdAt": intake.now()}).to_string();
+    let origin = json!({"streamer": alice, "server": "did:web:node.example", "updatedAt": intake.now()});
+    let origin_key = format!("{alice}::did:web:node.example");
+    for (item, expected) in [
+        (
+            intake.chat(CAROL, "3m6k2xq7v2c2a", "hello"),
+            json!({"type": "chat", "data": {
+                "streamerDid": alice, "author": {"did": CAROL}, "text": "hello",
+                "uri": format!("at://{CAROL}/{CHAT}/3m6k2xq7v2c2a"),
+            }}),
+        ),
+        (
+            Item::create(&alice, "place.stream.livestream", "3m6k2xq7v2c2b", &live.to_string()),
+            json!({"type": "livestream", "data": {
+                "streamerDid": alice, "title": "Hello", "url": "https://node.example/alice",
+                "host": "node.example",
+            }}),
+        ),
+        (
+            Item::create(CAROL, FOLLOW, "3m6k2xq7v2c2c", &follow),
+            json!({"type": "follow", "data": {"streamerDid": alice, "follower": {"did": CAROL}}}),
+        ),
+        (
+            Item::create(CAROL, POST, "3m6k2xq7v2c2d", &post_mentioning(&[&alice, &alice])),
+            json!({"type": "mention", "data": {
+                "streamerDid": alice, "author": {"did": CAROL}, "text": "look at this",
+                "uri": format!("at://{CAROL}/{POST}/3m6k2xq7v2c2d"),
+            }}),
+        ),
+        (
+            Item::create(&alice, "place.stream.broadcast.origin", &origin_key, &origin.to_string()),
+            json!({"type": "stream.received", "data": {"streamerDid": alice}}),
+        ),
+    ] {
+        intake.push(item);
+        let mut body = intake.next().await.json();
+        let body = body.as_object_mut().unwrap();
+        body.remove("timestamp");
+        assert_eq!(without_names(Value::Object(body.clone())), expected);
+    }
+}
+
+/// Handles and avatars are looked up, which other tests are about.
+fn without_names(mut body: Value) -> Value {
+    body["data"].as_object_mut().unwrap().remove("handle");
+    for actor in ["author", "follower"] {
+        if let Some(actor) = body["data"].get_mut(actor).and_then(Value::as_object_mut) {
+            actor.remove("handle");
+            actor.remove("avatarUrl");
+        }
+    }
+    body
+}
+
+async fn one_post_for_two_streamers(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V1).await;
+    let bob = intake.stack.newcomer(crate::harness::stack::BOB, crate::harness::identity::Key::k256());
+    let input = json!({ "url": intake.hook.url("/bob"), "events": ["mention"], "active": true });
+    intake.stack.call_as(&bob, CREATE_WEBHOOK, &input).await.ok();
+    intake.webhook(&["mention"]).await;
+    let post = post_mentioning(&[intake.alice(), &bob.did]);
+    intake.push(Item::create(CAROL, POST, "3m6k2xq7v2c2d", &post));
+    let mut got = [intake.next().await, intake.next().await];
+    got.sort_by_key(|received| received.path.clone());
+    let [of_bob, of_alice] = got;
+    assert_eq!(of_bob.json()["data"]["streamerDid"], bob.did);
+    assert_eq!(of_alice.json()["data"]["streamerDid"], intake.alice());
+    assert_ne!(of_bob.header("webhook-id"), of_alice.header("webhook-id"));
+}
+
+async fn blocked_before_the_start(kind: Kind) {
+    let prepare = |network: &Network, _: &Jetstream| {
+        network.put("did:plc:alice2222222222222222222", BLOCK, "3m6k2xq7v2c2a", json!({"subject": DAVE}));
+    };
+    let mut intake = Intake::start_with(kind, Wire::V2, prepare, &[]).await;
+    intake.webhook(&["chat"]).await;
+    intake.push(intake.chat(DAVE, "3m6k2xq7v2c2a", "blocked"));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2b", "welcome"));
+    intake.next_chat("welcome").await;
+    // A block from now on, and its end.
+    let alice = intake.alice().to_owned();
+    let block = json!({"subject": CAROL}).to_string();
+    intake.push(Item::create(&alice, BLOCK, "3m6k2xq7v2c2b", &block));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2c", "no longer"));
+    intake.push(Item::delete(&alice, BLOCK, "3m6k2xq7v2c2b"));
+    intake.push(Item::delete(&alice, BLOCK, "3m6k2xq7v2c2a"));
+    intake.push(intake.chat(DAVE, "3m6k2xq7v2c2d", "once more"));
+    intake.next_chat("once more").await;
+    assert!(intake.hook.waiting().is_none());
+}
+
+async fn wh_record_from_creation_to_deletion(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "deploys", "token": TOKEN })).await.ok();
+    intake.reloaded().await;
+    let alice = intake.alice().to_owned();
+    let scope = format!("at://{CAROL}/app.example.thing");
+    let wh = intake.wh(&scope, &json!({"secretId": "deploys"}));
+    intake.push(Item::create(&alice, WH, "mine", &wh.to_string()));
+    // It is read for within two seconds, with a filter that has the collection.
+    intake.jetstream.opened(1).await;
+    intake.reloaded().await;
+    let record = r#"{"$type":"app.example.thing","b":1.0,"a":{"z":"ä","y":[true,null]}}"#;
+    let pushed = Item::create(CAROL, "app.example.thing", "3m6k2xq7v2c2a", record);
+    intake.push(pushed);
+    let received = intake.next().await;
+    assert_eq!(received.path, "/record");
+    let verifier = standardwebhooks::Webhook::new(TOKEN).unwrap();
+    verifier.verify(&received.body, &received.headers).unwrap();
+    let body = received.json();
+    let event = received.header("webhook-id").strip_prefix("msg_").unwrap();
+    assert_eq!(body["id"], event);
+    let (cid, timestamp) = (body["cid"].as_str().unwrap(), body["timestamp"].as_str().unwrap());
+    let expected = format!(
+        r#"{{"cid":"{cid}","collection":"app.example.thing","did":"{CAROL}","event":"create","id":"{event}","record":{{"$type":"app.example.thing","a":{{"y":[true,null],"z":"ä"}},"b":1}},"rkey":"3m6k2xq7v2c2a","timestamp":"{timestamp}"}}"#
+    );
+    assert_eq!(String::from_utf8_lossy(&received.body), expected);
+
+    intake.push(Item::update(CAROL, "app.example.thing", "3m6k2xq7v2c2a", record));
+    assert_eq!(intake.next().await.json()["event"], "update");
+    intake.push(Item::delete(CAROL, "app.example.thing", "3m6k2xq7v2c2a"));
+    let deleted = intake.next().await.json();
+    assert_eq!(
+        (&deleted["event"], deleted.get("record"), deleted.get("cid")),
+        (&json!("delete"), None, None)
+    );
+
+    // An invalid update revokes it; a valid one brings it back; a deletion ends it.
+    let thing = |rkey| Item::create(CAROL, "app.example.thing", rkey, record);
+    let invalid = intake.wh("at://carol.example", &json!({}));
+    intake.push(Item::update(&alice, WH, "mine", &invalid.to_string()));
+    intake.push(thing("3m6k2xq7v2c2b"));
+    let only_creations = intake.wh(&scope, &json!({"events": ["create"]}));
+    intake.push(Item::update(&alice, WH, "mine", &only_creations.to_string()));
+    intake.push(thing("3m6k2xq7v2c2c"));
+    intake.push(Item::delete(CAROL, "app.example.thing", "3m6k2xq7v2c2c"));
+    intake.push(Item::delete(&alice, WH, "mine"));
+    intake.push(thing("3m6k2xq7v2c2d"));
+    assert_eq!(intake.next().await.json()["rkey"], "3m6k2xq7v2c2c");
+    intake.reloaded().await;
+    assert!(intake.hook.waiting().is_none());
+}
+
+async fn waits_for_its_secret(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "other", "token": TOKEN })).await.ok();
+    intake.reloaded().await;
+    let alice = intake.alice().to_owned();
+    let wh = intake.wh(&format!("at://{CAROL}/{CHAT}"), &json!({"secretId": "later"}));
+    intake.push(Item::create(&alice, WH, "mine", &wh.to_string()));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2a", "hello"));
+    intake.reloaded().await;
+    assert!(intake.hook.waiting().is_none());
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "later", "token": TOKEN })).await.ok();
+    let received = intake.next().await;
+    standardwebhooks::Webhook::new(TOKEN).unwrap().verify(&received.body, &received.headers).unwrap();
+    // Records don't hinder a deletion.
+    let delete = crate::harness::stack::DELETE_SECRET;
+    assert_eq!(intake.stack.call(delete, &json!({ "name": "later" })).await.status, 200);
+}
+
+async fn backlinks(kind: Kind) {
+    let flags = [("--intake-network", "on")];
+    let mut intake = Intake::start_with(kind, Wire::V2, |_, _| {}, &flags).await;
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "other", "token": TOKEN })).await.ok();
+    intake.reloaded().await;
+    let alice = intake.alice().to_owned();
+    let scope = json!({"scope": {"aturi": format!("at://{alice}/app.bsky.feed.post"), "backlinks": true}});
+    let wh = intake.wh("at://did:plc:none", &scope);
+    intake.push(Item::create(&alice, WH, "mine", &wh.to_string()));
+    intake.reloaded().await;
+    let like =
+        |of: &str| json!({"subject": {"uri": format!("at://{alice}/app.bsky.feed.post/{of}")}}).to_string();
+    intake.push(Item::create(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2a", &like("x")));
+    intake.push(Item::create(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b", r#"{"subject":"nobody"}"#));
+    assert_eq!(intake.next().await.json()["rkey"], "3m6k2xq7v2c2a");
+    // The old reference counts for the update and the new one, which is none, for nobody.
+    intake.push(Item::update(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2a", r#"{"subject":"nobody"}"#));
+    assert_eq!(intake.next().await.json()["event"], "update");
+    intake.push(Item::update(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b", &like("y")));
+    assert_eq!(intake.next().await.json()["rkey"], "3m6k2xq7v2c2b");
+    intake.push(Item::delete(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2a"));
+    intake.push(Item::delete(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b"));
+    let deleted = intake.next().await.json();
+    assert_eq!((&deleted["event"], &deleted["rkey"]), (&json!("delete"), &json!("3m6k2xq7v2c2b")));
+}
+
+async fn records_of_a_sync_are_not_told(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.webhook(&["chat"]).await;
+    let rev = "3m6k2xq7v2c2z";
+    intake.push(Item::sync(CAROL, rev));
+    for number in 0..50 {
+        let record = json!({
+            "$type": CHAT, "text": format!("old {number}"), "streamer": intake.alice(), "createdAt": intake.now(),
+        });
+        let rkey = format!("3m6k2xq7v2c{}{}", (b'a' + number / 20) as char, (b'a' + number % 20) as char);
+        intake.push(Item::resync(CAROL, rev, CHAT, &rkey, &record.to_string()));
+    }
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2d2a", "new"));
+    intake.next_chat("new").await;
+}
+
+async fn accounts_that_come_and_go(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.webhook(&["chat"]).await;
+    let alice = intake.alice().to_owned();
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2a", "before"));
+    intake.next_chat("before").await;
+    intake.push(Item::account(&alice, false, Some("deactivated")));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2b", "meanwhile"));
+    intake.push(Item::account(&alice, true, None));
+    intake.reloaded().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2c", "after"));
+    intake.next_chat("after").await;
+}
+
+async fn gap_is_healed_by_a_listing(kind: Kind) {
+    let flags = [("--metrics-listen", "127.0.0.1:0")];
+    let mut intake = Intake::start_with(kind, Wire::V2, |_, _| {}, &flags).await;
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "other", "token": TOKEN })).await.ok();
+    intake.push(Item::identity(CAROL));
+    intake.reloaded().await;
+    let alice = intake.alice().to_owned();
+    intake.stack.stop_core().await;
+    // Written while athook was down, and gone from the stream when it is back.
+    let wh = intake.wh(&format!("at://{CAROL}/{CHAT}"), &json!({}));
+    intake.network.put(&alice, WH, "mine", wh.clone());
+    intake.push(Item::create(&alice, WH, "mine", &wh.to_string()));
+    intake.push(Item::identity(CAROL));
+    intake.jetstream.skip_numbers(1000);
+    intake.push(Item::identity(CAROL));
+    intake.jetstream.keep(1);
+    intake.stack.start_core().await;
+    let url = format!("http://{}/metrics", intake.stack.core_watch.metrics_address().unwrap());
+    let gaps = async {
+        while !reqwest::get(&url)
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+            .contains("\nathook_core_intake_gaps_total 1\n")
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gaps).await.expect("the gap is counted");
+    intake.reloaded().await;
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2a", "hello"));
+    assert_eq!(intake.next().await.json()["rkey"], "3m6k2xq7v2c2a");
+}
+
+async fn other_wire_changes_nothing(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V1).await;
+    let made = intake.webhook(&["chat"]).await;
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2a", "one"));
+    intake.next_chat("one").await;
+    intake.jetstream.cut();
+    intake.jetstream.opened(1).await;
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2b", "two"));
+    intake.next_chat("two").await;
+    let change = json!({ "id": id(&made), "active": false });
+    intake.stack.call(UPDATE_WEBHOOK, &change).await.ok();
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2c", "three"));
+    intake.reloaded().await;
+    assert!(intake.hook.waiting().is_none());
+}
+
+async fn follows_are_read_once_wanted(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    let asked = |intake: &Intake| intake.jetstream.requests().iter().any(|url| url.contains(FOLLOW));
+    assert!(!asked(&intake));
+    intake.webhook(&["follow"]).await;
+    assert!(asked(&intake), "{:?}", intake.jetstream.requests());
+    let follow = json!({"$type": FOLLOW, "subject": intake.alice(), "createdAt": intake.now()}).to_string();
+    intake.push(Item::create(CAROL, FOLLOW, "3m6k2xq7v2c2c", &follow));
+    assert_eq!(intake.next().await.json()["type"], "follow");
+}
