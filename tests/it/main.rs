@@ -28,6 +28,7 @@ mod grpc_refusals;
 mod hostile_json;
 mod http2_flood;
 mod intake;
+mod intake_names;
 mod log_floods;
 mod lost_logs;
 mod malformed;
