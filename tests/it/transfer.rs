@@ -206,8 +206,8 @@ async fn input_that_is_wrong(kind: Kind) {
             "error: the counts of account did:plc:alice",
         ),
         (
-            replaced(1, header.replace("\"version\":2", "\"version\":3")),
-            "error: line 1: version 3 of the format",
+            replaced(1, header.replace("\"version\":3", "\"version\":4")),
+            "error: line 1: version 4 of the format",
         ),
     ] {
         file.write(&lines);

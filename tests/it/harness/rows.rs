@@ -20,7 +20,7 @@ pub(crate) enum Type {
 /// What a core-service finds out again.
 const NOT_EXPORTED: &str = "url_form";
 
-pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
+pub(crate) const TABLES: [(&str, &[(&str, Type)]); 21] = [
     ("index_key", &[("id", Type::Integer), ("sealed_key", Type::Bytes), (NOT_EXPORTED, Type::Integer)]),
     ("account", &[("did", Type::Text), ("secrets", Type::Integer), ("webhooks", Type::Integer)]),
     (
@@ -57,6 +57,7 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
             ("updated_at_ms", Type::BigInteger),
             ("last_triggered_at_ms", Type::BigInteger),
             ("error_count", Type::Integer),
+            ("since_us", Type::BigInteger),
         ],
     ),
     (
@@ -73,6 +74,7 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
             ("deliveries", Type::Integer),
             ("created_at_ms", Type::BigInteger),
             ("traceparent", Type::Text),
+            ("intake_at_ms", Type::BigInteger),
         ],
     ),
     (
@@ -96,6 +98,7 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
             ("cancelling_since_ms", Type::BigInteger),
             ("paused", Type::Boolean),
             ("origin_paused", Type::Boolean),
+            ("owner_paused", Type::Boolean),
         ],
     ),
     (
@@ -135,6 +138,93 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 10] = [
     ),
     ("host_hold", &[("host", Type::Text), ("held_until_ms", Type::BigInteger)]),
     ("paused_origin", &[("origin", Type::Bytes), ("paused_at_ms", Type::BigInteger)]),
+    (
+        "intake",
+        &[
+            ("name", Type::Text),
+            ("holder", Type::Id),
+            ("epoch", Type::BigInteger),
+            ("until_ms", Type::BigInteger),
+            ("host", Type::Text),
+            ("wire", Type::SmallInteger),
+            ("cursor", Type::BigInteger),
+            ("time_us", Type::BigInteger),
+            ("started_at_us", Type::BigInteger),
+        ],
+    ),
+    (
+        "intake_gap",
+        &[
+            ("id", Type::Id),
+            ("host", Type::Text),
+            ("from_us", Type::BigInteger),
+            ("to_us", Type::BigInteger),
+            ("found_at_ms", Type::BigInteger),
+            ("healed_at_ms", Type::BigInteger),
+        ],
+    ),
+    ("intake_sync", &[("did", Type::Text), ("rev", Type::Text), ("at_ms", Type::BigInteger)]),
+    ("intake_unreadable", &[("hash", Type::Bytes), ("reason", Type::Text), ("at_ms", Type::BigInteger)]),
+    (
+        "mirror",
+        &[
+            ("did", Type::Text),
+            ("collection", Type::Text),
+            ("rkey", Type::Text),
+            ("rev", Type::Text),
+            ("subject", Type::Text),
+            ("detail", Type::Text),
+        ],
+    ),
+    (
+        "mirrored_owner",
+        &[("did", Type::Text), ("collection", Type::Text), ("listed_at_ms", Type::BigInteger)],
+    ),
+    ("on_air", &[("streamer_did", Type::Text), ("time_us", Type::BigInteger)]),
+    (
+        "recent_follow",
+        &[("streamer_did", Type::Text), ("follower_did", Type::Text), ("time_us", Type::BigInteger)],
+    ),
+    (
+        "owner_status",
+        &[
+            ("did", Type::Text),
+            ("status", Type::Text),
+            ("time_us", Type::BigInteger),
+            ("resumed_us", Type::BigInteger),
+        ],
+    ),
+    (
+        "record_webhook",
+        &[
+            ("id", Type::Id),
+            ("owner_did", Type::Text),
+            ("rkey", Type::Text),
+            ("rev", Type::Text),
+            ("state", Type::Text),
+            ("reason", Type::Text),
+            ("withheld_state", Type::Text),
+            ("withheld_reason", Type::Text),
+            ("sealed_url", Type::Bytes),
+            ("scope", Type::Text),
+            ("backlinks", Type::Boolean),
+            ("events", Type::Text),
+            ("secret_name", Type::Text),
+            ("sealed_secret", Type::Bytes),
+            ("since_us", Type::BigInteger),
+            ("indexed_at_ms", Type::BigInteger),
+        ],
+    ),
+    (
+        "reference",
+        &[
+            ("did", Type::Text),
+            ("collection", Type::Text),
+            ("rkey", Type::Text),
+            ("target", Type::Text),
+            ("stored_at_ms", Type::BigInteger),
+        ],
+    ),
 ];
 
 /// The table in which sea-orm-migration records what was migrated.

@@ -7,6 +7,7 @@ use http::StatusCode;
 use proto::athook::Outcome;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 
+use super::rows::seed_intake;
 use super::{ALICE, export_import, other};
 use crate::harness::database::{Database, Kind, number, until_number};
 use crate::harness::direct::Direct;
@@ -70,6 +71,7 @@ async fn deliveries_of_every_state(from: Kind) {
     slow.arrived(1).await;
     service.kill();
     spread(&connection).await;
+    seed_intake(&connection).await;
     let before = all_rows(&source).await;
 
     // There and back. The lease ends on the way there.

@@ -35,6 +35,89 @@ async fn insert(connection: &DatabaseConnection, table: &str, rows: Vec<Vec<Simp
     }
 }
 
+/// Inserts a row, or some, into each table of the intake.
+pub(super) async fn seed_intake(connection: &DatabaseConnection) {
+    let time = || SimpleExpr::from(1_800_000_000_000_000_i64);
+    let ms = || SimpleExpr::from(1_800_000_000_000_i64);
+    let none = || SimpleExpr::from(None::<String>);
+    let text = |text: &str| SimpleExpr::from(text);
+    let (wh, rev) = ("place.wisp.v2.wh", "3m6k2xq7v2c2a");
+    let place = vec![
+        text("network"),
+        None::<Uuid>.into(),
+        7_i64.into(),
+        None::<i64>.into(),
+        text("wss://a.example/subscribe"),
+        1_i16.into(),
+        time(),
+        time(),
+        time(),
+    ];
+    let gap = vec![id().into(), text("wss://a.example/subscribe"), time(), None::<i64>.into(), ms(), ms()];
+    let record = |rkey: &str, state: &str, sealed: Option<Vec<u8>>| {
+        let scope = sealed.as_ref().map(|_| "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz".to_owned());
+        vec![
+            id().into(),
+            did(1).into(),
+            text(rkey),
+            text(rev),
+            text(state),
+            none(),
+            none(),
+            none(),
+            sealed.clone().into(),
+            scope.into(),
+            true.into(),
+            text("create,delete"),
+            none(),
+            sealed.into(),
+            time(),
+            ms(),
+        ]
+    };
+    let records = vec![
+        record("a", "active", Some(random(50))),
+        record("b", "invalid", None),
+        record("c", "deleted", None),
+    ];
+    let tables: [(&str, Vec<Vec<SimpleExpr>>); 11] = [
+        ("intake", vec![place]),
+        ("intake_gap", vec![gap]),
+        ("intake_sync", vec![vec![did(1).into(), text(rev), ms()]]),
+        ("intake_unreadable", vec![vec![random(32).into(), text("not JSON"), ms()]]),
+        (
+            "mirror",
+            vec![
+                vec![
+                    did(1).into(),
+                    text("app.bsky.graph.block"),
+                    text("a"),
+                    text(rev),
+                    did(2).into(),
+                    none(),
+                ],
+                vec![
+                    did(1).into(),
+                    text("place.stream.chat.access"),
+                    text("a"),
+                    text(rev),
+                    none(),
+                    text("deny"),
+                ],
+            ],
+        ),
+        ("mirrored_owner", vec![vec![did(1).into(), text("app.bsky.graph.block"), ms()]]),
+        ("on_air", vec![vec![did(1).into(), time()]]),
+        ("recent_follow", vec![vec![did(1).into(), did(2).into(), time()]]),
+        ("owner_status", vec![vec![did(1).into(), text("suspended"), time(), None::<i64>.into()]]),
+        ("record_webhook", records),
+        ("reference", vec![vec![did(2).into(), text(wh), text("a"), text("at://did:plc:x"), ms()]]),
+    ];
+    for (table, rows) in tables {
+        insert(connection, table, rows).await;
+    }
+}
+
 fn did(number: u64) -> String {
     format!("did:plc:seeded{}", number % ACCOUNTS)
 }
@@ -95,5 +178,6 @@ fn webhook(number: u64) -> Vec<SimpleExpr> {
         time(2).into(),
         time(3).into(),
         i32::try_from(number % 51).unwrap().into(),
+        time(4).into(),
     ]
 }

@@ -34,7 +34,7 @@ use crate::seal::{OpenError, Purpose, SealKeys};
 use crate::store::database::Database;
 use crate::store::database::url::DatabaseUrl;
 use crate::store::index_key;
-use crate::store::table::{index_key as index_key_table, secret, webhook};
+use crate::store::table::{index_key as index_key_table, record_webhook, secret, webhook};
 use crate::store::told::Told;
 use crate::store::transaction::Failure;
 
@@ -148,9 +148,13 @@ impl Reseal {
         let previous = secret::Column::PreviousSealedToken.is_not_null();
         let previous_tokens = secret::Entity::find().filter(previous).count(&snapshot).await?;
         let urls = webhook::Entity::find().count(&snapshot).await?;
+        let record_url = record_webhook::Column::SealedUrl.is_not_null();
+        let record_urls = record_webhook::Entity::find().filter(record_url).count(&snapshot).await?;
+        let record_secret = record_webhook::Column::SealedSecret.is_not_null();
+        let record_secrets = record_webhook::Entity::find().filter(record_secret).count(&snapshot).await?;
         let index_keys = index_key_table::Entity::find().count(&snapshot).await?;
         end(&self.database, snapshot).await?;
-        Ok(tokens + previous_tokens + urls + index_keys)
+        Ok(tokens + previous_tokens + urls + record_urls + record_secrets + index_keys)
     }
 
     /// How many sealed values are under another key than the first now, whether or not they open.
@@ -167,14 +171,20 @@ impl Reseal {
         let urls = webhook::Entity::find().filter(self.under_other_key(webhook::Column::SealedUrl));
         let index_key = self.under_other_key(index_key_table::Column::SealedKey);
         let index_keys = index_key_table::Entity::find().filter(index_key);
-        let [tokens, previous_tokens, urls, index_keys] = [
+        let record_url = self.under_other_key(record_webhook::Column::SealedUrl);
+        let record_urls = record_webhook::Entity::find().filter(record_url);
+        let record_secret = self.under_other_key(record_webhook::Column::SealedSecret);
+        let record_secrets = record_webhook::Entity::find().filter(record_secret);
+        let counts = [
             tokens.count(&snapshot).await?,
             previous_tokens.count(&snapshot).await?,
             urls.count(&snapshot).await?,
+            record_urls.count(&snapshot).await?,
+            record_secrets.count(&snapshot).await?,
             index_keys.count(&snapshot).await?,
         ];
         end(&self.database, snapshot).await?;
-        Ok(tokens + previous_tokens + urls + index_keys)
+        Ok(counts.into_iter().sum())
     }
 
     fn under_other_key(&self, sealed: impl IntoColumnRef) -> Expr {

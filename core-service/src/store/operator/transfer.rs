@@ -17,6 +17,8 @@
 mod check;
 pub(crate) mod export;
 pub(crate) mod import;
+mod intake;
+mod intake_row;
 pub(crate) mod line;
 mod settle;
 

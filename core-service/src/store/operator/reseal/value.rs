@@ -10,13 +10,14 @@ use crate::seal::Purpose;
 use crate::store::database::Database;
 use crate::store::index_key;
 use crate::store::operator::existing::{PAGE_ROWS, page};
-use crate::store::table::{index_key as index_key_table, secret, webhook};
+use crate::store::table::{index_key as index_key_table, record_webhook, secret, webhook};
 
 /// A table with sealed values, in the order of resealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Secret,
     Webhook,
+    RecordWebhook,
 }
 
 /// A column of sealed values.
@@ -25,6 +26,8 @@ pub(super) enum Column {
     Token,
     PreviousToken,
     Url,
+    RecordUrl,
+    RecordSecret,
 }
 
 /// A sealed value as it was read.
@@ -41,6 +44,7 @@ pub(super) struct SealedValue {
 pub(super) enum Identity {
     Secret { owner: Did, name: SecretName },
     Webhook { owner: Did, id: Uuid },
+    RecordSecret { owner: Did, id: Uuid },
 }
 
 /// A new value for the one that was read.
@@ -57,7 +61,8 @@ impl Table {
     pub(super) fn next(self) -> Option<Self> {
         match self {
             Self::Secret => Some(Self::Webhook),
-            Self::Webhook => None,
+            Self::Webhook => Some(Self::RecordWebhook),
+            Self::RecordWebhook => None,
         }
     }
 
@@ -78,6 +83,12 @@ impl Table {
                 let rows = page::<webhook::Entity, _>(reading, webhook::Column::Id, after, PAGE_ROWS).await?;
                 let last = rows.last().map(|row| row.id);
                 Ok((rows.into_iter().map(value_of_webhook).collect(), last))
+            }
+            Self::RecordWebhook => {
+                let key = record_webhook::Column::Id;
+                let rows = page::<record_webhook::Entity, _>(reading, key, after, PAGE_ROWS).await?;
+                let last = rows.last().map(|row| row.id);
+                Ok((rows.into_iter().flat_map(values_of_record).collect(), last))
             }
         }
     }
@@ -109,11 +120,40 @@ fn value_of_webhook(row: webhook::Model) -> SealedValue {
     SealedValue { id: row.id, column: Column::Url, sealed: row.sealed_url, identity }
 }
 
+fn values_of_record(row: record_webhook::Model) -> Vec<SealedValue> {
+    let record_webhook::Model {
+        id,
+        owner_did,
+        rkey: _,
+        rev: _,
+        state: _,
+        reason: _,
+        withheld_state: _,
+        withheld_reason: _,
+        sealed_url,
+        scope: _,
+        backlinks: _,
+        events: _,
+        secret_name: _,
+        sealed_secret,
+        since_us: _,
+        indexed_at_ms: _,
+    } = row;
+    let owner: Option<Did> = owner_did.parse().ok();
+    let of_url = owner.clone().map(|owner| Identity::Webhook { owner, id });
+    let of_secret = owner.map(|owner| Identity::RecordSecret { owner, id });
+    let url = sealed_url.map(|sealed| (Column::RecordUrl, sealed, of_url));
+    let secret = sealed_secret.map(|sealed| (Column::RecordSecret, sealed, of_secret));
+    let sealed = url.into_iter().chain(secret);
+    sealed.map(|(column, sealed, identity)| SealedValue { id, column, sealed, identity }).collect()
+}
+
 impl Identity {
     pub(super) fn purpose(&self) -> Purpose<'_> {
         match self {
             Self::Secret { owner, name } => Purpose::Token { owner, name },
             Self::Webhook { owner, id } => Purpose::Url { owner, webhook: *id },
+            Self::RecordSecret { owner, id } => Purpose::RecordSecret { owner, webhook: *id },
         }
     }
 }
@@ -125,6 +165,8 @@ impl Column {
             Self::Token => "secret.sealed_token",
             Self::PreviousToken => "secret.previous_sealed_token",
             Self::Url => "webhook.sealed_url",
+            Self::RecordUrl => "record_webhook.sealed_url",
+            Self::RecordSecret => "record_webhook.sealed_secret",
         }
     }
 }
@@ -146,6 +188,14 @@ impl Replacement {
             Column::Url => {
                 let columns = (webhook::Column::Id, webhook::Column::SealedUrl);
                 replace::<webhook::Entity>(transaction, columns, *id, old, new).await
+            }
+            Column::RecordUrl => {
+                let columns = (record_webhook::Column::Id, record_webhook::Column::SealedUrl);
+                replace::<record_webhook::Entity>(transaction, columns, *id, old, new).await
+            }
+            Column::RecordSecret => {
+                let columns = (record_webhook::Column::Id, record_webhook::Column::SealedSecret);
+                replace::<record_webhook::Entity>(transaction, columns, *id, old, new).await
             }
         }
     }

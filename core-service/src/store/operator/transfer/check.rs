@@ -15,6 +15,7 @@ use crate::domain::secret::SecretName;
 use crate::store::commit::states::{DELIVERED, FAILED, PENDING};
 use crate::store::index_key::{ID, ORIGIN_BYTES};
 use crate::store::row::EVENT_SEPARATOR;
+use crate::store::row_of_record::CHANGES_OF_RECORDS;
 use crate::store::table::{
     account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
 };
@@ -129,15 +130,19 @@ pub(super) fn event(row: &event::Model) -> Result<(), LineFault> {
     field::<Publisher>("publisher", &row.publisher)?;
     field::<IdempotencyKey>("idempotency_key", &row.idempotency_key)?;
     field::<Did>("streamer_did", &row.streamer_did)?;
-    let event_type: EventType = field("type", &row.r#type)?;
     if row.content_hash.len() != HASH_BYTES {
         return Err(LineFault::Column { field: "content_hash", what: "32 bytes" });
     }
-    if let Some(json) = &row.payload {
+    if CHANGES_OF_RECORDS.contains(&row.r#type.as_str()) {
+        text("payload", row.payload.as_deref())?;
+    } else if let Some(json) = &row.payload {
+        let event_type: EventType = field("type", &row.r#type)?;
         let what = "the JSON of an event of this type";
         let payload =
             Payload::from_json(event_type, json).map_err(|_| LineFault::Column { field: "payload", what })?;
         payload.checked("payload")?;
+    } else {
+        field::<EventType>("type", &row.r#type)?;
     }
     times(&[("occurred_at_ms", Some(row.occurred_at_ms)), ("created_at_ms", Some(row.created_at_ms))])?;
     text("traceparent", row.traceparent.as_deref())?;

@@ -5,12 +5,12 @@ use std::io::Write;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ConnectionTrait, DbErr, EntityTrait, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, Value,
+    QuerySelect as _, StreamTrait, Value,
 };
 use uuid::Uuid;
 
-use super::PROGRESS_ROWS;
 use super::line::{FORMAT, Header, Line, RowCounts, VERSION};
+use super::{PROGRESS_ROWS, intake};
 use crate::store::database::url::DatabaseUrl;
 use crate::store::operator::existing::{
     self, DELIVERY_PAGE_ROWS, ExistingError, PAGE_ROWS, end, page, snapshot,
@@ -58,7 +58,7 @@ pub(crate) async fn export(url: &DatabaseUrl, target: &mut impl Write) -> Result
 }
 
 async fn export_all(
-    snapshot: &impl ConnectionTrait,
+    snapshot: &(impl ConnectionTrait + StreamTrait),
     target: &mut impl Write,
 ) -> Result<RowCounts, ExportError> {
     let all = RowCounts {
@@ -72,6 +72,7 @@ async fn export_all(
         attempts: attempt::Entity::find().count(snapshot).await?,
         host_holds: host_hold::Entity::find().count(snapshot).await?,
         paused_origins: paused_origin::Entity::find().count(snapshot).await?,
+        intake_rows: intake::count(snapshot).await?,
     };
     tracing::info!(total = all.total(), "exporting");
     let mut output = LineWriter { target, rows: 0, total: all.total() };
@@ -107,6 +108,11 @@ async fn export_all(
     let (key, key_of) = (paused_origin::Column::Origin, |row: &paused_origin::Model| row.origin.clone());
     written.paused_origins =
         output.table::<paused_origin::Entity, _>(snapshot, key, key_of, Line::PausedOrigin).await?;
+    intake::each(snapshot, |row| {
+        written.intake_rows += 1;
+        output.row(&Line::IntakeRow(row)).map_err(ExportError::from)
+    })
+    .await?;
     output.line(&Line::End(written))?;
     output.target.flush()?;
     Ok(written)

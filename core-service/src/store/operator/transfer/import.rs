@@ -8,6 +8,8 @@ use sea_orm::{
     QuerySelect as _,
 };
 
+use super::intake;
+use super::intake_row::IntakeRow;
 use super::line::{FORMAT, Header, Line, LineError, LineFault, LineReader, RowCounts, VERSION};
 use super::settle::Astray;
 use super::{PROGRESS_ROWS, check, settle};
@@ -147,6 +149,7 @@ enum Section {
     Attempt,
     HostHold,
     PausedOrigin,
+    IntakeRow,
 }
 
 /// Rows for the next INSERT.
@@ -162,6 +165,7 @@ struct Batch {
     attempts: Vec<attempt::Model>,
     host_holds: Vec<host_hold::Model>,
     paused_origins: Vec<paused_origin::Model>,
+    intake_rows: Vec<IntakeRow>,
     rows: usize,
     bytes: usize,
 }
@@ -186,6 +190,7 @@ async fn import_all(
             Line::Attempt(_) => Section::Attempt,
             Line::HostHold(_) => Section::HostHold,
             Line::PausedOrigin(_) => Section::PausedOrigin,
+            Line::IntakeRow(_) => Section::IntakeRow,
             Line::Header(_) => return Err(lines.refuse(LineFault::Order).into()),
             Line::End(declared) => {
                 batch.insert(transaction, lines.number() - 1).await?;
@@ -282,6 +287,11 @@ impl Batch {
                 self.paused_origins.push(row);
                 counts.paused_origins += 1;
             }
+            Line::IntakeRow(row) => {
+                intake::check(&row)?;
+                self.intake_rows.push(row);
+                counts.intake_rows += 1;
+            }
             Line::Header(_) | Line::End(_) => return Err(LineFault::Order),
         }
         self.rows += 1;
@@ -301,6 +311,7 @@ impl Batch {
             attempts,
             host_holds,
             paused_origins,
+            intake_rows,
             rows,
             bytes: _,
         } = std::mem::take(self);
@@ -315,7 +326,8 @@ impl Batch {
             insert(transaction, deliveries).await?;
             insert(transaction, attempts).await?;
             insert(transaction, host_holds).await?;
-            insert(transaction, paused_origins).await
+            insert(transaction, paused_origins).await?;
+            intake::insert(transaction, intake_rows).await
         };
         inserted.await.map_err(|error| ImportError::Refused { first, last, error })
     }

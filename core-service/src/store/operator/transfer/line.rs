@@ -1,7 +1,7 @@
 //! The format of an export: a line of JSON for each row, between a header and an end with the counts.
 //!
 //! ```text
-//! {"header":{"format":"athook-export","version":2,"athook":"0.1.0"}}
+//! {"header":{"format":"athook-export","version":3,"athook":"0.1.0"}}
 //! {"index_key":{"id":1,"sealed_key":"…"}}
 //! {"account":{"did":"did:plc:…","secrets":1,"webhooks":1}}
 //! {"secret":{"id":"…","owner_did":"did:plc:…","name":"…","sealed_token":"…",…}}
@@ -12,11 +12,12 @@
 //! {"attempt":{"delivery_id":"…","number":1,"outcome":"http","status":503,…}}
 //! {"host_hold":{"host":"discord.com","held_until_ms":…}}
 //! {"paused_origin":{"origin":"…","paused_at_ms":…}}
+//! {"intake_row":{"record_webhook":{"id":"…","owner_did":"did:plc:…","rkey":"…",…}}}
 //! {"end":{"index_keys":1,"accounts":1,"secrets":1,"webhooks":1,"webhook_states":1,…}}
 //! ```
 //!
 //! The lines come in this order, that of the foreign keys. Without the end line an import takes nothing.
-//! Version 1 had no lines of what was delivered.
+//! Version 1 had no lines of what was delivered, version 2 none of the intake.
 //!
 //! A row is the serde form of its table's model (`store/table/`): fields have the names of the columns, bytes
 //! are standard base64, and a column that is NULL is left out. Unknown fields are refused, so every change of
@@ -27,6 +28,7 @@ use std::io::{BufRead, Read as _};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
+use super::intake_row::IntakeRow;
 use crate::domain::rule::BrokenField;
 use crate::store::table::{
     account, attempt, delivery, event, host_hold, index_key, paused_origin, secret, webhook, webhook_state,
@@ -35,7 +37,7 @@ use crate::store::table::{
 /// The format's name in the header.
 pub(super) const FORMAT: &str = "athook-export";
 /// The version that is written, and the newest that is read.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// The longest line in bytes, with its newline. A webhook with all fields has less than 200 KiB, a delivery
 /// with its body less than 700 KiB.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
@@ -55,6 +57,7 @@ pub(super) enum Line {
     Attempt(attempt::Model),
     HostHold(host_hold::Model),
     PausedOrigin(paused_origin::Model),
+    IntakeRow(IntakeRow),
     End(RowCounts),
 }
 
@@ -87,6 +90,8 @@ pub(crate) struct RowCounts {
     pub(crate) host_holds: u64,
     #[serde(default)]
     pub(crate) paused_origins: u64,
+    #[serde(default)]
+    pub(crate) intake_rows: u64,
 }
 
 impl RowCounts {
@@ -103,9 +108,17 @@ impl RowCounts {
             attempts,
             host_holds,
             paused_origins,
+            intake_rows,
         } = self;
         let configured = index_keys + accounts + secrets + webhooks;
-        configured + webhook_states + events + deliveries + attempts + host_holds + paused_origins
+        configured
+            + webhook_states
+            + events
+            + deliveries
+            + attempts
+            + host_holds
+            + paused_origins
+            + intake_rows
     }
 }
 

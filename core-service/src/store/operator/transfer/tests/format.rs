@@ -2,12 +2,14 @@
 
 use uuid::Uuid;
 
-use super::super::check;
+use super::super::intake_row::IntakeRow;
 use super::super::line::{Header, Line, LineError, LineFault, LineReader, RowCounts};
+use super::super::{check, intake};
 use super::{Target, exported, lines, refused_line};
 use crate::domain::rule::Rule;
 use crate::store::table::account::Model as Account;
 use crate::store::table::index_key::Model as IndexKey;
+use crate::store::table::record_webhook::Model as RecordWebhook;
 use crate::store::table::secret::Model as Secret;
 use crate::store::table::webhook::Model as Webhook;
 
@@ -37,6 +39,44 @@ fn webhook() -> Webhook {
     }
 }
 
+fn record_webhook() -> RecordWebhook {
+    RecordWebhook {
+        id: ID,
+        owner_did: "did:plc:a".into(),
+        rkey: "mine".into(),
+        rev: "3m6k2xq7v2c2a".into(),
+        state: "active".into(),
+        reason: None,
+        withheld_state: None,
+        withheld_reason: None,
+        sealed_url: Some(vec![255]),
+        scope: Some("at://did:plc:ewvi7nxzyoun6zhxrhs64oiz".into()),
+        backlinks: true,
+        events: "create".into(),
+        secret_name: None,
+        sealed_secret: Some(vec![0]),
+        since_us: Some(5),
+        indexed_at_ms: 6,
+    }
+}
+
+#[test]
+fn rows_of_the_intake_are_checked() {
+    let of = |row| intake::check(&IntakeRow::RecordWebhook(Box::new(row)));
+    assert_eq!(of(record_webhook()), Ok(()));
+    let what = "the state of a wh record";
+    let other = RecordWebhook { state: "else".into(), ..record_webhook() };
+    assert_eq!(of(other), Err(LineFault::Column { field: "state", what }));
+    let what = "there with a scope in this state";
+    let no_url = RecordWebhook { sealed_url: None, ..record_webhook() };
+    assert_eq!(of(no_url), Err(LineFault::Column { field: "sealed_url", what }));
+    let nul = RecordWebhook { rkey: "\0".into(), ..record_webhook() };
+    assert_eq!(of(nul), Err(LineFault::Field(Rule::Nul.at("rkey"))));
+    let late = RecordWebhook { since_us: Some(i64::MAX), ..record_webhook() };
+    let what = "a time of the years 1 to 9999";
+    assert_eq!(of(late), Err(LineFault::Column { field: "since_us", what }));
+}
+
 fn secret() -> Secret {
     Secret {
         id: ID,
@@ -53,9 +93,9 @@ fn secret() -> Secret {
 /// A change of one of these texts is a change of the format, which needs a new version.
 #[test]
 fn lines_as_they_are_written() {
-    let header = Header { format: "athook-export".into(), version: 2, athook: "0.1.0".into() };
+    let header = Header { format: "athook-export".into(), version: 3, athook: "0.1.0".into() };
     for (line, text) in [
-        (Line::Header(header), r#"{"header":{"format":"athook-export","version":2,"athook":"0.1.0"}}"#),
+        (Line::Header(header), r#"{"header":{"format":"athook-export","version":3,"athook":"0.1.0"}}"#),
         (
             Line::IndexKey(IndexKey { id: 1, sealed_key: vec![0, 255], url_form: 0 }),
             r#"{"index_key":{"id":1,"sealed_key":"AP8="}}"#,
@@ -73,6 +113,10 @@ fn lines_as_they_are_written() {
             r#"{"webhook":{"id":"01234567-89ab-7def-8123-456789abcdef","owner_did":"did:plc:a","sealed_url":"/w==","url_hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","events":"chat,follow","active":true,"name":"n\"ä\u0001","rewrite":"[]","mute_words":"[]","streamplace_format":false,"secret_name":"s","created_at_ms":1,"updated_at_ms":2,"last_triggered_at_ms":3,"error_count":4}}"#,
         ),
         (
+            Line::IntakeRow(IntakeRow::RecordWebhook(Box::new(record_webhook()))),
+            r#"{"intake_row":{"record_webhook":{"id":"01234567-89ab-7def-8123-456789abcdef","owner_did":"did:plc:a","rkey":"mine","rev":"3m6k2xq7v2c2a","state":"active","sealed_url":"/w==","scope":"at://did:plc:ewvi7nxzyoun6zhxrhs64oiz","backlinks":true,"events":"create","sealed_secret":"AA==","since_us":5,"indexed_at_ms":6}}}"#,
+        ),
+        (
             Line::End(RowCounts {
                 index_keys: 1,
                 accounts: 2,
@@ -84,8 +128,9 @@ fn lines_as_they_are_written() {
                 attempts: 8,
                 host_holds: 9,
                 paused_origins: 10,
+                intake_rows: 11,
             }),
-            r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4,"webhook_states":5,"events":6,"deliveries":7,"attempts":8,"host_holds":9,"paused_origins":10}}"#,
+            r#"{"end":{"index_keys":1,"accounts":2,"secrets":3,"webhooks":4,"webhook_states":5,"events":6,"deliveries":7,"attempts":8,"host_holds":9,"paused_origins":10,"intake_rows":11}}"#,
         ),
     ] {
         assert_eq!(serde_json::to_string(&line).unwrap(), text);
@@ -156,8 +201,8 @@ async fn header_that_is_refused() {
         (r#"{"header":{"format":"other","version":1,"athook":"1"}}"#, LineFault::NoHeader),
         (r#"{"header":{"format":"athook-export","version":0,"athook":"1"}}"#, LineFault::NoHeader),
         (
-            r#"{"header":{"format":"athook-export","version":3,"athook":"7.0.0","columns":[]}}"#,
-            LineFault::NewerVersion { version: 3, athook: "7.0.0".into() },
+            r#"{"header":{"format":"athook-export","version":4,"athook":"7.0.0","columns":[]}}"#,
+            LineFault::NewerVersion { version: 4, athook: "7.0.0".into() },
         ),
     ] {
         lines[0] = format!("{header}\n");
