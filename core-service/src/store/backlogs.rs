@@ -9,7 +9,7 @@ use super::Store;
 use super::commit::Job;
 use super::commit::pauses::Paused;
 use super::commit::states::earliest_pending;
-use super::table::{delivery, webhook, webhook_state};
+use super::table::{delivery, record_webhook, webhook, webhook_state};
 use crate::delivery::backlog::Backlog;
 use crate::domain::origin::Origin;
 use crate::error::Error;
@@ -41,6 +41,15 @@ impl Store {
                 .all(reading)
         };
         let mut owners: HashMap<Uuid, String> = self.database.read(owners).await?.into_iter().collect();
+        let of_records = || {
+            record_webhook::Entity::find()
+                .select_only()
+                .columns([record_webhook::Column::Id, record_webhook::Column::OwnerDid])
+                .filter(record_webhook::Column::Id.is_in(ids.iter().copied()))
+                .into_tuple::<(Uuid, String)>()
+                .all(reading)
+        };
+        owners.extend(self.database.read(of_records).await?);
         let earliest = || {
             webhook_state::Entity::find()
                 .select_only()

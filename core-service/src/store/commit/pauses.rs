@@ -23,7 +23,7 @@ use crate::delivery::format::Format;
 use crate::delivery::outcome::Outcome;
 use crate::delivery::schedule::MAX_AGE;
 use crate::error::Error;
-use crate::store::table::{delivery, paused_origin, webhook, webhook_state};
+use crate::store::table::{delivery, paused_origin, record_webhook, webhook, webhook_state};
 
 /// Paused webhooks whose deliveries one transaction looks at.
 const WEBHOOKS: u64 = 8;
@@ -62,18 +62,17 @@ async fn pause_webhook(
     id: Uuid,
     paused: bool,
 ) -> Result<Result<u64, Error>, DbErr> {
-    let Some(row) = webhook::Entity::find_by_id(id).one(transaction).await? else {
-        return Ok(Err(Error::WebhookNotFound));
-    };
     // Without an origin if it can't be read: that is known when it can.
-    let fresh = match context.sealer.open_webhook(&row) {
-        Ok(webhook) => {
+    let mut fresh = fresh_state(id, Vec::new(), false);
+    if let Some(row) = webhook::Entity::find_by_id(id).one(transaction).await? {
+        if let Ok(webhook) = context.sealer.open_webhook(&row) {
             let url = &webhook.config.url;
-            let origin = context.sealer.index_key.origin(url).to_vec();
-            fresh_state(id, origin, Format::of(url.expose()) == Format::Discord)
+            fresh.origin = context.sealer.index_key.origin(url).to_vec();
+            fresh.discord = Format::of(url.expose()) == Format::Discord;
         }
-        Err(_logged) => fresh_state(id, Vec::new(), false),
-    };
+    } else if record_webhook::Entity::find_by_id(id).one(transaction).await?.is_none() {
+        return Ok(Err(Error::WebhookNotFound));
+    }
     let mut states = States::lock_or_make(transaction, BTreeMap::from([(id, fresh)])).await?;
     let Some(state) = states.of_mut(id) else { return Ok(Err(Error::WebhookNotFound)) };
     state.row.paused = paused;

@@ -17,7 +17,8 @@ use super::event_batch::Now;
 use super::redeliver::make_due;
 use super::states::{State, States};
 use crate::delivery::outcome::Outcome;
-use crate::store::table::{delivery, event, webhook};
+use crate::store::row_of_record::ACTIVE;
+use crate::store::table::{delivery, event, record_webhook, webhook};
 
 /// Deliveries that one transaction looks at.
 const ROWS: u64 = 500;
@@ -83,7 +84,7 @@ pub(in crate::store) async fn requeue(
     }
     let mut states = States::lock(transaction, of_webhooks.keys().copied()).await?;
     // As they are now that their states are locked.
-    let active: HashSet<Uuid> = webhook::Entity::find()
+    let mut active: HashSet<Uuid> = webhook::Entity::find()
         .select_only()
         .column(webhook::Column::Id)
         .filter(webhook::Column::Id.is_in(of_webhooks.keys().copied()))
@@ -93,6 +94,13 @@ pub(in crate::store) async fn requeue(
         .await?
         .into_iter()
         .collect();
+    let records = record_webhook::Entity::find()
+        .select_only()
+        .column(record_webhook::Column::Id)
+        .filter(record_webhook::Column::Id.is_in(of_webhooks.keys().copied()))
+        .filter(record_webhook::Column::State.eq(ACTIVE))
+        .into_tuple::<Uuid>();
+    active.extend(records.all(transaction).await?);
     let mut requeued = Requeued::default();
     for (webhook, ended) in of_webhooks {
         let state = states.of_mut(webhook).filter(|state| state.row.disabled_at_ms.is_none());
