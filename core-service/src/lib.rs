@@ -177,6 +177,8 @@ pub async fn serve(
     let reading_again = AbortOnDropHandle::new(tokio::spawn(reading_again.map_err(Cause::Signal)?));
     let randomness = Randomness::of_the_system();
     let DeliveryConfig { mode, concurrency, timeout, settings, retention } = delivery;
+    let only_reads = intake.mode == IntakeMode::Only && mode != DeliveryMode::Only;
+    let mode = if only_reads { DeliveryMode::Off } else { mode };
     let lanes = Lanes::new(concurrency);
     let (leases, leased) = mpsc::unbounded_channel();
     let wake = Wake::default();

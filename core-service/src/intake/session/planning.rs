@@ -24,6 +24,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How often the filter becomes narrower.
 const NARROW_INTERVAL: Duration = Duration::from_hours(1);
 
+/// Revisions of syncs in memory before those that are kept no longer are forgotten.
+const MAX_SYNCS: usize = 100_000;
+
 impl Session<'_> {
     /// Follows the verifications of those whom access rules name; they are listed once.
     pub(super) async fn set_verifiers(&mut self) -> Result<(), Error> {
@@ -81,8 +84,14 @@ impl Session<'_> {
             }
             self.streamers = streamers;
             self.list_new_streamers();
+            self.plan();
+        } else if self.reload_at.duration_since(self.narrowed_at) >= NARROW_INTERVAL {
+            self.plan();
         }
-        self.plan();
+        if self.processing.syncs.len() > MAX_SYNCS {
+            // Those that are kept no longer go.
+            self.processing.syncs = self.intake.store.syncs().await?.into_iter().collect();
+        }
         Ok(())
     }
 
@@ -133,12 +142,13 @@ impl Session<'_> {
                 self.widen_at = Some(now + if many { LONG_WIDEN_WAIT } else { WIDEN_WAIT });
                 self.pins.widened_at = self.read.clone();
             }
-        } else if plan.filter != self.filter
-            && self.widen_at.is_none()
-            && now.duration_since(self.narrowed_at) >= NARROW_INTERVAL
-        {
-            self.widen_at = Some(now);
-            self.pins.widened_at = self.read.clone();
+        } else if self.widen_at.is_none() && now.duration_since(self.narrowed_at) >= NARROW_INTERVAL {
+            if plan.filter == self.filter {
+                self.narrowed_at = now;
+            } else {
+                self.widen_at = Some(now);
+                self.pins.widened_at = self.read.clone();
+            }
         }
     }
 

@@ -282,7 +282,8 @@ async fn claim_of(
         let lease = context.new_lease()?;
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
-        row.body = body.made();
+        // That of a record is the payload of its event.
+        row.body = body.made().filter(|_| !target.is_record());
         let leased = Leased {
             delivery: row.id,
             event: row.event_id,

@@ -153,7 +153,8 @@ impl FanOut {
             None => Body::Made(Bytes::from(target.body(says))),
         };
         let lease = context.new_lease()?;
-        row.body = body.made();
+        // That of a record is the payload of its event.
+        row.body = body.made().filter(|_| !target.is_record());
         row.lease = Some(lease);
         row.next_at_ms = Some(now.ms + context.settings.lease_ms);
         let leased = Leased {
