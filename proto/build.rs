@@ -4,12 +4,13 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "xrpc/v1/annotations.proto",
     "athook/v1/account.proto",
     "athook/v1/delivery.proto",
     "athook/v1/event.proto",
     "athook/v1/operator.proto",
+    "athook/v1/record.proto",
     "athook/v1/secret.proto",
     "athook/v1/webhook.proto",
 ];

@@ -23,6 +23,7 @@ pub(crate) mod references;
 pub(crate) mod repo;
 pub(crate) mod scope;
 mod session;
+pub(crate) mod shown;
 
 use std::io;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ mod get_webhook;
 mod id;
 mod list_backlogs;
 mod list_deliveries;
+mod list_records;
 mod list_secrets;
 mod list_webhooks;
 mod pause_origin;
@@ -29,6 +30,7 @@ mod rotate_secret;
 pub(crate) mod send_test;
 mod update_webhook;
 mod webhook_message;
+mod webhook_target;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,19 +42,20 @@ use proto::athook::account_service_server::AccountService;
 use proto::athook::delivery_service_server::DeliveryService;
 use proto::athook::event_service_server::EventService;
 use proto::athook::operator_service_server::OperatorService;
+use proto::athook::record_service_server::RecordService;
 use proto::athook::secret_service_server::SecretService;
 use proto::athook::webhook_service_server::WebhookService;
 use proto::athook::{
     CreateSecretRequest, CreateSecretResponse, CreateWebhookRequest, CreateWebhookResponse,
     DeleteSecretRequest, DeleteSecretResponse, DeleteWebhookRequest, DeleteWebhookResponse,
     GetDeliveryRequest, GetDeliveryResponse, GetWebhookRequest, GetWebhookResponse, ListBacklogsRequest,
-    ListBacklogsResponse, ListDeliveriesRequest, ListDeliveriesResponse, ListSecretsRequest,
-    ListSecretsResponse, ListWebhooksRequest, ListWebhooksResponse, PauseOriginRequest, PauseOriginResponse,
-    PauseWebhookRequest, PauseWebhookResponse, PublishRequest, PublishResponse, PurgeAccountRequest,
-    PurgeAccountResponse, RedeliverFailedRequest, RedeliverFailedResponse, RedeliverRequest,
-    RedeliverResponse, ResumeOriginRequest, ResumeOriginResponse, ResumeWebhookRequest,
-    ResumeWebhookResponse, RotateSecretRequest, RotateSecretResponse, SendTestRequest, SendTestResponse,
-    UpdateWebhookRequest, UpdateWebhookResponse,
+    ListBacklogsResponse, ListDeliveriesRequest, ListDeliveriesResponse, ListRecordsRequest,
+    ListRecordsResponse, ListSecretsRequest, ListSecretsResponse, ListWebhooksRequest, ListWebhooksResponse,
+    PauseOriginRequest, PauseOriginResponse, PauseWebhookRequest, PauseWebhookResponse, PublishRequest,
+    PublishResponse, PurgeAccountRequest, PurgeAccountResponse, RedeliverFailedRequest,
+    RedeliverFailedResponse, RedeliverRequest, RedeliverResponse, ResumeOriginRequest, ResumeOriginResponse,
+    ResumeWebhookRequest, ResumeWebhookResponse, RotateSecretRequest, RotateSecretResponse, SendTestRequest,
+    SendTestResponse, UpdateWebhookRequest, UpdateWebhookResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -275,6 +278,16 @@ impl DeliveryService for Rpcs {
         request: Request<SendTestRequest>,
     ) -> Result<Response<SendTestResponse>, Status> {
         serve(request, |message| send_test::send_test(&self.0, message)).await
+    }
+}
+
+#[tonic::async_trait]
+impl RecordService for Rpcs {
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        serve(request, |message| list_records::list_records(&self.0, message)).await
     }
 }
 

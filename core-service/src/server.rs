@@ -38,6 +38,7 @@ use proto::athook::account_service_server::AccountServiceServer;
 use proto::athook::delivery_service_server::DeliveryServiceServer;
 use proto::athook::event_service_server::EventServiceServer;
 use proto::athook::operator_service_server::OperatorServiceServer;
+use proto::athook::record_service_server::RecordServiceServer;
 use proto::athook::secret_service_server::SecretServiceServer;
 use proto::athook::webhook_service_server::WebhookServiceServer;
 use proto::error::{CODES, code_index};
@@ -138,6 +139,9 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
     let deliveries = DeliveryServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let records = RecordServiceServer::new(rpcs.clone())
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
     let operators = OperatorServiceServer::new(rpcs.clone())
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
@@ -166,6 +170,7 @@ pub(crate) async fn serve(parts: ServerParts, shutdown: &Shutdown) -> Result<(),
         .add_service(secrets)
         .add_service(webhooks)
         .add_service(deliveries)
+        .add_service(records)
         .add_service(accounts)
         .add_service(operators)
         .add_service(events)

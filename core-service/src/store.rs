@@ -18,6 +18,7 @@ mod outcomes;
 mod owned;
 pub(crate) mod purge;
 mod queue_depth;
+mod records;
 mod replicas;
 pub(crate) mod requeue;
 mod row;

@@ -14,8 +14,8 @@ use crate::harness::contract::{Contract, NEVER_ANSWERED, built_in, methods};
 use crate::harness::database::Kind;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::stack::{
-    CREATE_SECRET, CREATE_WEBHOOK, GET_DELIVERY, LIST_DELIVERIES, REDELIVER, REDELIVER_FAILED, SEND_TEST,
-    SERVICE, Setup, Stack,
+    CREATE_SECRET, CREATE_WEBHOOK, GET_DELIVERY, LIST_DELIVERIES, LIST_RECORDS, REDELIVER, REDELIVER_FAILED,
+    SEND_TEST, SERVICE, Setup, Stack,
 };
 
 /// Webhooks that one caller may have here.
@@ -213,7 +213,9 @@ async fn provoke(caller: &Caller<'_>, nsid: &str, main: &Value, name: &str) -> A
         ("place.stream.server.getWebhook", "WebhookNotFound") => {
             caller.query(nsid, &format!("?id={NOTHING}")).await
         }
-        ("place.stream.server.listWebhooks", "InvalidCursor") => caller.query(nsid, "?cursor=!").await,
+        ("place.stream.server.listWebhooks" | LIST_RECORDS, "InvalidCursor") => {
+            caller.query(nsid, "?cursor=!").await
+        }
         (LIST_DELIVERIES, "InvalidCursor") => {
             let id = caller.webhook("a").await;
             caller.query(nsid, &format!("?webhookId={id}&cursor=!")).await

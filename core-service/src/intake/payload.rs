@@ -4,12 +4,13 @@
 //! signing secret of a wh record is not passed on.
 
 use chrono::{DateTime, SecondsFormat};
-use jetstream::event::Commit;
+use jetstream::event::{Commit, Operation};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use self::canonical::{Budget, write_text};
 use super::record::{COLLECTION, operation_name};
+use super::scope::{CollectionGlob, Reading, Scope};
 
 mod canonical;
 mod number;
@@ -78,6 +79,33 @@ pub(crate) fn payload(id: Uuid, did: &str, commit: &Commit, time_us: i64) -> Res
     }
     json.push('}');
     if json.len() > MAX_BYTES { Err(NoPayload::TooLarge) } else { Ok(json) }
+}
+
+/// The payload of a test: a made-up record that is in `scope` as far as that can be.
+///
+/// # Errors
+///
+/// Those of [`payload()`].
+pub(crate) fn sample(id: Uuid, scope: &Scope, time_us: i64) -> Result<String, NoPayload> {
+    let collection = match scope.collection.as_ref().map(CollectionGlob::reading) {
+        Some(Reading::Collection(collection)) if !collection.contains('*') => collection,
+        Some(_) | None => "app.bsky.feed.post",
+    };
+    let created = DateTime::from_timestamp_micros(time_us).ok_or(NoPayload::Unreadable)?;
+    let record = serde_json::json!({
+        "$type": collection,
+        "text": "A sample record.",
+        "createdAt": created.to_rfc3339_opts(SecondsFormat::Millis, true),
+    });
+    let commit = Commit {
+        rev: "3jzfcijpj2z2a".to_owned(),
+        operation: Operation::Create,
+        collection: collection.to_owned(),
+        rkey: scope.rkey.clone().unwrap_or_else(|| "3jzfcijpj2z2a".to_owned()),
+        cid: Some("bafyreib2rxk3rybk3aobmv5cjuql3bm2twh4jo5uwqf5z4p7y6l5sudoqq".to_owned()),
+        record: Some(serde_json::value::to_raw_value(&record).map_err(|_| NoPayload::Unreadable)?),
+    };
+    payload(id, scope.did.as_str(), &commit, time_us)
 }
 
 /// The record in canonical JSON.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
+use crate::domain::did::Did;
 use crate::domain::secret::{SecretName, SigningToken};
 use crate::domain::webhook_url::{Schemes, UrlRule, WebhookUrl};
 
@@ -20,6 +21,17 @@ const MAX_SECRET_BYTES: usize = 256;
 const MAX_SECRET_ID_BYTES: usize = 64;
 /// The most digits of a fraction of a second in `createdAt`.
 const MAX_FRACTION_DIGITS: usize = 9;
+
+/// The at-uri of a wh record.
+pub(crate) fn at_uri(owner: &str, rkey: &str) -> String {
+    format!("at://{owner}/{COLLECTION}/{rkey}")
+}
+
+/// The record key of the wh record of `owner` with this at-uri; `None` where it is no such at-uri.
+pub(crate) fn rkey_of<'a>(uri: &'a str, owner: &Did) -> Option<&'a str> {
+    let path = uri.strip_prefix("at://")?.strip_prefix(owner.as_str())?;
+    path.strip_prefix('/')?.strip_prefix(COLLECTION)?.strip_prefix('/').filter(|rkey| !rkey.is_empty())
+}
 
 /// A record that keeps the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -158,7 +158,8 @@ impl CollectionGlob {
         glob[at..].iter().all(|byte| *byte == b'*')
     }
 
-    fn reading(&self) -> Reading<'_> {
+    /// What the stream must be asked for.
+    pub(crate) fn reading(&self) -> Reading<'_> {
         let glob = self.as_str();
         if !glob.contains('*') {
             let known = glob.parse::<Nsid>().is_ok();

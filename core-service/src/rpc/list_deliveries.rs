@@ -3,7 +3,7 @@
 use proto::athook::{ListDeliveriesRequest, ListDeliveriesResponse};
 
 use super::delivery_message::message;
-use super::webhook_message::webhook_id;
+use super::webhook_target::webhook_target;
 use super::{Context, caller};
 use crate::delivery::shown::{DeliveryPage, DeliveryPageRequest};
 use crate::domain::cursor::NotACursor;
@@ -26,7 +26,8 @@ pub(super) async fn list_deliveries(
     let limit = PageLimit::of_request(limit)?;
     let after = cursor.map(|text| text.parse()).transpose().map_err(|NotACursor| Error::InvalidCursor)?;
     let request = DeliveryPageRequest { limit, after, state };
-    let page = context.store.deliveries_of(&owner, webhook_id(&id)?, &request).await?;
+    let webhook = webhook_target(context, &owner, &id).await?;
+    let page = context.store.deliveries_of(&owner, webhook, &request).await?;
     let DeliveryPage { deliveries, dropped, next } = page;
     Ok(ListDeliveriesResponse {
         deliveries: deliveries.into_iter().map(message).collect(),

@@ -2,7 +2,7 @@
 
 use proto::athook::{RedeliverFailedRequest, RedeliverFailedResponse};
 
-use super::webhook_message::webhook_id;
+use super::webhook_target::webhook_target;
 use super::{Context, caller};
 use crate::delivery::event::{OccurredAt, required};
 use crate::error::Error;
@@ -20,6 +20,7 @@ pub(super) async fn redeliver_failed(
     let owner = caller(&caller_did)?;
     let since = required("since", since)?;
     let since = OccurredAt::parse("since", since.seconds, since.nanos)?;
-    let count = context.store.redeliver_failed(&owner, webhook_id(&id)?, since.unix_ms()).await?;
+    let webhook = webhook_target(context, &owner, &id).await?;
+    let count = context.store.redeliver_failed(&owner, webhook, since.unix_ms()).await?;
     Ok(RedeliverFailedResponse { count: i32::try_from(count).unwrap_or(i32::MAX) })
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use proto::athook::{SendTestRequest, SendTestResponse};
 use tokio::time::Instant;
 
-use super::webhook_message::webhook_id;
+use super::webhook_target::webhook_target;
 use super::{Context, caller};
 use crate::domain::did::Did;
 use crate::domain::rule::field;
@@ -51,7 +51,7 @@ pub(super) async fn send_test(
     let SendTestRequest { caller_did, webhook_id: id, event } = request;
     let owner = caller(&caller_did)?;
     let event_type = event.map(|text| field("event", &text)).transpose()?;
-    let id = webhook_id(&id)?;
+    let id = webhook_target(context, &owner, &id).await?;
     context.tests.count(&owner)?;
     let delivery = context.store.send_test(&owner, id, event_type).await?;
     Ok(SendTestResponse { id: delivery.to_string() })

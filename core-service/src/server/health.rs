@@ -13,7 +13,7 @@ use process::shutdown::Shutdown;
 use prometheus_client::metrics::gauge::Gauge;
 use proto::athook::{
     account_service_server, delivery_service_server, event_service_server, operator_service_server,
-    secret_service_server, webhook_service_server,
+    record_service_server, secret_service_server, webhook_service_server,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -31,12 +31,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// How often the database is written to while nothing fails.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
 /// The names that have the database's status: the whole server, and each service.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     secret_service_server::SERVICE_NAME,
     webhook_service_server::SERVICE_NAME,
     event_service_server::SERVICE_NAME,
     delivery_service_server::SERVICE_NAME,
+    record_service_server::SERVICE_NAME,
     account_service_server::SERVICE_NAME,
     operator_service_server::SERVICE_NAME,
 ];

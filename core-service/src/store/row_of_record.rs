@@ -15,6 +15,8 @@ pub(super) const ACTIVE: &str = "active";
 pub(super) const DISABLED: &str = "disabled";
 pub(super) const INVALID: &str = "invalid";
 pub(super) const OVER_LIMIT: &str = "over_limit";
+/// The states of valid records: these have a URL.
+pub(super) const VALID: [&str; 3] = [ACTIVE, DISABLED, OVER_LIMIT];
 /// The record is gone.
 pub(super) const DELETED: &str = "deleted";
 

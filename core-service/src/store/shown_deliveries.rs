@@ -41,8 +41,9 @@ impl Store {
         request: &DeliveryPageRequest,
     ) -> Result<DeliveryPage, Error> {
         let reading = &self.database.reading;
-        let of_owner = || owned::webhook(owner, id).one(reading);
-        self.database.read(of_owner).await?.ok_or(Error::WebhookNotFound)?;
+        if !self.database.read(|| owned::has_webhook(reading, owner, id)).await? {
+            return Err(Error::WebhookNotFound);
+        }
         let Some(state) = self.states([id]).await?.remove(&id) else {
             // Nothing was ever delivered to it.
             return Ok(DeliveryPage { deliveries: Vec::new(), dropped: 0, next: None });
@@ -82,10 +83,11 @@ impl Store {
         let reading = &self.database.reading;
         let of_owner = || owned::delivery(owner, id).one(reading);
         let row = self.database.read(of_owner).await?.ok_or(Error::DeliveryNotFound)?;
-        // Each of these may be deleted meanwhile.
+        // None of a wh record. Each of the others may be deleted meanwhile.
         let webhook = || webhook::Entity::find_by_id(row.webhook_id).one(reading);
-        let webhook = self.database.read(webhook).await?.ok_or(Error::DeliveryNotFound)?;
-        let state = self.states([webhook.id]).await?.remove(&webhook.id).ok_or(Error::DeliveryNotFound)?;
+        let webhook = self.database.read(webhook).await?;
+        let mut states = self.states([row.webhook_id]).await?;
+        let state = states.remove(&row.webhook_id).ok_or(Error::DeliveryNotFound)?;
         let event = || event::Entity::find_by_id(row.event_id).one(reading);
         let event = self.database.read(event).await?.ok_or(Error::DeliveryNotFound)?;
         let attempts = || {
@@ -97,7 +99,7 @@ impl Store {
         };
         let attempts = self.database.read(attempts).await?;
         let event_type = event.r#type.clone();
-        let body = self.body(&row, &webhook, row::event(event))?;
+        let body = self.body(&row, webhook.as_ref(), row::event(event))?;
         Ok(DeliveryDetails {
             delivery: row::shown_delivery(row, &state, event_type),
             attempts: attempts.into_iter().rev().map(shown_attempt).collect(),
@@ -109,19 +111,21 @@ impl Store {
     fn body(
         &self,
         row: &delivery::Model,
-        webhook: &webhook::Model,
+        webhook: Option<&webhook::Model>,
         event: Option<StoredEvent>,
     ) -> Result<Option<String>, Error> {
         let bytes = match (&row.body, event) {
             (Some(body), _) => body.clone(),
-            (None, Some(event)) => {
-                let config = self.sealer.open_webhook(webhook)?.config;
-                let format = Format::of(config.url.expose());
-                match event.says() {
-                    Says::Message(message) => format.body(message, Texts::of(&config)).unwrap_or_default(),
-                    Says::Record(json) => json.as_bytes().to_vec(),
+            (None, Some(event)) => match (event.says(), webhook) {
+                (Says::Record(json), _) => json.as_bytes().to_vec(),
+                (Says::Message(message), Some(webhook)) => {
+                    let config = self.sealer.open_webhook(webhook)?.config;
+                    let format = Format::of(config.url.expose());
+                    format.body(message, Texts::of(&config)).unwrap_or_default()
                 }
-            }
+                // Deleted meanwhile.
+                (Says::Message(_), None) => return Err(Error::DeliveryNotFound),
+            },
             (None, None) => Vec::new(),
         };
         Ok(String::from_utf8(bytes).ok().filter(|body| !body.is_empty()))

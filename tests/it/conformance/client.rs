@@ -8,8 +8,8 @@ use crate::harness::contract::methods;
 use crate::harness::identity::{Identity, Key};
 use crate::harness::stack::{
     CREATE_SECRET, CREATE_WEBHOOK, DELETE_SECRET, DELETE_WEBHOOK, GET_DELIVERY, GET_WEBHOOK, LIST_DELIVERIES,
-    LIST_SECRETS, LIST_WEBHOOKS, REDELIVER, REDELIVER_FAILED, ROTATE_SECRET, SEND_TEST, SERVICE, Stack,
-    UPDATE_WEBHOOK,
+    LIST_RECORDS, LIST_SECRETS, LIST_WEBHOOKS, REDELIVER, REDELIVER_FAILED, ROTATE_SECRET, SEND_TEST,
+    SERVICE, Stack, UPDATE_WEBHOOK,
 };
 use crate::harness::webhook::{id, made_by};
 
@@ -22,7 +22,7 @@ fn least_input(nsid: &str, webhook: &str, delivery: &str) -> Value {
         CREATE_WEBHOOK => json!({ "url": "https://hooks.example.com/new", "events": ["chat"] }),
         UPDATE_WEBHOOK => json!({ "id": webhook, "active": true }),
         GET_WEBHOOK | DELETE_WEBHOOK => json!({ "id": webhook }),
-        LIST_SECRETS | LIST_WEBHOOKS => json!({}),
+        LIST_SECRETS | LIST_WEBHOOKS | LIST_RECORDS => json!({}),
         LIST_DELIVERIES | SEND_TEST => json!({ "webhookId": webhook }),
         REDELIVER_FAILED => json!({ "webhookId": webhook, "since": "2026-01-01T00:00:00Z" }),
         GET_DELIVERY | REDELIVER => json!({ "id": delivery }),

@@ -36,6 +36,7 @@ pub(crate) const GET_DELIVERY: &str = "internal.athook.webhook.getDelivery";
 pub(crate) const REDELIVER: &str = "internal.athook.webhook.redeliver";
 pub(crate) const REDELIVER_FAILED: &str = "internal.athook.webhook.redeliverFailed";
 pub(crate) const SEND_TEST: &str = "internal.athook.webhook.sendTest";
+pub(crate) const LIST_RECORDS: &str = "internal.athook.record.list";
 /// The DID of a second caller, for [`Stack::newcomer`].
 pub(crate) const BOB: &str = "did:plc:bob22222222222222222222x";
 /// The service DID that stacks run under.

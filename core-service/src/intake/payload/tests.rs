@@ -1,6 +1,5 @@
 //! Payloads, byte for byte.
 
-use jetstream::event::Operation;
 use serde_json::json;
 
 use super::*;
@@ -156,6 +155,27 @@ fn bounds() {
     // Escapes count as they are sent.
     let controls = "\\u0001".repeat(MAX_BYTES / 6);
     assert_eq!(record_in("a.b.c", &format!("\"{controls}\"")), large);
+}
+
+#[test]
+fn samples() {
+    let of = |rest: &str| {
+        let scope = Scope::parse(&format!("at://{DID}{rest}"), true).unwrap();
+        sample(ID, &scope, TIME_US).unwrap()
+    };
+    assert_eq!(
+        of("/app.bsky.actor.profile/self"),
+        concat!(
+            r#"{"cid":"bafyreib2rxk3rybk3aobmv5cjuql3bm2twh4jo5uwqf5z4p7y6l5sudoqq","#,
+            r#""collection":"app.bsky.actor.profile","did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","event":"create","#,
+            r#""id":"01930000-0000-8000-8000-000000000001","#,
+            r#""record":{"$type":"app.bsky.actor.profile","createdAt":"2026-11-29T12:00:00.123Z","text":"A sample record."},"#,
+            r#""rkey":"self","timestamp":"2026-11-29T12:00:00.123Z"}"#,
+        )
+    );
+    for rest in ["", "/app.bsky.*", "/nothing"] {
+        assert!(of(rest).contains(r#""collection":"app.bsky.feed.post""#), "{rest}");
+    }
 }
 
 #[test]

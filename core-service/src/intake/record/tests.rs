@@ -146,6 +146,25 @@ fn just_within_the_rules() {
 }
 
 #[test]
+fn at_uris() {
+    let owner: Did = "did:web:localhost%3A8080".parse().unwrap();
+    let uri = at_uri(owner.as_str(), "self");
+    assert_eq!(uri, "at://did:web:localhost%3A8080/place.wisp.v2.wh/self");
+    assert_eq!(rkey_of(&uri, &owner), Some("self"));
+    for uri in [
+        "",
+        "at://did:web:localhost%3A8080",
+        "at://did:web:localhost%3A8080/place.wisp.v2.wh",
+        "at://did:web:localhost%3A8080/place.wisp.v2.wh/",
+        "at://did:web:localhost%3A8080/place.wisp.v2.whs/self",
+        "at://did:web:localhost%3A80801/place.wisp.v2.wh/self",
+        "at://did:plc:a/place.wisp.v2.wh/self",
+    ] {
+        assert_eq!(rkey_of(uri, &owner), None, "{uri}");
+    }
+}
+
+#[test]
 fn http_where_it_is_allowed() {
     let record = record(&json!({"url": "http://127.0.0.1:9100/"})).to_string();
     let raw: &RawValue = serde_json::from_str(&record).unwrap();

@@ -37,6 +37,7 @@ use crate::delivery::lease::{Body, ClaimReport, Leased};
 use crate::delivery::naming::Unnamed;
 use crate::delivery::outcome::{Outcome, verdict};
 use crate::delivery::schedule::{Step, is_too_old};
+use crate::store::row_of_record::VALID;
 use crate::store::table::{attempt, delivery, webhook, webhook_state};
 
 /// Webhooks whose deliveries one round of a claim takes.
@@ -114,7 +115,10 @@ async fn claim_round(
     let created: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let others: Vec<Uuid> = due.iter().copied().filter(|id| !created.contains(id)).collect();
     let opened = targets::open(transaction, &context.sealer, rows, now.ms).await?;
-    let records = targets::open_records(transaction, &context.sealer, &others, now.ms).await?;
+    let records = {
+        // What is due of one that is off is a test, or was redelivered.
+        targets::open_records(transaction, &context.sealer, &others, &VALID, now.ms).await?
+    };
     let targets: HashMap<Uuid, Target> =
         opened.targets.into_iter().chain(records).map(|target| (target.id, target)).collect();
     let mut claims = Vec::new();

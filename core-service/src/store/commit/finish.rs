@@ -19,6 +19,7 @@ use crate::delivery::format::Format;
 use crate::delivery::lease::Signing;
 use crate::delivery::outcome::{HoldScope, Outcome, verdict};
 use crate::delivery::schedule::{Held, Plan, Step};
+use crate::store::row_of_record::VALID;
 use crate::store::table::{attempt, delivery};
 
 /// When a webhook that can't be read is looked at again.
@@ -264,7 +265,7 @@ async fn no_secret(
         return end(transaction, now, state, row, step, Outcome::Secret, None).await;
     };
     // Made since the lease was taken; whoever makes it from now on releases the webhook.
-    let made = targets::open_records(transaction, &context.sealer, &[row.webhook_id], now.ms).await?;
+    let made = targets::open_records(transaction, &context.sealer, &[row.webhook_id], &VALID, now.ms).await?;
     if !made.iter().any(|target| matches!(target.signing, Signing::With(_))) {
         state.hold_for_secret(look_again_ms, now.ms);
     }

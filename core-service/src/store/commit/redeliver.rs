@@ -77,7 +77,7 @@ pub(super) async fn redeliver_failed(
     id: Uuid,
     since_ms: i64,
 ) -> Result<u32, ChangeError> {
-    if owned::webhook(owner, id).one(transaction).await?.is_none() {
+    if !owned::has_webhook(transaction, owner, id).await? {
         return Err(Error::WebhookNotFound.into());
     }
     let mut states = States::lock(transaction, [id]).await?;

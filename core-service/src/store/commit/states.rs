@@ -22,7 +22,7 @@ pub(in crate::store) const DELIVERED: i16 = 1;
 pub(in crate::store) const FAILED: i16 = 2;
 
 /// The state of a webhook that has had no delivery.
-pub(super) fn fresh_state(webhook: Uuid, origin: Vec<u8>, discord: bool) -> webhook_state::Model {
+pub(in crate::store) fn fresh_state(webhook: Uuid, origin: Vec<u8>, discord: bool) -> webhook_state::Model {
     webhook_state::Model {
         webhook_id: webhook,
         generation: 0,

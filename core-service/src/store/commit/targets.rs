@@ -130,20 +130,21 @@ pub(super) async fn open(
     Ok(Opened { targets, unreadable })
 }
 
-/// Opens those of the webhooks `ids` that are records and active. One that can't be read is an error in the
-/// log.
+/// Opens those of the webhooks `ids` that are records in one of these states, which are such of valid ones.
+/// One that can't be read is an error in the log.
 pub(super) async fn open_records(
     transaction: &DatabaseTransaction,
     sealer: &Sealer,
     ids: &[Uuid],
+    states: &[&str],
     now_ms: i64,
 ) -> Result<Vec<Target>, DbErr> {
     let mut rows = Vec::new();
     for some in ids.chunks(super::STATEMENT_ROWS) {
-        let active = record_webhook::Entity::find()
+        let in_state = record_webhook::Entity::find()
             .filter(record_webhook::Column::Id.is_in(some.iter().copied()))
-            .filter(record_webhook::Column::State.eq(row_of_record::ACTIVE));
-        rows.extend(active.all(transaction).await?);
+            .filter(record_webhook::Column::State.is_in(states.iter().copied()));
+        rows.extend(in_state.all(transaction).await?);
     }
     let named = rows.iter().filter_map(|row| Some((row.owner_did.as_str(), row.secret_name.as_deref()?)));
     let secrets = secrets_of(transaction, named.collect()).await?;

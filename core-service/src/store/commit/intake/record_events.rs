@@ -15,6 +15,7 @@ use crate::store::commit::STATEMENT_ROWS;
 use crate::store::commit::event_batch::Now;
 use crate::store::commit::fan_out::{FanOut, Receiver, Wanted};
 use crate::store::commit::targets;
+use crate::store::row_of_record::ACTIVE;
 use crate::store::table::{event, record_webhook, reference};
 
 impl Writing<'_> {
@@ -37,7 +38,8 @@ impl Writing<'_> {
             webhooks.get(&event.webhook).is_some_and(|row| is_its_own(row.since_us, event.time_us))
         });
         let ids: Vec<Uuid> = in_order.iter().map(|event| event.webhook).collect();
-        let opened = targets::open_records(transaction, &self.context.sealer, &ids, self.now.ms).await?;
+        let opened =
+            targets::open_records(transaction, &self.context.sealer, &ids, &[ACTIVE], self.now.ms).await?;
         let receivers: HashMap<Uuid, Receiver> =
             opened.into_iter().map(|target| (target.id, Receiver::Target(target))).collect();
         let wanted: Vec<Wanted<'_>> = in_order

@@ -156,6 +156,9 @@ impl Writing<'_> {
         } else {
             cancel(transaction, [id], self.now.ms, after.state == DELETED).await?;
         }
+        if after.state == ACTIVE {
+            turn_on(transaction, id).await?;
+        }
         update(transaction, after, &[]).await?;
         self.after_change(transaction, &change.owner, change.time_us).await
     }
@@ -266,6 +269,17 @@ impl Writing<'_> {
         self.stored.changed_owners.extend(others.into_iter().filter_map(|owner| owner.parse().ok()));
         Ok(())
     }
+}
+
+/// A record that its owner has changed is tried again, if its receiver turned it off or failed for long.
+async fn turn_on(transaction: &DatabaseTransaction, webhook: Uuid) -> Result<(), DbErr> {
+    let mut states = States::lock(transaction, [webhook]).await?;
+    if let Some(state) = states.of_mut(webhook)
+        && state.row.disabled_at_ms.is_some()
+    {
+        state.enable();
+    }
+    states.store(transaction).await
 }
 
 /// Whether `change` says nothing new.
