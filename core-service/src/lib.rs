@@ -228,6 +228,7 @@ pub async fn serve(
     let reading = if intake.mode == IntakeMode::Off {
         None
     } else {
+        intake_metrics.on.set(1);
         let lists = Lists {
             relay: intake.relay.map(|url| Relay::new(url, &egress)),
             egress: egress.clone(),

@@ -32,6 +32,8 @@ pub(crate) struct IntakeMetrics {
     pub(crate) listings_failed: Counter,
     /// Batches that were not written at the first try.
     pub(crate) writes_failed: Counter,
+    /// 1 in a process that may read: `--intake` is not off.
+    pub(crate) on: Gauge,
     /// 1 in the process that reads.
     pub(crate) holder: Gauge,
     /// How far the last event that was stored is behind the clock.
@@ -92,6 +94,7 @@ impl IntakeMetrics {
                 "intake_writes_failed",
                 "Batches of the stream that were not written at the first try",
             ),
+            on: gauge(registry, "intake_on", "Whether this process may read the stream: 1, else 0"),
             holder: gauge(registry, "intake_holder", "Whether this process reads the stream: 1, else 0"),
             lag: seconds(
                 registry,
