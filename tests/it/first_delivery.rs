@@ -61,7 +61,7 @@ async fn lines_of_the_readme() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let blocks = blocks(&readme);
     // The first block has the two commands.
-    let [_, dev, listen, publish, create_secret, create_webhook, grpc] = blocks[..] else {
+    let [_, dev, listen, publish, create_secret, create_webhook, grpc, _intake] = blocks[..] else {
         panic!("other blocks than this test runs: {blocks:#?}");
     };
     let machine = Machine::new();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::database::Kind;
 use crate::harness::intake::{CAROL, CHAT, DAVE, Intake, LIMIT, TOKEN, WH};
 use crate::harness::on_both;
+use crate::harness::program::{Program, athook};
 use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, UPDATE_WEBHOOK};
 use crate::harness::webhook::id;
 
@@ -16,6 +17,42 @@ on_both! {
     each_type_of_event, one_post_for_two_streamers, blocked_before_the_start, wh_record_from_creation_to_deletion,
     waits_for_its_secret, backlinks, records_of_a_sync_are_not_told, accounts_that_come_and_go,
     gap_is_healed_by_a_listing, other_wire_changes_nothing, follows_are_read_once_wanted
+}
+
+/// The line of the README, with a stand-in for the public host.
+#[tokio::test]
+async fn line_of_the_readme() {
+    let readme =
+        std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let line = readme.lines().find(|line| line.contains("--intake on --jetstream")).unwrap();
+    let arguments: Vec<&str> = line.strip_prefix("cargo run -- ").unwrap().split(' ').collect();
+    let [command @ .., host] = &arguments[..] else { panic!("{line}") };
+    assert!(host.starts_with("wss://jetstream.us-east.bsky.network/"), "{host}");
+    let jetstream = Jetstream::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ports = ["--gateway-listen", "127.0.0.1:0", "--core-listen", "127.0.0.1:0"];
+    let network = Network::start().await;
+    let mut dev = Program::start(
+        athook(folder.path())
+            .args(command)
+            .arg(jetstream.url(Wire::V2))
+            .args(ports)
+            // No directory can be reached from here.
+            .args(["--plc-url", &network.url()]),
+    );
+    dev.printed("athook token").await;
+    let mut listen = Program::start(athook(folder.path()).args(["listen", "--port", "0"]));
+    listen.printed("athook listens on").await;
+    // Read for within two seconds.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let record = json!({
+        "$type": CHAT, "text": "hello from the network", "streamer": "did:web:developer.athook.invalid",
+        "createdAt": crate::harness::intake::datetime(jetstream.now_us()),
+    });
+    jetstream.push([Item::create(CAROL, CHAT, "3m6k2xq7v2c2a", &record.to_string())]);
+    let printed = listen.printed("verified: webhook-signature and X-Webhook-Signature").await;
+    assert!(printed.contains("hello from the network"), "{printed}");
+    assert!(listen.end("INT").success() && dev.end("INT").success());
 }
 
 const FOLLOW: &str = "app.bsky.graph.follow";

@@ -99,7 +99,7 @@ impl Intake {
     }
 
     pub(crate) fn now(&self) -> String {
-        chrono_like(self.jetstream.now_us())
+        datetime(self.jetstream.now_us())
     }
 
     pub(crate) fn wh(&self, scope: &str, more: &Value) -> Value {
@@ -112,7 +112,7 @@ impl Intake {
 }
 
 /// A time as records have it.
-fn chrono_like(us: i64) -> String {
+pub(crate) fn datetime(us: i64) -> String {
     let time = std::time::UNIX_EPOCH + Duration::from_micros(us.unsigned_abs());
     let text = httpdate::fmt_http_date(time);
     // Sun, 29 Nov 2026 12:00:00 GMT
