@@ -5,6 +5,7 @@ mod export;
 mod import;
 mod migrate;
 mod purge;
+mod reconcile;
 mod requeue;
 mod reseal;
 
@@ -60,6 +61,12 @@ enum Command {
     /// Deliveries and attempts go with their events, in steps, beside services that run. It can be repeated:
     /// if it was stopped, the next run removes the rest.
     Purge(purge::RawPurge),
+    /// Read wh records at their owners' PDSes, beside services that run
+    ///
+    /// What a service does by itself at its start, once a day and after a gap. It takes the settings of a
+    /// service. What the network has said since wins; records that are no longer there go only if the list of
+    /// their owner is complete.
+    Reconcile(Box<reconcile::RawReconcile>),
     /// Make deliveries once more that were attempted since a time, beside services that run
     ///
     /// For receivers that lost what they got, or a database that lost what became of attempts. Each keeps its
@@ -98,6 +105,7 @@ pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Export(raw)) => export::run(raw),
         Some(Command::Import(raw)) => import::run(raw),
         Some(Command::Purge(raw)) => purge::run(raw),
+        Some(Command::Reconcile(raw)) => reconcile::run(*raw),
         Some(Command::Requeue(raw)) => requeue::run(raw),
     }
 }

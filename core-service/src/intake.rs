@@ -11,7 +11,7 @@ pub(crate) mod batch;
 pub(crate) mod derive;
 pub(crate) mod event_id;
 pub(crate) mod interests;
-mod listing;
+pub(crate) mod listing;
 pub(crate) mod metrics;
 pub(crate) mod mirror;
 pub(crate) mod owners;

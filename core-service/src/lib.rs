@@ -26,6 +26,7 @@ mod identity;
 mod intake;
 mod probe;
 mod randomness;
+mod reconcile;
 mod request_id;
 mod rpc;
 mod seal;

@@ -40,6 +40,7 @@ mod pooled;
 mod probe_limits;
 mod programs;
 mod purge;
+mod reconcile;
 mod record_list;
 mod reload;
 mod reports;

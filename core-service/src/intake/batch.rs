@@ -108,6 +108,8 @@ pub(crate) enum Change {
     References(References),
     /// Why records are not read, of all that are not.
     Withheld(Vec<Withheld>),
+    /// An operator's command has changed records: whoever reads looks at all of them anew.
+    Reread,
     /// The gaps before this time, in microseconds since 1970, have been looked over.
     Healed {
         before_us: i64,

@@ -3,7 +3,7 @@
 //! A task of its own works through what is asked for, some at once; what it finds goes into the batches of
 //! the session, as parts that fit into a transaction.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::batch::{Change, Found, ListedRecords};
 use super::mirror::{MirrorChange, MirrorKind, mirrored};
 use super::processing::found;
 use super::record::COLLECTION;
-use super::repo::{MAX_MIRRORED_RECORDS, MAX_WEBHOOK_RECORDS, Records, Relay, latest_rev};
+use super::repo::{MAX_MIRRORED_RECORDS, MAX_WEBHOOK_RECORDS, Records, latest_rev};
 use super::{Intake, Lists};
 use crate::domain::did::Did;
 use crate::intake::owners::RecordOwners;
@@ -86,6 +86,57 @@ impl Listings {
     pub(super) fn round(&self, owners: impl Iterator<Item = Did>) {
         let _ = self.requests.send(Request::Round(owners.collect()));
     }
+}
+
+/// Whether the relay's accounts are listed beside the known ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithRelay {
+    Yes,
+    No,
+}
+
+/// What came of reading once.
+#[derive(Debug)]
+pub(crate) struct ReadOnce {
+    /// How many accounts were listed.
+    pub(crate) owners: usize,
+    /// Those whose records could not be listed, or not all.
+    pub(crate) unread: Vec<Did>,
+}
+
+/// Lists the wh records of `owners`, one account after the other. What is found goes to `changes`.
+pub(crate) async fn list_once(
+    lists: Arc<Lists>,
+    owners: Vec<Did>,
+    with_relay: WithRelay,
+    changes: mpsc::Sender<Change>,
+) -> ReadOnce {
+    let (parts, mut listed) = mpsc::channel(PARTS);
+    let worker = Worker { lists, parts };
+    let forwarding = async {
+        while let Some(Listed::Part(change)) = listed.recv().await {
+            if changes.send(change).await.is_err() {
+                return;
+            }
+        }
+    };
+    let listing = async {
+        let mut all: BTreeSet<Did> = owners.into_iter().collect();
+        if with_relay == WithRelay::Yes {
+            all.extend(worker.known_by_relay().await);
+        }
+        let mut unread = Vec::new();
+        let owners = all.len();
+        for owner in all {
+            if let Err(causes) = worker.list_records(&owner).await {
+                tracing::warn!(%owner, causes, "the wh records of an account are not read");
+                unread.push(owner);
+            }
+        }
+        drop(worker);
+        ReadOnce { owners, unread }
+    };
+    tokio::join!(forwarding, listing).1
 }
 
 #[derive(Clone)]
@@ -168,9 +219,7 @@ impl Worker {
     async fn begin_round(&self, owners: Vec<Did>, to_do: &mut ToDo) {
         let mut all: HashSet<Did> = owners.into_iter().collect();
         let began_us = self.lists.now_us();
-        if let Some(relay) = self.lists.relay.as_ref().filter(|_| self.lists.owners == RecordOwners::All) {
-            all.extend(self.of_relay(relay).await);
-        }
+        all.extend(self.known_by_relay().await);
         for owner in &all {
             to_do.push(Request::Records(owner.clone()));
         }
@@ -178,8 +227,11 @@ impl Worker {
         self.end_if_empty(to_do).await;
     }
 
-    async fn of_relay(&self, relay: &Relay) -> Vec<Did> {
+    /// The accounts that the relay lists, if those of all count.
+    async fn known_by_relay(&self) -> Vec<Did> {
         let mut found = Vec::new();
+        let relay = self.lists.relay.as_ref().filter(|_| self.lists.owners == RecordOwners::All);
+        let Some(relay) = relay else { return found };
         let mut repos = relay.with_collection(COLLECTION, RELAY_LIMIT);
         loop {
             match repos.next_page().await {

@@ -233,6 +233,11 @@ impl Stack {
         self.tasks.insert(0, task);
     }
 
+    /// The flags of the core-service, for a command that takes the same settings.
+    pub(crate) fn core_flags(&self) -> Vec<&str> {
+        self.core_flags.iter().skip(1).map(String::as_str).collect()
+    }
+
     /// A new caller whom the directory knows.
     pub(crate) fn newcomer(&self, did: &str, key: Key) -> Identity {
         let newcomer = Identity::new(did, key);

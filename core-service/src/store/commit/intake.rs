@@ -114,6 +114,7 @@ impl Writing<'_> {
                     record_events::replace_references(transaction, self.now, references).await?;
                 }
                 Change::Withheld(withheld) => records::withhold(transaction, withheld).await?,
+                Change::Reread => lease::end(transaction).await?,
                 Change::Healed { before_us } => heal(transaction, self.now, *before_us).await?,
             }
             rest = others;

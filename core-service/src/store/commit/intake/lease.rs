@@ -111,6 +111,17 @@ pub(in crate::store::commit) async fn give_back(
         .map(drop)
 }
 
+/// Ends the lease, whoever holds it: the next one begins with what is stored by then.
+pub(super) async fn end(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    intake::Entity::update_many()
+        .col_expr(intake::Column::Holder, Expr::val(None::<Uuid>))
+        .col_expr(intake::Column::UntilMs, Expr::val(None::<i64>))
+        .filter(intake::Column::Name.eq(STREAM))
+        .exec(transaction)
+        .await
+        .map(drop)
+}
+
 /// Moves the place in the stream, never back on the same host and wire. Returns false if `holder` does not
 /// read any more.
 pub(super) async fn advance(
