@@ -12,7 +12,7 @@
 mod document;
 mod network;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use egress::client::Egress;
 use process::clock::Clock;
 use process::exit::chain;
 use quick_cache::sync::Cache;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 
@@ -37,6 +37,8 @@ const MAX_AT_ONCE: usize = 64;
 const MAX_LOOKUPS: usize = 1_024;
 /// The most DIDs whose names are cached.
 const MAX_CACHED: usize = 20_000;
+/// The most DIDs that wait until other replicas hear that they may have other names.
+const MAX_CHANGED: usize = 10_000;
 /// How long names are cached, in milliseconds.
 const FRESH_MS: i64 = 24 * 3_600_000;
 /// How long names are cached of which a part is missing, in milliseconds.
@@ -52,6 +54,9 @@ struct Shared {
     cache: Cache<Did, Entry>,
     places: Semaphore,
     lookups: Mutex<Lookups>,
+    /// What other replicas are to forget.
+    changed: Mutex<BTreeSet<Did>>,
+    news: Notify,
 }
 
 #[derive(Clone)]
@@ -119,6 +124,8 @@ impl Identity {
             cache: Cache::new(MAX_CACHED),
             places: Semaphore::new(MAX_AT_ONCE),
             lookups: Mutex::default(),
+            changed: Mutex::default(),
+            news: Notify::new(),
         }))
     }
 
@@ -143,6 +150,22 @@ impl Identity {
     /// There is no document, or it names no PDS that may be reached (`Ok(None)`).
     pub(crate) async fn pds(&self, did: &Did) -> Result<Option<XrpcHost>, DocumentError> {
         Ok(self.0.network.document(did).await?.pds)
+    }
+
+    /// Forgets the names of a DID, which may have changed, here and in other replicas.
+    pub(crate) fn forget_everywhere(&self, did: &Did) {
+        self.forget(did);
+        let mut changed = self.0.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.len() < MAX_CHANGED {
+            changed.insert(did.clone());
+        }
+        self.0.news.notify_one();
+    }
+
+    /// Waits until other replicas are to forget names, and returns whose.
+    pub(crate) async fn changed(&self) -> BTreeSet<Did> {
+        self.0.news.notified().await;
+        std::mem::take(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets the names of a DID, which may have changed.

@@ -277,7 +277,7 @@ pub async fn serve(
     let engine = Engine {
         store: Arc::clone(&store),
         sender: Arc::new(sender),
-        identity,
+        identity: identity.clone(),
         lanes,
         leased,
         wake: wake.clone(),
@@ -294,10 +294,10 @@ pub async fn serve(
             intake.run().await;
         }
     };
-    let sharing_wakes = async {
+    let sharing_news = async {
         tokio::select! {
             () = served.cancelled() => {}
-            () = store.share_wakes(&wake, mode != DeliveryMode::Off) => {}
+            () = store.share_news(&wake, &identity, mode != DeliveryMode::Off) => {}
         }
     };
     let measuring = async {
@@ -312,7 +312,7 @@ pub async fn serve(
             served.cancel();
             result
         };
-        tokio::join!(calls, delivering, reading, sharing_wakes, measuring).0
+        tokio::join!(calls, delivering, reading, sharing_news, measuring).0
     };
     let (end, result) = shutdown.limit(serving).await;
     drop(reading_again);

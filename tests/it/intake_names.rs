@@ -129,6 +129,42 @@ async fn retried_with_the_same_names(kind: Kind) {
     assert_eq!(second.header("webhook-id"), first.header("webhook-id"));
 }
 
+/// One process reads, another delivers: a new handle is told by the one to the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_replica_hears_of_a_new_handle() {
+    let (dns, jetstream, network) = (dns_of_carol().await, Jetstream::start().await, Network::start().await);
+    network.add_account(CAROL, HANDLE);
+    network.add_account(ALICE, "alice.example");
+    let database = Database::create(Kind::Postgres, false).await;
+    let core = || {
+        database
+            .core_service_for_loopback()
+            .flag("--plc-url", &network.url())
+            .flag("--dns-servers", &dns.address.to_string())
+    };
+    let url = jetstream.url(Wire::V2);
+    let reads = core().flag("--delivery", "off").flag("--intake", "on").flag("--jetstream", &url);
+    let (reader, _deliverer) = (reads.start().await, core().start().await);
+    let mut hook = Hook::start().await;
+    Direct::to(reader.address).await.create_active_webhook(ALICE, &hook.url("/hook")).await.unwrap();
+    // What was created is read for two seconds later at most.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let record =
+        json!({ "text": "hello", "streamer": ALICE, "createdAt": "2100-01-01T00:00:00Z" }).to_string();
+    jetstream.push([Item::create(CAROL, CHAT, "a", &record)]);
+    assert_eq!(hook.next().await.json()["data"]["author"]["handle"], HANDLE);
+    network.set_document(CAROL, document(CAROL, "other.example", &network.url()));
+    confirm(&dns, "other.example", CAROL);
+    jetstream.push([Item::identity(CAROL)]);
+    for number in 0.. {
+        jetstream.push([Item::create(CAROL, CHAT, &format!("b{number}"), &record)]);
+        if hook.next().await.json()["data"]["author"]["handle"] == "other.example" {
+            break;
+        }
+        assert!(number < 1_000, "nobody has told it");
+    }
+}
+
 /// Who is killed while a receiver answers may have been heard: the next attempt says the same.
 async fn killed_after_the_body_was_stored(kind: Kind) {
     let (dns, jetstream, network) = (dns_of_carol().await, Jetstream::start().await, Network::start().await);

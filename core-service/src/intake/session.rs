@@ -265,7 +265,7 @@ impl<'a> Session<'a> {
         }
         self.batch.syncs.extend(sync);
         if let Some(did) = renamed {
-            self.intake.lists.identity.forget(&did);
+            self.intake.lists.identity.forget_everywhere(&did);
         }
         self.read = Some(event.position.clone());
         self.events += 1;
