@@ -3,7 +3,7 @@
 //! One replica of an installation reads at a time: it holds a lease. [`session`] reads as long as it does,
 //! [`processing`] says what follows from an event, and the store writes that together with the place in the
 //! stream. What decides is pure: [`record`] (a `place.wisp.v2.wh` record), [`scope`] and [`references`]
-//! (which records it is told of), [`payload`] (what it is told), [`derive`] (Streamplace's events),
+//! (which records it is told of), [`payload`] (what it is told), [`mod@derive`] (Streamplace's events),
 //! [`mirror`] (what they are judged by) and [`interests`] (what is read at all). [`listing`] reads at PDSes
 //! what the stream did not bring.
 
