@@ -11,6 +11,7 @@ mod disk;
 mod failover;
 mod files;
 mod hangs;
+mod intake;
 mod killed;
 pub(crate) mod load;
 mod replicas;

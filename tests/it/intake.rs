@@ -7,7 +7,7 @@ use fakes::network::Network;
 use serde_json::{Value, json};
 
 use crate::harness::database::Kind;
-use crate::harness::intake::{CAROL, CHAT, DAVE, Intake, LIMIT, TOKEN, WH};
+use crate::harness::intake::{CAROL, CHAT, DAVE, FOLLOW, Intake, LIMIT, POST, TOKEN, WH, post_mentioning};
 use crate::harness::on_both;
 use crate::harness::program::{Program, athook};
 use crate::harness::stack::{CREATE_SECRET, CREATE_WEBHOOK, UPDATE_WEBHOOK};
@@ -55,23 +55,7 @@ async fn line_of_the_readme() {
     assert!(listen.end("INT").success() && dev.end("INT").success());
 }
 
-const FOLLOW: &str = "app.bsky.graph.follow";
-const POST: &str = "app.bsky.feed.post";
 const BLOCK: &str = "app.bsky.graph.block";
-
-fn post_mentioning(dids: &[&str]) -> String {
-    let facets: Vec<Value> = dids
-        .iter()
-        .map(|did| {
-            json!({
-                "index": {"byteStart": 0, "byteEnd": 1},
-                "features": [{"$type": "app.bsky.richtext.facet#mention", "did": did}],
-            })
-        })
-        .collect();
-    json!({"$type": POST, "text": "look at this", "facets": facets, "createdAt": "2026-11-29T12:00:00Z"})
-        .to_string()
-}
 
 async fn each_type_of_event(kind: Kind) {
     let mut intake = Intake::start(kind, Wire::V2).await;

@@ -15,6 +15,8 @@ pub(crate) const CAROL: &str = "did:plc:z72i7hdynmk6r22z27h6tvur";
 pub(crate) const DAVE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 pub(crate) const CHAT: &str = "place.stream.chat.message";
 pub(crate) const WH: &str = "place.wisp.v2.wh";
+pub(crate) const POST: &str = "app.bsky.feed.post";
+pub(crate) const FOLLOW: &str = "app.bsky.graph.follow";
 /// How long a test waits for what must come.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
@@ -109,6 +111,21 @@ impl Intake {
         record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         record
     }
+}
+
+/// A post that mentions these.
+pub(crate) fn post_mentioning(dids: &[&str]) -> String {
+    let facets: Vec<Value> = dids
+        .iter()
+        .map(|did| {
+            json!({
+                "index": {"byteStart": 0, "byteEnd": 1},
+                "features": [{"$type": "app.bsky.richtext.facet#mention", "did": did}],
+            })
+        })
+        .collect();
+    json!({"$type": POST, "text": "look at this", "facets": facets, "createdAt": "2026-11-29T12:00:00Z"})
+        .to_string()
 }
 
 /// A time as records have it.
