@@ -29,6 +29,7 @@ mod hostile_json;
 mod http2_flood;
 mod intake;
 mod intake_names;
+mod intake_reports;
 mod log_floods;
 mod lost_logs;
 mod malformed;

@@ -53,11 +53,11 @@ struct World {
 struct Arrived(HashMap<(String, String), BTreeMap<(String, String), usize>>);
 
 impl World {
-    async fn new(kind: Kind) -> Self {
+    async fn new(kind: Kind, own_server: bool) -> Self {
         let network = Network::start().await;
         network.add_account(STREAMER, "streamer.example");
         Self {
-            database: Database::create(kind, false).await,
+            database: Database::create(kind, own_server).await,
             hosts: [Jetstream::start().await, Jetstream::numbered(9_000_000, 3_000_000).await],
             network,
             hook: Hook::start().await,
@@ -186,7 +186,7 @@ impl Arrived {
 }
 
 async fn killed_again_and_again(kind: Kind) {
-    let mut world = World::new(kind).await;
+    let mut world = World::new(kind, false).await;
     let replicas = if kind == Kind::Postgres { 2 } else { 1 };
     let mut cores = Vec::new();
     for _ in 0..replicas {
@@ -226,7 +226,7 @@ async fn killed_again_and_again(kind: Kind) {
 /// Whoever is stopped for longer than its lease lasts still thinks that it reads when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_think_they_read() {
-    let mut world = World::new(Kind::Postgres).await;
+    let mut world = World::new(Kind::Postgres, false).await;
     let mut first = world.core(0, Wire::V2).start().await;
     first.logged(READS).await;
     world.ask(&first).await;
@@ -255,6 +255,30 @@ async fn two_that_think_they_read() {
         pair.reverse();
     }
     world.assert_all_arrived().await;
+}
+
+/// What is read meanwhile waits, and the place in the stream with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_stops_while_the_network_is_read() {
+    let mut world = World::new(Kind::Postgres, true).await;
+    let core = world.core(0, Wire::V2).start().await;
+    world.ask(&core).await;
+    for _ in 0..2 {
+        world.push_part(PART);
+        world.arrived.note(&world.hook.next().await);
+        world.database.pause();
+        world.push_part(PART);
+        // Longer than the pauses between tries of what the database refuses.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        world.database.resume();
+    }
+    world.assert_all_arrived().await;
+    let connection = world.database.connect().await;
+    assert_eq!(
+        number(&connection, "SELECT count(*) FROM intake_unreadable").await,
+        0,
+        "nothing is set aside"
+    );
 }
 
 /// Waits until the one that reads has stored its place on its host.

@@ -18,8 +18,13 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use super::root;
 
-const TABLES: [&str; 4] =
-    ["tests/it/envelope.rs", "tests/it/reports.rs", "tests/it/service_auth.rs", "ARCHITECTURE.md"];
+const TABLES: [&str; 5] = [
+    "tests/it/envelope.rs",
+    "tests/it/intake_reports.rs",
+    "tests/it/reports.rs",
+    "tests/it/service_auth.rs",
+    "ARCHITECTURE.md",
+];
 
 #[test]
 fn tests_that_tables_name_exist() {
