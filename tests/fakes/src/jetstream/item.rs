@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use data_encoding::BASE32_NOPAD;
 use ring::digest::{SHA256, digest};
 
+use super::Wire;
+
 /// Something that happened on the network. It is the same on every host; sequence number and time are the
 /// host's.
 #[derive(Debug, Clone)]
@@ -110,6 +112,16 @@ impl Item {
         match &self.what {
             What::Commit { rev, .. } => Some(rev),
             _ => None,
+        }
+    }
+
+    /// Its frame on this wire, without compression, from a host that gives it these numbers. `None`: v1
+    /// doesn't say it.
+    #[must_use]
+    pub fn frame(&self, wire: Wire, seq: i64, time_us: i64) -> Option<String> {
+        match wire {
+            Wire::V1 => self.v1(seq, time_us),
+            Wire::V2 => Some(self.v2(seq, time_us)),
         }
     }
 
