@@ -14,7 +14,7 @@ use super::derive::Refusal;
 /// Kinds of what the stream sends.
 const KINDS: [&str; 5] = ["commit", "identity", "account", "sync", "unreadable"];
 /// Types of the events that are made of it.
-const TYPES: [&str; 8] =
+pub(crate) const TYPES: [&str; 8] =
     ["chat", "livestream", "follow", "mention", "stream.received", "create", "update", "delete"];
 /// Reasons beside those of [`Refusal`].
 const OTHER_REASONS: [&str; 6] = ["nobody", "inactive", "payload_large", "resync", "unreadable", "poison"];

@@ -10,7 +10,6 @@ use std::time::Duration;
 use jetstream::event::{Event, Position};
 use jetstream::host::{Filter, Start};
 use jetstream::notice::Notice;
-use jetstream::options::Options;
 use jetstream::subscription::Subscription;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -66,7 +65,6 @@ struct Session<'a> {
     filter: interests::Filter,
     withheld: Vec<Withheld>,
     subscription: Subscription,
-    options: Options,
     start: StoredStart,
     /// The last event that was read.
     read: Option<Position>,
@@ -126,8 +124,7 @@ impl<'a> Session<'a> {
             pins: Pins::default(),
             filter: plan.filter.clone(),
             withheld: Vec::new(),
-            subscription: Subscription::start(options.clone(), stream_start(&start)),
-            options,
+            subscription: Subscription::start(options, stream_start(&start)),
             start,
             read,
             batch: Batch::new(Some(holder)),

@@ -192,8 +192,8 @@ impl Session<'_> {
                 self.subscription.resume(filter, from);
             }
             None => {
-                self.options = self.intake.options(filter);
-                self.subscription = Subscription::start(self.options.clone(), stream_start(&self.start));
+                let options = self.intake.options(filter);
+                self.subscription = Subscription::start(options, stream_start(&self.start));
             }
         }
         Ok(None)

@@ -32,6 +32,7 @@ use super::fan_out::{FanOut, insert_deliveries};
 use super::publish::FannedOut;
 use crate::intake::batch::{Batch, Change, Stored, Written};
 use crate::intake::derive::Candidate;
+use crate::intake::metrics::TYPES;
 use crate::store::table::{event, intake_gap, intake_sync, intake_unreadable};
 
 /// Who publishes the events of the intake, in the rows of events.
@@ -164,8 +165,6 @@ impl Writing<'_> {
 
 /// The word for a type of events in metrics.
 fn known_type(text: &str) -> &'static str {
-    const TYPES: [&str; 8] =
-        ["chat", "livestream", "follow", "mention", "stream.received", "create", "update", "delete"];
     TYPES.into_iter().find(|known| *known == text).unwrap_or("other")
 }
 

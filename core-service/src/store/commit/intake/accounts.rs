@@ -50,7 +50,8 @@ impl Writing<'_> {
         if status.as_deref() == Some(DELETED_ACCOUNT) {
             self.remove_records(transaction, did.as_str(), *time_us).await?;
         }
-        pause(transaction, self, did.as_str(), status.is_some()).await?;
+        pause(transaction, did.as_str(), status.is_some()).await?;
+        self.due |= status.is_none();
         if status.is_none() {
             set_since(transaction, did.as_str(), *time_us).await?;
             self.stored.changed_owners.insert(did.clone());
@@ -84,13 +85,7 @@ impl Writing<'_> {
 }
 
 /// Marks the states of all webhooks of `owner`, which are made where they are missing.
-async fn pause(
-    transaction: &DatabaseTransaction,
-    writing: &Writing<'_>,
-    owner: &str,
-    paused: bool,
-) -> Result<(), DbErr> {
-    let context = writing.context;
+async fn pause(transaction: &DatabaseTransaction, owner: &str, paused: bool) -> Result<(), DbErr> {
     let mut fresh: BTreeMap<Uuid, webhook_state::Model> = BTreeMap::new();
     let created: Vec<Uuid> = webhook::Entity::find()
         .select_only()
@@ -118,7 +113,6 @@ async fn pause(
     }
     states.find_due(transaction, ids).await?;
     states.store(transaction).await?;
-    context.wake.here();
     Ok(())
 }
 
