@@ -70,6 +70,21 @@ fn every_module_says_what_it_owns() {
     }
 }
 
+/// The images are built of these files alone.
+#[test]
+fn images_are_built_of_every_crate() {
+    let text = |path| std::fs::read_to_string(root().join(path)).unwrap();
+    let manifest = text("Cargo.toml");
+    let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    let (ignored, containerfile) = (text(".containerignore"), text("deploy/Containerfile"));
+    for member in members.split(',').map(|name| name.trim().trim_matches('"')) {
+        assert!(ignored.lines().any(|line| line == format!("!{member}")), ".containerignore: {member}");
+        for copied in [format!("COPY {member} {member}"), format!("COPY {member}/Cargo.toml {member}/")] {
+            assert!(containerfile.lines().any(|line| line == copied), "Containerfile: {copied}");
+        }
+    }
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
