@@ -15,7 +15,7 @@ use crate::harness::webhook::id;
 
 on_both! {
     each_type_of_event, one_post_for_two_streamers, blocked_before_the_start, wh_record_from_creation_to_deletion,
-    waits_for_its_secret, backlinks, records_of_a_sync_are_not_told, accounts_that_come_and_go,
+    watched_record_hears_what_follows, waits_for_its_secret, backlinks, records_of_a_sync_are_not_told, accounts_that_come_and_go,
     gap_is_healed_by_a_listing, other_wire_changes_nothing, follows_are_read_once_wanted
 }
 
@@ -208,6 +208,24 @@ async fn wh_record_from_creation_to_deletion(kind: Kind) {
     assert!(intake.hook.waiting().is_none());
 }
 
+/// What follows a wh record at once is for it, also where another webhook is told of the record itself.
+async fn watched_record_hears_what_follows(kind: Kind) {
+    let mut intake = Intake::start(kind, Wire::V2).await;
+    intake.stack.call(CREATE_SECRET, &json!({ "name": "other", "token": TOKEN })).await.ok();
+    intake.reloaded().await;
+    let alice = intake.alice().to_owned();
+    let watcher = intake.wh(&format!("at://{alice}/{WH}"), &json!({}));
+    let chats = intake.wh(&format!("at://{CAROL}/{CHAT}"), &json!({}));
+    intake.push(Item::create(&alice, WH, "watcher", &watcher.to_string()));
+    intake.jetstream.opened(1).await;
+    intake.reloaded().await;
+    intake.push(Item::create(&alice, WH, "chats", &chats.to_string()));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2a", "hello"));
+    let mut heard = [intake.next().await, intake.next().await].map(|request| request.json()["rkey"].clone());
+    heard.sort_by_key(ToString::to_string);
+    assert_eq!(heard, [json!("3m6k2xq7v2c2a"), json!("chats")]);
+}
+
 async fn waits_for_its_secret(kind: Kind) {
     let mut intake = Intake::start(kind, Wire::V2).await;
     intake.stack.call(CREATE_SECRET, &json!({ "name": "other", "token": TOKEN })).await.ok();
@@ -247,7 +265,10 @@ async fn backlinks(kind: Kind) {
     intake.push(Item::update(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b", &like("y")));
     assert_eq!(intake.next().await.json()["rkey"], "3m6k2xq7v2c2b");
     intake.push(Item::delete(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2a"));
-    intake.push(Item::delete(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b"));
+    // Read at once with a wh record, behind which the batch is stored.
+    let other = intake.wh("at://did:plc:none", &json!({}));
+    let record = Item::create(&alice, WH, "other", &other.to_string());
+    intake.jetstream.push([record, Item::delete(CAROL, "app.bsky.feed.like", "3m6k2xq7v2c2b")]);
     let deleted = intake.next().await.json();
     assert_eq!((&deleted["event"], &deleted["rkey"]), (&json!("delete"), &json!("3m6k2xq7v2c2b")));
 }

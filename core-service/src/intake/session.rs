@@ -195,20 +195,18 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Processes what waits. Behind a wh record the batch is stored first: what follows may be for it.
+    /// Processes what waits. The batch is stored behind a wh record: what follows may be for it.
     async fn process(&mut self) -> Result<Option<Ended>, Error> {
         while let Some(notice) = self.waiting.pop_front() {
             match notice {
                 Notice::Event(event) => {
-                    let is_record = is_of_record(&event);
-                    if !is_record && self.has_records() {
-                        self.waiting.push_front(Notice::Event(event));
-                        if let Some(ended) = self.flush().await? {
-                            return Ok(Some(ended));
-                        }
-                        continue;
-                    }
                     self.event(&event);
+                    if is_of_record(&event)
+                        && !self.batch.changes.is_empty()
+                        && let Some(ended) = self.flush().await?
+                    {
+                        return Ok(Some(ended));
+                    }
                 }
                 Notice::Unreadable(unreadable) => {
                     self.intake.lists.metrics.event("unreadable");
@@ -235,10 +233,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(None)
-    }
-
-    fn has_records(&self) -> bool {
-        matches!(self.batch.changes.last(), Some(Change::Record(_)))
     }
 
     fn event(&mut self, event: &Event) {

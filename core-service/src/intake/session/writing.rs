@@ -45,7 +45,10 @@ impl Session<'_> {
             Ok(stored) => stored,
             Err(reason) => return Ok(Some(reason.into())),
         };
-        self.processing.references.clear();
+        // What waits may have been looked up.
+        if self.waiting.is_empty() {
+            self.processing.references.clear();
+        }
         if let Some(position) = position {
             let lag_us = self.intake.lists.now_us().saturating_sub(position.time_us).max(0);
             self.intake.lists.metrics.lag.set(seconds(lag_us));
