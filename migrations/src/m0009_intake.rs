@@ -112,7 +112,6 @@ enum OwnerStatus {
     Did,
     Status,
     TimeUs,
-    ResumedUs,
 }
 
 #[derive(DeriveMigrationName)]
@@ -295,13 +294,12 @@ async fn create_mirrors(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .take();
     manager.create_index(index).await?;
 
-    // `status` is null for an active account, and `resumed_us` is when it became active again.
+    // `status` is null for an active account.
     let owner_status = Table::create()
         .table(OwnerStatus::Table)
         .col(text.bytewise(OwnerStatus::Did).not_null())
         .col(text.bytewise(OwnerStatus::Status))
         .col(ColumnDef::new(OwnerStatus::TimeUs).big_integer().not_null())
-        .col(ColumnDef::new(OwnerStatus::ResumedUs).big_integer())
         .primary_key(Index::create().name("owner_status_pkey").col(OwnerStatus::Did))
         .take();
     manager.create_table(owner_status).await?;

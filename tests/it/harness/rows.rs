@@ -185,15 +185,7 @@ pub(crate) const TABLES: [(&str, &[(&str, Type)]); 21] = [
         "recent_follow",
         &[("streamer_did", Type::Text), ("follower_did", Type::Text), ("time_us", Type::BigInteger)],
     ),
-    (
-        "owner_status",
-        &[
-            ("did", Type::Text),
-            ("status", Type::Text),
-            ("time_us", Type::BigInteger),
-            ("resumed_us", Type::BigInteger),
-        ],
-    ),
+    ("owner_status", &[("did", Type::Text), ("status", Type::Text), ("time_us", Type::BigInteger)]),
     (
         "record_webhook",
         &[

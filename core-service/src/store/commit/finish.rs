@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
 use super::holds::hold_discord;
-use super::locks::locked;
+use super::leases::locked_deliveries;
 use super::states::{DELIVERED, FAILED, PENDING, State, States};
 use super::targets;
 use crate::delivery::finished::{Attempted, Ending, Finished};
@@ -33,7 +33,8 @@ pub(super) async fn finish(
     ended: &[&Finished],
 ) -> Result<(), DbErr> {
     let mut states = States::lock(transaction, ended.iter().map(|one| one.webhook)).await?;
-    let rows = leased_rows(transaction, ended).await?;
+    let ids: Vec<Uuid> = ended.iter().map(|one| one.delivery).collect();
+    let rows = locked_deliveries(transaction, &ids).await?;
     let mut attempts = Vec::new();
     let mut delivered: HashMap<Option<u16>, Vec<Uuid>> = HashMap::new();
     let mut changed = BTreeSet::new();
@@ -85,21 +86,6 @@ pub(super) async fn finish(
 /// Whether the outcome of an attempt under `lease` counts.
 pub(super) fn is_leased(row: &delivery::Model, lease: Uuid) -> bool {
     row.lease == Some(lease)
-}
-
-/// The deliveries of `ended`, locked.
-async fn leased_rows(
-    transaction: &DatabaseTransaction,
-    ended: &[&Finished],
-) -> Result<HashMap<Uuid, delivery::Model>, DbErr> {
-    let mut rows = HashMap::new();
-    for some in ended.chunks(STATEMENT_ROWS) {
-        let query =
-            delivery::Entity::find().filter(delivery::Column::Id.is_in(some.iter().map(|one| one.delivery)));
-        let found = locked(transaction, query).all(transaction).await?;
-        rows.extend(found.into_iter().map(|row| (row.id, row)));
-    }
-    Ok(rows)
 }
 
 fn attempt_row(delivery: Uuid, attempted: &Attempted, step: Step) -> attempt::Model {

@@ -1,10 +1,16 @@
-//! Leases as they are stored.
+//! Leases as they are stored, and what is read of leased deliveries.
+
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait as _};
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
+use uuid::Uuid;
 
 use super::STATEMENT_ROWS;
-use crate::store::table::delivery;
+use super::locks::locked;
+use crate::delivery::event::StoredEvent;
+use crate::store::row;
+use crate::store::table::{delivery, event};
 
 /// Stores the leases, due times and bodies of deliveries whose webhooks are locked.
 pub(super) async fn store_leases(
@@ -20,4 +26,33 @@ pub(super) async fn store_leases(
         insert.exec_without_returning(transaction).await?;
     }
     Ok(())
+}
+
+/// The deliveries with these ids, locked.
+pub(super) async fn locked_deliveries(
+    transaction: &DatabaseTransaction,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, delivery::Model>, DbErr> {
+    let mut rows = HashMap::new();
+    for some in ids.chunks(STATEMENT_ROWS) {
+        let query = delivery::Entity::find().filter(delivery::Column::Id.is_in(some.iter().copied()));
+        let found = locked(transaction, query).all(transaction).await?;
+        rows.extend(found.into_iter().map(|row| (row.id, row)));
+    }
+    Ok(rows)
+}
+
+/// The events with these ids.
+pub(super) async fn events(
+    transaction: &DatabaseTransaction,
+    ids: BTreeSet<Uuid>,
+) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut events = HashMap::new();
+    for some in ids.chunks(STATEMENT_ROWS) {
+        let found = event::Entity::find().filter(event::Column::Id.is_in(some.iter().copied()));
+        let rows = found.all(transaction).await?;
+        events.extend(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))));
+    }
+    Ok(events)
 }

@@ -14,15 +14,13 @@ use uuid::Uuid;
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
 use super::finish::is_leased;
-use super::leases::store_leases;
-use super::locks::locked;
+use super::leases::{events, locked_deliveries, store_leases};
 use super::states::{State, States};
 use super::targets::{self, Target, mute_text};
 use crate::delivery::event::StoredEvent;
 use crate::delivery::lease::Named;
 use crate::delivery::naming::Naming;
-use crate::store::row;
-use crate::store::table::{delivery, event, webhook};
+use crate::store::table::{delivery, webhook};
 
 /// Makes and stores the bodies of `namings`, in their order. `None`: there is nothing to send now, and the
 /// lease is to be given back.
@@ -33,9 +31,10 @@ pub(super) async fn name(
     namings: &[&Naming],
 ) -> Result<Vec<Option<Named>>, DbErr> {
     let mut states = States::lock(transaction, namings.iter().map(|one| one.webhook)).await?;
-    let mut rows = leased_rows(transaction, namings).await?;
+    let ids: Vec<Uuid> = namings.iter().map(|one| one.delivery).collect();
+    let mut rows = locked_deliveries(transaction, &ids).await?;
     let targets = targets_of(transaction, context, now, namings).await?;
-    let mut events = events_of(transaction, namings).await?;
+    let mut events = events(transaction, namings.iter().map(|one| one.event).collect()).await?;
     let (mut named, mut changed) = (Vec::with_capacity(namings.len()), Vec::new());
     for Naming { delivery, event, webhook, lease, names } in namings {
         let row = rows.remove(delivery).filter(|row| is_leased(row, *lease));
@@ -72,20 +71,6 @@ fn may_go(row: &delivery::Model, state: &State, target: &Target, event: &StoredE
         && !target.mutes(mute_text(event.says()).as_ref())
 }
 
-async fn leased_rows(
-    transaction: &DatabaseTransaction,
-    namings: &[&Naming],
-) -> Result<HashMap<Uuid, delivery::Model>, DbErr> {
-    let mut rows = HashMap::new();
-    for some in namings.chunks(STATEMENT_ROWS) {
-        let ids = some.iter().map(|one| one.delivery);
-        let query = delivery::Entity::find().filter(delivery::Column::Id.is_in(ids));
-        let found = locked(transaction, query).all(transaction).await?;
-        rows.extend(found.into_iter().map(|row| (row.id, row)));
-    }
-    Ok(rows)
-}
-
 async fn targets_of(
     transaction: &DatabaseTransaction,
     context: &Context,
@@ -102,19 +87,4 @@ async fn targets_of(
         targets.extend(opened.targets.into_iter().map(|target| (target.id, target)));
     }
     Ok(targets)
-}
-
-async fn events_of(
-    transaction: &DatabaseTransaction,
-    namings: &[&Naming],
-) -> Result<HashMap<Uuid, StoredEvent>, DbErr> {
-    let ids: BTreeSet<Uuid> = namings.iter().map(|one| one.event).collect();
-    let ids: Vec<Uuid> = ids.into_iter().collect();
-    let mut events = HashMap::new();
-    for some in ids.chunks(STATEMENT_ROWS) {
-        let found = event::Entity::find().filter(event::Column::Id.is_in(some.iter().copied()));
-        let rows = found.all(transaction).await?;
-        events.extend(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))));
-    }
-    Ok(events)
 }

@@ -15,8 +15,6 @@ pub(crate) struct Model {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     pub time_us: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resumed_us: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -14,7 +14,7 @@ use crate::delivery::event::StoredEvent;
 use crate::delivery::lease::Leased;
 use crate::store::commit::STATEMENT_ROWS;
 use crate::store::commit::event_batch::Now;
-use crate::store::row;
+use crate::store::commit::leases::events;
 use crate::store::table::{delivery, event};
 
 /// Ended leases of one webhook that one claim writes as lost.
@@ -93,14 +93,7 @@ pub(super) async fn events_of(
         let needed = to_attempt.filter(|row| may_be_muted || row.attempts == 0 || row.body.is_none());
         ids.extend(needed.map(|row| row.event_id));
     }
-    let ids: Vec<Uuid> = ids.into_iter().collect();
-    let mut events = HashMap::new();
-    for some in ids.chunks(STATEMENT_ROWS) {
-        let found = event::Entity::find().filter(event::Column::Id.is_in(some.iter().copied()));
-        let rows = found.all(transaction).await?;
-        events.extend(rows.into_iter().filter_map(|row| Some((row.id, row::event(row)?))));
-    }
-    Ok(events)
+    events(transaction, ids).await
 }
 
 /// Finds the spans that published the events of what was leased.

@@ -32,18 +32,9 @@ impl Writing<'_> {
         if status.is_none() && !was_inactive {
             return Ok(());
         }
-        let row = owner_status::Model {
-            did: did.to_string(),
-            status: status.clone(),
-            time_us: *time_us,
-            resumed_us: status.is_none().then_some(*time_us),
-        };
+        let row = owner_status::Model { did: did.to_string(), status: status.clone(), time_us: *time_us };
         let replace = OnConflict::column(owner_status::Column::Did)
-            .update_columns([
-                owner_status::Column::Status,
-                owner_status::Column::TimeUs,
-                owner_status::Column::ResumedUs,
-            ])
+            .update_columns([owner_status::Column::Status, owner_status::Column::TimeUs])
             .to_owned();
         let insert = owner_status::Entity::insert(owner_status::ActiveModel::from(row));
         insert.on_conflict(replace).exec_without_returning(transaction).await?;

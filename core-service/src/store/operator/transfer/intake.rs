@@ -149,7 +149,7 @@ pub(super) fn check(row: &IntakeRow) -> Result<(), LineFault> {
         IntakeRow::OwnerStatus(row) => {
             did("did", &row.did)?;
             texts(&[("status", row.status.as_ref())])?;
-            times_us(&[("time_us", Some(row.time_us)), ("resumed_us", row.resumed_us)])
+            times_us(&[("time_us", Some(row.time_us))])
         }
         IntakeRow::RecordWebhook(row) => record_webhook(row),
         IntakeRow::Reference(row) => {
