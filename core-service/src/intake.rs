@@ -37,6 +37,7 @@ use jetstream::connect::{Connect, Stream};
 use jetstream::host::{Filter, Host};
 use jetstream::options::Options;
 use process::clock::Clock;
+use process::exit::chain;
 use process::shutdown::Shutdown;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -183,7 +184,7 @@ impl Connect for Connector {
             let scheme = if url.scheme() == "wss" { "https" } else { "http" };
             let text = url.as_str().split_once(':').map_or("", |(_, rest)| rest);
             let url: Url = format!("{scheme}:{text}").parse().map_err(io::Error::other)?;
-            let stream = self.0.open(&url).await.map_err(io::Error::other)?;
+            let stream = self.0.open(&url).await.map_err(|error| io::Error::other(chain(&error)))?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }

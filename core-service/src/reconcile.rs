@@ -24,9 +24,11 @@ use crate::intake::Lists;
 use crate::intake::batch::{Batch, Change, Written};
 use crate::intake::listing::{ReadOnce, WithRelay, list_once};
 use crate::intake::metrics::IntakeMetrics;
+use crate::intake::owners::RecordOwners;
 use crate::intake::repo::Relay;
 use crate::randomness::Randomness;
 use crate::store::commit::event_batch::{DeliveryParts, RecordSettings};
+use crate::store::operator::existing::{self, ExistingError};
 use crate::store::{OpenError, Store};
 
 /// The prefix of the names of metrics, which nobody reads here.
@@ -37,12 +39,16 @@ const PARTS: usize = 4;
 /// The records can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
     #[error("the store can't be opened")]
     Open(#[source] OpenError),
     #[error("the egress client can't be made")]
     Egress(#[source] BuildError),
     #[error("the records can't be written")]
-    Store(#[source] Error),
+    Store(#[from] Error),
+    #[error("{0} is not known here, and wh records of others do not count (--record-owners known)")]
+    UnknownOwner(Did),
 }
 
 /// What came of it.
@@ -60,21 +66,26 @@ pub(crate) struct Reconciled {
 ///
 /// # Errors
 ///
-/// The database can't be used.
+/// The database doesn't exist or can't be used, or `owner` is none whose wh records count.
 pub(crate) async fn reconcile(config: Config, owner: Option<Did>) -> Result<Reconciled, ReconcileError> {
+    existing::check(&config.database).await?;
     let metrics = Metrics::new(&config.clock);
     let lists = Arc::new(lists(&config, &metrics)?);
     let store = open(config, &metrics).await?;
     let result = read(&store, lists, owner).await;
     store.close().await;
-    result.map_err(ReconcileError::Store)
+    result
 }
 
-async fn read(store: &Store, lists: Arc<Lists>, owner: Option<Did>) -> Result<Reconciled, Error> {
+async fn read(store: &Store, lists: Arc<Lists>, owner: Option<Did>) -> Result<Reconciled, ReconcileError> {
     let (parts, mut listed) = mpsc::channel(PARTS);
+    let known = store.record_owners().await?;
     let listing = match owner {
+        Some(owner) if lists.owners == RecordOwners::Known && !known.contains(&owner) => {
+            return Err(ReconcileError::UnknownOwner(owner));
+        }
         Some(owner) => tokio::spawn(list_once(lists, vec![owner], WithRelay::No, parts)),
-        None => tokio::spawn(list_once(lists, store.record_owners().await?, WithRelay::Yes, parts)),
+        None => tokio::spawn(list_once(lists, known, WithRelay::Yes, parts)),
     };
     let mut changed = BTreeSet::new();
     while let Some(change) = listed.recv().await {

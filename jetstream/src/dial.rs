@@ -99,7 +99,7 @@ async fn subscribe(
         return Err(Failure::Broken("a broken dictionary"));
     };
     let url = host.subscription(&options.filter, cursor.value, dictionary.map(|dictionary| dictionary.id));
-    let stream = options.connect.connect(&url).await.map_err(|error| Failure::Unreachable(error.kind()))?;
+    let stream = options.connect.connect(&url).await.map_err(Failure::Unreachable)?;
     let protocol = (host.wire() == Wire::V2).then_some(PROTOCOL);
     let socket = upgrade(stream, &url, protocol, &options.user_agent).await?;
     Ok(Connection::new(socket, host.name().clone(), host.wire(), inflate).await)
@@ -110,7 +110,7 @@ fn refused(failure: Failure) -> Refused {
         Failure::Status(StatusCode::BAD_REQUEST, body) if is(&body, "CursorTooOld") => Refused::TooOld,
         Failure::Status(status, _) => Refused::Because(format!("refused with status {}", status.as_u16())),
         Failure::Broken(reason) => Refused::Because(reason.to_owned()),
-        Failure::Unreachable(kind) => Refused::Because(format!("no connection: {kind}")),
+        Failure::Unreachable(error) => Refused::Because(format!("no connection: {error}")),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     /// The host refused, with this status and this body.
     Status(StatusCode, Bytes),
     /// There is no connection.
-    Unreachable(std::io::ErrorKind),
+    Unreachable(std::io::Error),
     /// The connection or the answer is broken.
     Broken(&'static str),
 }

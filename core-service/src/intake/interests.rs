@@ -93,6 +93,8 @@ pub(crate) struct Interests {
     scopes: HashMap<Did, Vec<Arc<WantedRecord>>>,
     /// Those with backlinks, by the DIDs of their scopes.
     backlinks: HashMap<Did, Vec<Arc<WantedRecord>>>,
+    /// The records that are told of nothing, as not all that they want is read.
+    withheld: HashSet<Uuid>,
 }
 
 impl Interests {
@@ -130,6 +132,11 @@ impl Interests {
                 by_did.remove(&record.scope.did);
             }
         }
+    }
+
+    /// From now on these records are told of nothing, and all others are.
+    pub(crate) fn withhold(&mut self, records: impl IntoIterator<Item = Uuid>) {
+        self.withheld = records.into_iter().collect();
     }
 
     /// Whether a webhook of `streamer` wants events of this type.
@@ -188,6 +195,7 @@ impl Interests {
                 }
             }
         }
+        told.retain(|record| !self.withheld.contains(&record.id));
         told
     }
 

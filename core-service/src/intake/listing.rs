@@ -31,6 +31,8 @@ const PART_RECORDS: usize = 100;
 const PARTS: usize = 16;
 /// How often everything is listed.
 const ROUND_INTERVAL: Duration = Duration::from_hours(24);
+/// When records that could not be listed in a round are asked for once more.
+const AGAIN_AFTER: Duration = Duration::from_hours(1);
 /// The time for a relay's list of repositories.
 const RELAY_LIMIT: Duration = Duration::from_secs(600);
 
@@ -157,7 +159,9 @@ struct ToDo {
 #[derive(Debug)]
 struct Round {
     began_us: i64,
+    /// Those whose records are not listed yet.
     left: HashSet<Did>,
+    again_at: Instant,
 }
 
 impl ToDo {
@@ -172,12 +176,26 @@ impl ToDo {
         self.queued.remove(&request);
         Some(request)
     }
+
+    fn again_at(&self) -> Option<Instant> {
+        self.round.as_ref().map(|round| round.again_at)
+    }
+
+    /// Asks for what is left of the round.
+    fn ask_again(&mut self) {
+        let Some(round) = &mut self.round else { return };
+        round.again_at = Instant::now() + AGAIN_AFTER;
+        let left: Vec<Did> = round.left.iter().cloned().collect();
+        for owner in left {
+            self.push(Request::Records(owner));
+        }
+    }
 }
 
 impl Worker {
     async fn run(self, mut asked: mpsc::UnboundedReceiver<Request>) {
         let mut to_do = ToDo::default();
-        let mut running: JoinSet<Request> = JoinSet::new();
+        let mut running: JoinSet<(Request, bool)> = JoinSet::new();
         let mut owners = Vec::new();
         let mut next_round = Instant::now() + ROUND_INTERVAL;
         loop {
@@ -197,8 +215,9 @@ impl Worker {
                     next_round = Instant::now() + ROUND_INTERVAL;
                     self.begin_round(owners.clone(), &mut to_do).await;
                 }
+                () = sleep_until(to_do.again_at().unwrap_or(next_round)) => to_do.ask_again(),
                 Some(ended) = running.join_next() => {
-                    if let Ok(Request::Records(owner)) = ended {
+                    if let Ok((Request::Records(owner), true)) = ended {
                         self.end_of_round(&owner, &mut to_do).await;
                     }
                 }
@@ -208,8 +227,8 @@ impl Worker {
             {
                 let worker = self.clone();
                 running.spawn(async move {
-                    worker.list(&request).await;
-                    request
+                    let listed = worker.list(&request).await;
+                    (request, listed)
                 });
             }
         }
@@ -223,7 +242,7 @@ impl Worker {
         for owner in &all {
             to_do.push(Request::Records(owner.clone()));
         }
-        to_do.round = Some(Round { began_us, left: all });
+        to_do.round = Some(Round { began_us, left: all, again_at: Instant::now() + AGAIN_AFTER });
         self.end_if_empty(to_do).await;
     }
 
@@ -259,23 +278,23 @@ impl Worker {
         }
     }
 
-    /// Lists, and sends what it finds. What fails is counted.
-    async fn list(&self, request: &Request) {
-        let result = match request {
-            Request::Records(owner) => self.list_records(owner).await,
+    /// Lists, and sends what it finds. Returns whether it is all that there is; what fails is counted.
+    async fn list(&self, request: &Request) -> bool {
+        let (did, result) = match request {
+            Request::Records(owner) => (owner, self.list_records(owner).await),
             Request::Mirror(did, kind) => {
                 let result = self.list_mirror(did, *kind).await;
                 let complete = result.is_ok();
                 let ended = Listed::MirrorEnded { did: did.clone(), kind: *kind, complete };
                 let _ = self.parts.send(ended).await;
-                result
+                (did, result)
             }
-            Request::Round(_) => Ok(()),
+            Request::Round(_) => return true,
         };
-        if let Err(causes) = result {
-            self.lists.metrics.listings_failed.inc();
-            process::once_a_second!(debug, causes, "records of an account are not listed");
-        }
+        let Err(causes) = result else { return true };
+        self.lists.metrics.listings_failed.inc();
+        process::once_a_second!(warn, %did, causes, "records of an account are not read");
+        false
     }
 
     async fn list_records(&self, owner: &Did) -> Result<(), String> {

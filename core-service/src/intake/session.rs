@@ -210,6 +210,13 @@ impl<'a> Session<'a> {
                 }
                 Notice::Unreadable(unreadable) => {
                     self.intake.lists.metrics.event("unreadable");
+                    let cursor = unreadable.position.as_ref().map(|position| position.cursor);
+                    process::once_a_second!(
+                        warn,
+                        reason = unreadable.reason,
+                        cursor,
+                        "a frame can't be read"
+                    );
                     self.set_aside(unreadable.hash, unreadable.reason);
                     if let Some(position) = unreadable.position {
                         self.read = Some(position);

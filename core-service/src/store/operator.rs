@@ -4,6 +4,6 @@
 //! has the schema of this release ([`existing`]), and run beside services that use it. An import takes an
 //! empty database.
 
-pub(super) mod existing;
+pub(crate) mod existing;
 pub(crate) mod reseal;
 pub(crate) mod transfer;

@@ -35,6 +35,19 @@ fn interests(records: impl IntoIterator<Item = WantedRecord>) -> Interests {
     interests
 }
 
+#[test]
+fn withheld_records_are_told_of_nothing() {
+    let mut interests = interests([wanted(1, &format!("at://{A}")), wanted(2, &format!("at://{A}/app.x.y"))]);
+    let told = |interests: &Interests| -> Vec<u128> {
+        let commit = commit(Operation::Create, "app.x.y", "1");
+        interests.told(A, &commit, &References::default()).iter().map(|one| one.id.as_u128()).collect()
+    };
+    interests.withhold([Uuid::from_u128(1)]);
+    assert_eq!(told(&interests), [2]);
+    interests.withhold([]);
+    assert_eq!(told(&interests), [1, 2]);
+}
+
 fn commit(operation: Operation, collection: &str, rkey: &str) -> Commit {
     Commit {
         rev: "3l6oveex3ii2l".to_owned(),

@@ -161,6 +161,7 @@ impl Session<'_> {
             .collect();
         withheld.sort_by_key(|one| one.webhook);
         if withheld != self.withheld {
+            self.processing.interests.withhold(withheld.iter().map(|one| one.webhook));
             self.withheld.clone_from(&withheld);
             self.batch.changes.push(Change::Withheld(withheld));
             self.flush_at = Instant::now();

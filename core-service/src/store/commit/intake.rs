@@ -25,6 +25,7 @@ use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, Qu
 use uuid::Uuid;
 
 pub(super) use self::lease::{give_back, stream_time_us, take};
+use self::records::Wins;
 pub(super) use self::upkeep::expire_intake;
 use super::STATEMENT_ROWS;
 use super::event_batch::{Context, Now};
@@ -108,7 +109,7 @@ impl Writing<'_> {
                 Change::Mirrored { did, kind, rev } => {
                     mirror::complete(transaction, self.now, did, *kind, rev).await?;
                 }
-                Change::Record(change) => self.record(transaction, change).await?,
+                Change::Record(change) => self.record(transaction, change, Wins::Later).await?,
                 Change::Listed(listed) => self.listed(transaction, listed).await?,
                 Change::Account(change) => self.account(transaction, change).await?,
                 Change::References(references) => {

@@ -61,6 +61,16 @@ pub(in crate::store) async fn open(url: &DatabaseUrl) -> Result<Database, Existi
     checked.map(|()| database)
 }
 
+/// Checks what [`open`] does.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub(crate) async fn check(url: &DatabaseUrl) -> Result<(), ExistingError> {
+    open(url).await?.close().await;
+    Ok(())
+}
+
 /// Checks that the schema of `database` is that of this release.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
 };
 
+use super::records::Wins;
 use super::{Writing, stream_time_us};
 use crate::intake::batch::{Found, ListedRecords, RecordChange};
 use crate::store::row_of_record::DELETED;
@@ -33,7 +34,7 @@ impl Writing<'_> {
             found: found.clone(),
         };
         for (rkey, found) in records {
-            self.record(transaction, &change(rkey, found)).await?;
+            self.record(transaction, &change(rkey, found), Wins::LaterOrSame).await?;
         }
         let Some(all) = all else { return Ok(()) };
         let there: HashSet<&str> = all.iter().map(String::as_str).collect();
@@ -46,7 +47,7 @@ impl Writing<'_> {
             .all(transaction)
             .await?;
         for rkey in stored.iter().filter(|rkey| !there.contains(rkey.as_str())) {
-            self.record(transaction, &change(rkey, &Found::Deleted)).await?;
+            self.record(transaction, &change(rkey, &Found::Deleted), Wins::LaterOrSame).await?;
         }
         Ok(())
     }

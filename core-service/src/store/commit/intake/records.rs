@@ -41,12 +41,21 @@ struct Content {
     sealed_secret: Option<Vec<u8>>,
 }
 
+/// Which revisions take the place of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wins {
+    Later,
+    /// Also the same one: it may be judged under other settings now.
+    LaterOrSame,
+}
+
 impl Writing<'_> {
     /// Writes what became of one wh record.
     pub(super) async fn record(
         &mut self,
         transaction: &DatabaseTransaction,
         change: &RecordChange,
+        wins: Wins,
     ) -> Result<(), DbErr> {
         if !self.counts(transaction, &change.owner).await? {
             return Ok(());
@@ -57,7 +66,8 @@ impl Writing<'_> {
         let before = locked(transaction, query).one(transaction).await?;
         match before {
             // A revision is a TID: later ones are greater.
-            Some(before) if before.rev >= change.rev => Ok(()),
+            Some(before) if before.rev > change.rev => Ok(()),
+            Some(before) if before.rev == change.rev && wins == Wins::Later => Ok(()),
             Some(before) => self.replace(transaction, change, before).await,
             None if of_owner.count(transaction).await? >= MAX_ROWS_OF_OWNER => Ok(()),
             None => self.insert(transaction, change).await,
@@ -131,6 +141,9 @@ impl Writing<'_> {
         let mut after = self.row_after(change, &before)?;
         if is_same(change, &before, opened.as_ref()) {
             // Sent once more: nothing has changed for anybody.
+            if before.rev == change.rev {
+                return Ok(());
+            }
             after = record_webhook::Model { rev: change.rev.clone(), ..before };
             let columns = [record_webhook::Column::Rev];
             return update(transaction, after, &columns).await;
