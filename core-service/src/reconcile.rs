@@ -46,9 +46,7 @@ pub(crate) enum ReconcileError {
     #[error("the egress client can't be made")]
     Egress(#[source] BuildError),
     #[error("the records can't be written")]
-    Store(#[from] Error),
-    #[error("{0} is not known here, and wh records of others do not count (--record-owners known)")]
-    UnknownOwner(Did),
+    Store(#[source] Error),
 }
 
 /// What came of it.
@@ -66,7 +64,7 @@ pub(crate) struct Reconciled {
 ///
 /// # Errors
 ///
-/// The database doesn't exist or can't be used, or `owner` is none whose wh records count.
+/// The database doesn't exist or can't be used.
 pub(crate) async fn reconcile(config: Config, owner: Option<Did>) -> Result<Reconciled, ReconcileError> {
     existing::check(&config.database).await?;
     let metrics = Metrics::new(&config.clock);
@@ -74,15 +72,17 @@ pub(crate) async fn reconcile(config: Config, owner: Option<Did>) -> Result<Reco
     let store = open(config, &metrics).await?;
     let result = read(&store, lists, owner).await;
     store.close().await;
-    result
+    result.map_err(ReconcileError::Store)
 }
 
-async fn read(store: &Store, lists: Arc<Lists>, owner: Option<Did>) -> Result<Reconciled, ReconcileError> {
+async fn read(store: &Store, lists: Arc<Lists>, owner: Option<Did>) -> Result<Reconciled, Error> {
     let (parts, mut listed) = mpsc::channel(PARTS);
     let known = store.record_owners().await?;
     let listing = match owner {
         Some(owner) if lists.owners == RecordOwners::Known && !known.contains(&owner) => {
-            return Err(ReconcileError::UnknownOwner(owner));
+            let reason = "the wh records of unknown accounts do not count (--record-owners known)";
+            tracing::warn!(%owner, reason, "the wh records of an account are not read");
+            return Ok(Reconciled { owners: 1, unread: vec![owner], changed: 0 });
         }
         Some(owner) => tokio::spawn(list_once(lists, vec![owner], WithRelay::No, parts)),
         None => tokio::spawn(list_once(lists, known, WithRelay::Yes, parts)),
