@@ -10,5 +10,6 @@
 
 pub mod client;
 pub mod error;
+pub mod handle;
 pub mod policy;
 pub mod resolver;

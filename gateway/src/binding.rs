@@ -29,7 +29,7 @@ use crate::binding::message::Binder;
 use crate::binding::rpc::Rpc;
 use crate::binding::shape::{Object, ObjectId};
 use crate::lexicon::Lexicons;
-use crate::lexicon::schema::{Body, Definition, Document, Object as Properties, Operation, Schema};
+use crate::lexicon::schema::{Body, Definition, Document, Object as Properties, Operation, Type};
 
 /// The only supported encoding of inputs and outputs.
 const JSON: &str = "application/json";
@@ -193,7 +193,7 @@ fn bind_method(
     rpc: Rpc,
     problems: &mut Vec<String>,
 ) -> Option<Method> {
-    let Operation { parameters, input, output, errors } = operation;
+    let Operation { description: _, parameters, input, output, errors } = operation;
     let Rpc { name, path, streaming, request, response, role, error_domain, errors: rows } = rpc;
     let before = problems.len();
     if streaming {
@@ -247,7 +247,7 @@ fn bind_method(
 
 /// The object schema of a body.
 fn body_schema<'a>(binder: &mut Binder<'a>, location: &str, body: &'a Body) -> Option<&'a Properties> {
-    let Body { encoding, schema } = body;
+    let Body { description: _, encoding, schema } = body;
     if encoding != JSON {
         binder.report(location, &format!("the encoding `{encoding}` is not served"));
         return None;
@@ -256,8 +256,8 @@ fn body_schema<'a>(binder: &mut Binder<'a>, location: &str, body: &'a Body) -> O
         binder.report(location, "a body without a schema is not served");
         return None;
     };
-    match binder.resolve(location, schema)? {
-        Schema::Object(properties) => Some(properties),
+    match &binder.resolve(location, schema)?.kind {
+        Type::Object(properties) => Some(properties),
         _ => {
             binder.report(location, "a body that is no object is not served");
             None

@@ -3,9 +3,10 @@
 //! Owns the settings `--trusted-proxies` and `--client-address-header` and how the header is read. What is
 //! shared among addresses is decided elsewhere ([`auth`](crate::auth)).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
 use process::settings::{Problems, given, list};
@@ -14,6 +15,11 @@ use process::settings::{Problems, given, list};
 const CLIENT_PREFIX_BITS: u32 = 64;
 /// The bits before the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
 const MAPPED_PREFIX_BITS: u8 = 96;
+
+/// The address of the other end of a request's connection: a client, or the proxy before it. An extension of
+/// every request. An IPv4 address mapped into IPv6 is an IPv4 address here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
 
 /// Whom a request counts for: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +104,12 @@ impl ClientAddresses {
                 None
             }
         }
+    }
+
+    /// The client of the request with this head, as [`of`](Self::of) finds it.
+    pub(crate) fn of_request(&self, head: &Parts) -> ClientAddress {
+        let peer = head.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |PeerAddress(peer)| *peer);
+        self.of(peer, &head.headers)
     }
 
     /// The client of a request with these headers that came from `peer`.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use process::clock::Clock;
 use process::files::ExposedFile;
 use process::reload::Watched;
@@ -25,6 +26,7 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// That of [`LISTEN`], for examples.
 const PORT: u16 = 8080;
 const CORE_URL: &str = "http://127.0.0.1:50051";
+const SITE: &str = "on";
 const SERVICE_IDS: &str = "wisp_place,streamplace";
 const RATE_LIMIT: &str = "3000";
 const DEADLINE: &str = "8s";
@@ -106,6 +108,9 @@ pub struct RawGateway {
     /// all]
     #[arg(long, env = "CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub connections_per_address: Option<String>,
+    /// Pages for people, on or off: documentation of the methods, and a console
+    #[arg(long, env = "SITE", default_value = SITE, value_name = "WHETHER")]
+    pub site: String,
     /// A folder of lexicon documents to serve [default: the built-in ones]
     #[arg(long, env = "LEXICONS", value_name = "DIR")]
     pub lexicons: Option<String>,
@@ -145,6 +150,11 @@ pub struct Config {
     pub client_addresses: ClientAddresses,
     /// `--connections-per-address`; 0: no limit, `None`: half of all.
     pub connections_per_address: Option<usize>,
+    /// `--site`.
+    pub site: bool,
+    /// Further paths of the site, such as `/site/…`, with its headers. `None` unless this process is for
+    /// development; the pages are told.
+    pub site_routes: Option<Router>,
     /// `--lexicons`.
     pub lexicons: Option<PathBuf>,
     /// `--descriptors`.
@@ -207,6 +217,7 @@ impl Config {
             trusted_proxies,
             client_address_header,
             connections_per_address,
+            site,
             lexicons,
             descriptors,
         } = raw;
@@ -240,6 +251,7 @@ impl Config {
         let client_addresses = ClientAddresses::check(&trusted_proxies, client_address_header, problems);
         let connections_per_address = given(connections_per_address)
             .map(|number| problems.number("--connections-per-address", &number));
+        let site = problems.switch("--site", or_default(&site, SITE));
         let (lexicons, descriptors) = (given(lexicons), given(descriptors));
         if lexicons.is_some() != descriptors.is_some() {
             problems.note("--lexicons, --descriptors", "both or none");
@@ -293,6 +305,8 @@ impl Config {
                 None => None,
                 Some(checked) => Some(checked?),
             },
+            site: site?,
+            site_routes: None,
             lexicons: lexicons.map(PathBuf::from),
             descriptors: descriptors.map(PathBuf::from),
             shared,

@@ -11,7 +11,6 @@
 mod idle;
 pub(crate) mod metrics;
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +34,7 @@ use tower::ServiceExt as _;
 
 use self::idle::{Idleness, WatchedSocket};
 use self::metrics::ConnectionMetrics;
-use crate::client_address::ClientAddress;
+use crate::client_address::{ClientAddress, PeerAddress};
 use crate::places::{Place, Places};
 
 /// Connections at once, if the process may open that many files. Further ones wait in the operating system's
@@ -69,11 +68,6 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_CHECK: Duration = Duration::from_secs(1);
 /// The pause after a failed accept, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The address of the other end of a request's connection: a client, or the proxy before it. An extension of
-/// every request. An IPv4 address mapped into IPv6 is an IPv4 address here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
 /// The limits that tests lower.
 #[derive(Debug, Clone, Copy)]

@@ -69,6 +69,12 @@ impl ErrorName {
         }
     }
 
+    /// The HTTP status of `name` in a method whose lexicon declares it.
+    pub(crate) fn declared_status(name: &str) -> StatusCode {
+        let authentication = Self::AuthenticationRequired;
+        if name == authentication.name() { authentication.status() } else { StatusCode::BAD_REQUEST }
+    }
+
     /// The fixed message of a name whose details are for the log only.
     pub(crate) fn fixed_message(self) -> Option<&'static str> {
         match self {

@@ -12,10 +12,12 @@ pub mod client_address;
 pub mod config;
 mod connections;
 mod error_name;
+mod get_only;
 pub mod lexicon;
 mod limits;
 mod places;
 mod routes;
+mod site;
 mod telemetry;
 pub(crate) mod transcode;
 pub mod upstream;
@@ -48,6 +50,7 @@ use crate::config::{Config, RawArgs};
 use crate::connections::metrics::ConnectionMetrics;
 use crate::lexicon::Lexicons;
 use crate::limits::RateLimit;
+use crate::site::Site;
 use crate::telemetry::RequestLog;
 use crate::telemetry::lines::LineLimits;
 use crate::telemetry::requests::RequestMetrics;
@@ -110,7 +113,7 @@ pub async fn serve(
     for file in &config.exposed_files {
         file.warn();
     }
-    let methods = bound(config.lexicons.as_deref(), config.descriptors.as_deref())?;
+    let (lexicons, methods) = load(config.lexicons.as_deref(), config.descriptors.as_deref())?;
     let GatewayMetrics {
         requests,
         lines,
@@ -163,6 +166,7 @@ pub async fn serve(
             ready.notify_one();
         }
     }));
+    let site = config.site.then(|| Site::new(&config, &lexicons, &methods, egress.clone()));
     let auth = AuthSettings {
         audiences: config.audiences.clone(),
         plc_url: config.shared.plc_url.clone(),
@@ -179,7 +183,7 @@ pub async fn serve(
         metrics: calls,
     };
     let log = RequestLog { requests, lines, tracer };
-    let router = routes::router(xrpc, &config, shutdown.clone(), log);
+    let router = routes::router(xrpc, site, &config, shutdown.clone(), log);
     let limits = connections::Limits::of_this_process(config.connections_per_address, config.idle_timeout);
     connections::serve(listener, router, limits, shutdown, connections).await;
     Ok(())
@@ -214,6 +218,10 @@ impl GatewayMetrics {
 ///
 /// They do not load, or do not fit each other.
 pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Methods, Error> {
+    load(lexicons, descriptors).map(|(_, methods)| methods)
+}
+
+fn load(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<(Lexicons, Methods), Error> {
     let lexicons = match lexicons {
         Some(folder) => Lexicons::from_dir(folder),
         None => Lexicons::embedded(),
@@ -227,7 +235,8 @@ pub fn bound(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<Meth
         }
         None => DescriptorPool::decode(proto::DESCRIPTORS),
     };
-    binding::bind(&lexicons, &pool.map_err(Error::Descriptors)?).map_err(Error::Drift)
+    let methods = binding::bind(&lexicons, &pool.map_err(Error::Descriptors)?).map_err(Error::Drift)?;
+    Ok((lexicons, methods))
 }
 
 /// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at

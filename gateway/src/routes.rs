@@ -23,6 +23,7 @@ use self::internal::InternalPaths;
 use crate::config::Config;
 use crate::error_name::ErrorName;
 use crate::limits;
+use crate::site::Site;
 use crate::telemetry::{REQUEST_ID, RequestLog, log_requests};
 use crate::xrpc::error::XrpcError;
 use crate::xrpc::{self, Xrpc};
@@ -30,8 +31,15 @@ use crate::xrpc::{self, Xrpc};
 /// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// Serves methods and internal paths; everything else is 404.
-pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, log: RequestLog) -> Router {
+/// Serves methods, internal paths and the site, if there is one; everything else is 404.
+pub(crate) fn router(
+    xrpc: Xrpc,
+    site: Option<Site>,
+    config: &Config,
+    shutdown: Shutdown,
+    log: RequestLog,
+) -> Router {
+    let log = Arc::new(log);
     let internal = InternalPaths::new(xrpc.upstream.clone(), shutdown, config);
     let methods = Router::new()
         // The handler checks the verb: a wrong one is 400 here, where axum would answer 405.
@@ -39,18 +47,22 @@ pub(crate) fn router(xrpc: Xrpc, config: &Config, shutdown: Shutdown, log: Reque
         .route("/xrpc/", any(xrpc::serve))
         .fallback(xrpc::not_found)
         .with_state(Arc::new(xrpc));
-    layered(internal.router().merge(methods), log)
+    let for_any_origin = layered(internal.router().merge(methods), Some(cors()), &log);
+    match site {
+        Some(site) => for_any_origin.merge(site.router(|router| layered(router, None, &log))),
+        None => for_any_origin,
+    }
 }
 
 /// Adds the request log, `Cache-Control`, CORS, the response to a panic and the check of the framing, the
 /// outermost first.
 /// They share one `ServiceBuilder`, as the router boxes the future of each separate layer.
-fn layered(router: Router, log: RequestLog) -> Router {
+fn layered(router: Router, cors: Option<CorsLayer>, log: &Arc<RequestLog>) -> Router {
     router.layer(
         ServiceBuilder::new()
-            .layer(from_fn_with_state(Arc::new(log), log_requests))
+            .layer(from_fn_with_state(Arc::clone(log), log_requests))
             .layer(from_fn(caching::no_store))
-            .layer(cors())
+            .option_layer(cors)
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(framing::check)),
     )

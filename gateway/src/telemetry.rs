@@ -3,7 +3,8 @@
 //! The log line (target `gateway::access`) has these fields:
 //!
 //! - `request_id`, and `trace_id` if the request is traced;
-//! - `route`, only for internal paths and preflights: `_health`, `livez`, `readyz`, `did.json`, `preflight`;
+//! - `route`, only for internal paths, the site and preflights: `_health`, `livez`, `readyz`, `did.json`,
+//!   `site`, `preflight`;
 //! - `nsid` of the bound method, `did` of the authenticated caller, and `error`, the error name; `-` if there
 //!   is none;
 //! - `status`, and `ms`, the time from arrival to the response head.

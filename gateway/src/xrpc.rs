@@ -13,7 +13,6 @@ pub(crate) mod error;
 pub(crate) mod metrics;
 
 use std::error::Error as _;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +33,6 @@ use crate::auth::error::AuthError;
 use crate::auth::{Authenticator, Caller};
 use crate::binding::{self, Method, Methods};
 use crate::client_address::ClientAddresses;
-use crate::connections::PeerAddress;
 use crate::error_name::ErrorName;
 use crate::limits::{RateLimit, RateLimitState};
 use crate::places::Places;
@@ -214,8 +212,7 @@ impl Xrpc {
     ) -> Result<Caller, XrpcError> {
         let request_id = &context.request_id;
         let _span = context.trace.step("authenticate");
-        let peer = head.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |PeerAddress(peer)| *peer);
-        let client = self.client_addresses.of(peer, &head.headers);
+        let client = self.client_addresses.of_request(head);
         let authenticating = self.authenticator.authenticate(&head.headers, method.nsid(), client);
         match timeout_at(deadline, authenticating).await {
             Ok(Ok(caller)) => Ok(caller),

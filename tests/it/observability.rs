@@ -223,7 +223,7 @@ async fn no_client_names_a_label() {
     assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&(&str, &BTreeMap<_, _>)>::new());
     let nsids: BTreeSet<String> =
         after.iter().filter_map(|(_, labels)| labels.get("nsid").cloned()).collect();
-    let own = ["_health", "livez", "readyz", "did.json", "preflight", "other"].map(str::to_owned);
+    let own = ["_health", "livez", "readyz", "did.json", "site", "preflight", "other"].map(str::to_owned);
     assert_eq!(nsids, self::nsids().into_iter().chain(own).collect());
 }
 

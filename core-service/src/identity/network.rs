@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use egress::client::{Answer, Egress};
 use egress::error::GetError;
+use egress::handle;
 use egress::policy::Policy;
 use http::StatusCode;
 use process::exit::chain;
 use serde::Deserialize;
 use shrike::syntax::Handle;
-use tokio::time::timeout;
 use url::Url;
 
 use super::document::{Document, MAX_DOCUMENT_BYTES};
@@ -19,18 +19,11 @@ use crate::domain::did::Did;
 use crate::xrpc_host::{QueryError, RepoRefusal, XrpcHost};
 
 const ACCEPT_DOCUMENT: &str = "application/did+ld+json, application/json";
-const ACCEPT_HANDLE: &str = "text/plain";
 
 /// How long fetching a DID document may take.
 const DOCUMENT_LIMIT: Duration = Duration::from_secs(3);
-/// How long verifying a handle may take, by DNS and then by HTTPS.
-const HANDLE_LIMIT: Duration = Duration::from_secs(3);
-/// The part of it that DNS gets.
-const TEXTS_LIMIT: Duration = Duration::from_millis(1_500);
 /// How long fetching a profile may take.
 const PROFILE_LIMIT: Duration = Duration::from_secs(3);
-/// The answer of a handle's host, in bytes: a DID.
-const MAX_HANDLE_BYTES: usize = 4 * 1024;
 /// The answer with a profile, in bytes.
 const MAX_PROFILE_BYTES: usize = 64 * 1024;
 /// The longest CID, in bytes.
@@ -96,32 +89,12 @@ impl Network {
 
     /// Whether `handle` says that it is the DID's: by DNS, or else by HTTPS.
     pub(super) async fn is_handle_of(&self, handle: &Handle, did: &Did) -> Result<bool, Failed> {
-        let verified = timeout(HANDLE_LIMIT, self.ask_handle(handle, did)).await;
-        verified.unwrap_or(Err(Failed))
-    }
-
-    async fn ask_handle(&self, handle: &Handle, did: &Did) -> Result<bool, Failed> {
-        let mut url = Url::parse(&format!("https://{handle}/.well-known/atproto-did")).map_err(|_| Failed)?;
-        _ = url.set_port(self.handle_port);
-        if self.to_hosts.check_url(&url).is_err() {
-            return Ok(false);
-        }
-        let texts = timeout(TEXTS_LIMIT, self.to_hosts.texts(&format!("_atproto.{handle}"))).await;
-        if let Ok(Ok(texts)) = texts {
-            match did_of_texts(&texts) {
-                TextAnswer::None => {}
-                TextAnswer::One(named) => return Ok(named == did.as_str()),
-                TextAnswer::Many => return Ok(false),
-            }
-        }
-        let Answer { status, body } =
-            self.to_hosts.get(&url, ACCEPT_HANDLE, HANDLE_LIMIT, MAX_HANDLE_BYTES).await.map_err(
-                |error| {
-                    process::once_a_second!(debug, %did, causes = chain(&error), "a handle was not verified");
-                    Failed
-                },
-            )?;
-        Ok(status == StatusCode::OK && body.trim_ascii() == did.as_str().as_bytes())
+        let named = handle::named_did(&self.to_hosts, handle.as_str(), self.handle_port).await;
+        let named = named.map_err(|error| {
+            process::once_a_second!(debug, %did, causes = chain(&error), "a handle was not verified");
+            Failed
+        })?;
+        Ok(named.as_deref() == Some(did.as_str()))
     }
 
     /// The URL of the avatar of a DID at its PDS; `None` if it has none.
@@ -176,24 +149,6 @@ fn web_document_url(did: &Did, allows_loopback: bool) -> Option<Url> {
     Url::parse(&format!("{scheme}://{host}{port}/.well-known/did.json")).ok()
 }
 
-/// What TXT records say of a handle.
-#[derive(Debug, PartialEq, Eq)]
-enum TextAnswer<'a> {
-    None,
-    One(&'a str),
-    /// Which is none, as the specification of handles says.
-    Many,
-}
-
-fn did_of_texts(texts: &[String]) -> TextAnswer<'_> {
-    let mut dids = texts.iter().filter_map(|text| text.strip_prefix("did="));
-    match (dids.next(), dids.next()) {
-        (None, _) => TextAnswer::None,
-        (Some(did), None) => TextAnswer::One(did.trim()),
-        (Some(_), Some(_)) => TextAnswer::Many,
-    }
-}
-
 /// The CID of the avatar in the answer of `getRecord`.
 fn avatar_cid(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -243,20 +198,6 @@ mod tests {
             "did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N",
         ] {
             assert_eq!(url(did, true), None, "{did}");
-        }
-    }
-
-    #[test]
-    fn texts_of_handles() {
-        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        for (given, expected) in [
-            (&[][..], TextAnswer::None),
-            (&["v=spf1", "DID=did:plc:a"], TextAnswer::None),
-            (&["v=spf1", "did=did:plc:a"], TextAnswer::One("did:plc:a")),
-            (&["did=did:plc:a", "did=did:plc:a"], TextAnswer::Many),
-            (&["did=did:plc:a", "did=did:plc:b"], TextAnswer::Many),
-        ] {
-            assert_eq!(did_of_texts(&texts(given)), expected, "{given:?}");
         }
     }
 

@@ -3,26 +3,26 @@
 use prost_reflect::Value;
 
 use super::shape::Shape;
-use crate::lexicon::schema::{Boolean, Integer, Schema, Text};
+use crate::lexicon::schema::{Boolean, Integer, Schema, Text, Type};
 use crate::transcode::datetime;
 
 /// The default of `schema`, if it has one. `Err` says what is wrong with it, as the end of a sentence.
 pub(super) fn value(schema: &Schema, shape: &Shape) -> Result<Option<Value>, &'static str> {
-    match (schema, shape) {
-        (Schema::String(text), Shape::Text) => {
+    match (&schema.kind, shape) {
+        (Type::String(text), Shape::Text) => {
             Ok(string(text)?.map(|default| Value::String(default.to_owned())))
         }
-        (Schema::String(text), Shape::Datetime(timestamp)) => {
+        (Type::String(text), Shape::Datetime(timestamp)) => {
             let Some(default) = string(text)? else { return Ok(None) };
             let message = datetime::read(default, timestamp).ok_or("is no datetime")?;
             Ok(Some(Value::Message(message)))
         }
-        (Schema::Integer(integer), Shape::Integer(kind)) => {
+        (Type::Integer(integer), Shape::Integer(kind)) => {
             let Some(default) = number(integer)? else { return Ok(None) };
             let value = kind.value(default).ok_or("does not fit the type of the proto field")?;
             Ok(Some(value))
         }
-        (Schema::Boolean(Boolean { constant, default }), Shape::Boolean) => match (constant, default) {
+        (Type::Boolean(Boolean { constant, default }), Shape::Boolean) => match (constant, default) {
             (Some(constant), Some(default)) if constant != default => Err("is not the one value there is"),
             _ => Ok(default.map(Value::Bool)),
         },
@@ -31,7 +31,16 @@ pub(super) fn value(schema: &Schema, shape: &Shape) -> Result<Option<Value>, &'s
 }
 
 fn string(text: &Text) -> Result<Option<&str>, &'static str> {
-    let Text { format: _, min_length, max_length, values, default } = text;
+    let Text {
+        format: _,
+        min_length,
+        max_length,
+        min_graphemes: _,
+        max_graphemes: _,
+        values,
+        known_values: _,
+        default,
+    } = text;
     let Some(default) = default else { return Ok(None) };
     let length = default.len() as u64;
     if min_length.is_some_and(|minimum| length < minimum) {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use proto::xrpc::{Code, Error};
 
 use crate::error_name::ErrorName;
+use crate::lexicon::schema::DeclaredError;
 
 /// The error names of one method.
 #[derive(Debug)]
@@ -18,7 +19,13 @@ pub(crate) struct ErrorTable {
 
 impl ErrorTable {
     /// Checks the `rows` of an rpc against the names that its lexicon declares.
-    pub(super) fn new(nsid: &str, declared: &[String], rows: Vec<Error>, problems: &mut Vec<String>) -> Self {
+    pub(super) fn new(
+        nsid: &str,
+        declared: &[DeclaredError],
+        rows: Vec<Error>,
+        problems: &mut Vec<String>,
+    ) -> Self {
+        let declared: Vec<String> = declared.iter().map(|error| error.name.clone()).collect();
         let mut seen = HashSet::new();
         for Error { code, reason, name } in &rows {
             let row = match Code::try_from(*code) {
@@ -39,7 +46,7 @@ impl ErrorTable {
                 problems.push(format!("{nsid}: errors: {row}: two rows for it"));
             }
         }
-        Self { declared: declared.to_vec(), rows }
+        Self { declared, rows }
     }
 
     /// The name for this gRPC code (its number) and `google.rpc.ErrorInfo.reason`.

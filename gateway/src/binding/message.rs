@@ -11,7 +11,7 @@ use super::rpc::Roles;
 use super::shape::{Field, Object, ObjectId, Shape};
 use super::types;
 use crate::lexicon::Lexicons;
-use crate::lexicon::schema::{Definition, Object as Properties, Reference, Schema};
+use crate::lexicon::schema::{Definition, Object as Properties, Reference, Schema, Type};
 
 /// Binds the objects of one method and collects the problems.
 pub(super) struct Binder<'a> {
@@ -95,13 +95,16 @@ impl<'a> Binder<'a> {
 
     /// `schema`, or the schema that it refers to. `None` if that is not supported.
     pub(super) fn resolve(&mut self, location: &str, schema: &'a Schema) -> Option<&'a Schema> {
-        match schema {
-            Schema::Unsupported(kind) => {
+        match &schema.kind {
+            Type::Unsupported(kind) => {
                 self.report(location, &format!("the type `{kind}` is not served"));
                 None
             }
-            Schema::Ref(reference) => match self.lexicons.resolve(reference) {
-                Some(Definition::Schema(Schema::Unsupported(kind)) | Definition::Unsupported(kind)) => {
+            Type::Ref(reference) => match self.lexicons.resolve(reference) {
+                Some(
+                    Definition::Schema(Schema { description: _, kind: Type::Unsupported(kind) })
+                    | Definition::Unsupported(kind),
+                ) => {
                     self.report(location, &format!("{reference}: the type `{kind}` is not served"));
                     None
                 }
@@ -115,7 +118,7 @@ impl<'a> Binder<'a> {
                     None
                 }
             },
-            schema => Some(schema),
+            _ => Some(schema),
         }
     }
 
@@ -193,11 +196,11 @@ impl<'a> Binder<'a> {
         }
         let declared = schema;
         let schema = self.resolve(location, declared)?;
-        let shape = match schema {
-            Schema::Array(items) if field.is_list() => {
-                Shape::List(Box::new(self.value(&format!("{location}[]"), items, &field)?))
+        let shape = match &schema.kind {
+            Type::Array(array) if field.is_list() => {
+                Shape::List(Box::new(self.value(&format!("{location}[]"), &array.items, &field)?))
             }
-            _ if matches!(schema, Schema::Array(_)) || field.is_list() || field.is_map() => {
+            kind if matches!(kind, Type::Array(_)) || field.is_list() || field.is_map() => {
                 return self.mismatch(location, schema, &field);
             }
             _ => self.value(location, declared, &field)?,
@@ -222,8 +225,8 @@ impl<'a> Binder<'a> {
         if field.is_group() {
             return self.mismatch(location, schema, field);
         }
-        if let (Schema::Object(properties), Kind::Message(message)) = (schema, field.kind()) {
-            let Schema::Ref(reference) = declared else {
+        if let (Type::Object(properties), Kind::Message(message)) = (&schema.kind, field.kind()) {
+            let Type::Ref(reference) = &declared.kind else {
                 return Some(Shape::Object(self.object(location, properties, &message, &[])));
             };
             let name = (reference.clone(), message.full_name().to_owned());

@@ -3,18 +3,18 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::shape::{Integer, Shape};
-use crate::lexicon::schema::Schema;
+use crate::lexicon::schema::{Schema, Type};
 
 /// The shape of a scalar, if the two types can be bound.
 pub(super) fn scalar(schema: &Schema, kind: &Kind) -> Option<Shape> {
-    match (schema, kind) {
-        (Schema::String(_), Kind::String) => Some(Shape::Text),
-        (Schema::String(text), Kind::Message(message)) => {
+    match (&schema.kind, kind) {
+        (Type::String(_), Kind::String) => Some(Shape::Text),
+        (Type::String(text), Kind::Message(message)) => {
             let datetime = text.format.as_deref() == Some("datetime") && is_timestamp(message);
             datetime.then(|| Shape::Datetime(message.clone()))
         }
-        (Schema::Integer(_), kind) => integer(kind).map(Shape::Integer),
-        (Schema::Boolean(_), Kind::Bool) => Some(Shape::Boolean),
+        (Type::Integer(_), kind) => integer(kind).map(Shape::Integer),
+        (Type::Boolean(_), Kind::Bool) => Some(Shape::Boolean),
         _ => None,
     }
 }
@@ -70,17 +70,17 @@ fn integer(kind: &Kind) -> Option<Integer> {
 
 /// The type as a lexicon calls it: `string (datetime)`.
 pub(super) fn lexicon_name(schema: &Schema) -> String {
-    match schema {
-        Schema::Object(_) => "object".to_owned(),
-        Schema::Array(_) => "array".to_owned(),
-        Schema::String(text) => match &text.format {
+    match &schema.kind {
+        Type::Object(_) => "object".to_owned(),
+        Type::Array(_) => "array".to_owned(),
+        Type::String(text) => match &text.format {
             Some(format) => format!("string ({format})"),
             None => "string".to_owned(),
         },
-        Schema::Integer(_) => "integer".to_owned(),
-        Schema::Boolean(_) => "boolean".to_owned(),
-        Schema::Ref(reference) => reference.to_string(),
-        Schema::Unsupported(kind) => (*kind).to_owned(),
+        Type::Integer(_) => "integer".to_owned(),
+        Type::Boolean(_) => "boolean".to_owned(),
+        Type::Ref(reference) => reference.to_string(),
+        Type::Unsupported(kind) => (*kind).to_owned(),
     }
 }
 

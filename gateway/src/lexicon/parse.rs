@@ -6,7 +6,8 @@ use shrike::syntax::Nsid;
 
 use super::node::{Json, Malformed, Node};
 use super::schema::{
-    Body, Boolean, Definition, Document, Integer, Object, Operation, Reference, Schema, Text,
+    Array, Body, Boolean, DeclaredError, Definition, Document, Integer, Object, Operation, Reference, Schema,
+    Text, Type,
 };
 
 /// The version of the language.
@@ -24,7 +25,7 @@ pub(super) fn document(text: &str) -> Result<Document, Malformed> {
     }
     let id = root.required("id")?;
     let Ok(nsid) = id.string()?.parse::<Nsid>() else { return id.refuse("no NSID") };
-    root.optional_as("description", Node::string)?;
+    let description = description(&root)?;
 
     let parser = Parser { document: nsid.to_string() };
     let defs = root.required("defs")?;
@@ -38,7 +39,7 @@ pub(super) fn document(text: &str) -> Result<Document, Malformed> {
     if definitions.is_empty() {
         return defs.refuse("expected at least one definition");
     }
-    Ok(Document { id: parser.document, definitions })
+    Ok(Document { id: parser.document, description, text: text.to_owned(), definitions })
 }
 
 struct Parser {
@@ -67,14 +68,14 @@ impl Parser {
     }
 
     fn operation(&self, node: &Node<'_>, procedure: bool) -> Result<Operation, Malformed> {
-        node.optional_as("description", Node::string)?;
+        let description = description(node)?;
         let parameters = node.optional_as("parameters", |node| self.parameters(node))?;
         let input = node.optional_as("input", |node| {
             if procedure { self.body(node) } else { node.refuse("a query has none") }
         })?;
         let output = node.optional_as("output", |node| self.body(node))?;
         let errors = node.optional_as("errors", errors)?.unwrap_or_default();
-        Ok(Operation { parameters, input, output, errors })
+        Ok(Operation { description, parameters, input, output, errors })
     }
 
     fn subscription(&self, node: &Node<'_>) -> Result<&'static str, Malformed> {
@@ -82,8 +83,8 @@ impl Parser {
         node.optional_as("errors", errors)?;
         node.optional_as("message", |message| {
             let schema = message.required("schema")?;
-            match self.schema(&schema)? {
-                Schema::Ref(_) | Schema::Unsupported("union") => Ok(()),
+            match self.schema(&schema)?.kind {
+                Type::Ref(_) | Type::Unsupported("union") => Ok(()),
                 _ => schema.refuse("expected a union or a ref"),
             }
         })?;
@@ -93,20 +94,23 @@ impl Parser {
     fn record(&self, node: &Node<'_>) -> Result<&'static str, Malformed> {
         node.required("key")?.string()?;
         let record = node.required("record")?;
-        match self.schema(&record)? {
-            Schema::Object(_) => Ok("record"),
+        match self.schema(&record)?.kind {
+            Type::Object(_) => Ok("record"),
             _ => record.refuse("expected an object"),
         }
     }
 
     fn body(&self, node: &Node<'_>) -> Result<Body, Malformed> {
-        node.optional_as("description", Node::string)?;
+        let description = description(node)?;
         let encoding = node.required("encoding")?.string()?.to_owned();
-        let schema = node.optional_as("schema", |node| match self.schema(node)? {
-            schema @ (Schema::Object(_) | Schema::Ref(_) | Schema::Unsupported("union")) => Ok(schema),
-            _ => node.refuse("expected an object, a ref or a union"),
+        let schema = node.optional_as("schema", |node| {
+            let schema = self.schema(node)?;
+            match schema.kind {
+                Type::Object(_) | Type::Ref(_) | Type::Unsupported("union") => Ok(schema),
+                _ => node.refuse("expected an object, a ref or a union"),
+            }
         })?;
-        Ok(Body { encoding, schema })
+        Ok(Body { description, encoding, schema })
     }
 
     fn parameters(&self, node: &Node<'_>) -> Result<Object, Malformed> {
@@ -116,9 +120,9 @@ impl Parser {
         }
         let object = self.object(node)?;
         for (name, schema) in &object.properties {
-            let item = if let Schema::Array(item) = schema { item } else { schema };
-            let served = matches!(item, Schema::String(_) | Schema::Integer(_) | Schema::Boolean(_));
-            if !served && !matches!(item, Schema::Unsupported("unknown")) {
+            let item = if let Type::Array(array) = &schema.kind { &array.items.kind } else { &schema.kind };
+            let served = matches!(item, Type::String(_) | Type::Integer(_) | Type::Boolean(_));
+            if !served && !matches!(item, Type::Unsupported("unknown")) {
                 return node.refuse(format!(
                     "`{name}` can't be a parameter: expected a string, integer, boolean, unknown or an array of one"
                 ));
@@ -128,41 +132,45 @@ impl Parser {
     }
 
     fn schema(&self, node: &Node<'_>) -> Result<Schema, Malformed> {
-        node.optional_as("description", Node::string)?;
+        Ok(Schema { description: description(node)?, kind: self.kind(node)? })
+    }
+
+    fn kind(&self, node: &Node<'_>) -> Result<Type, Malformed> {
         let kind = node.required("type")?;
         Ok(match kind.string()? {
-            "object" => Schema::Object(self.object(node)?),
+            "object" => Type::Object(self.object(node)?),
             "array" => {
-                limits(node, "minLength", "maxLength")?;
-                Schema::Array(Box::new(self.schema(&node.required("items")?)?))
+                let (min_length, max_length) = limits(node, "minLength", "maxLength")?;
+                let items = Box::new(self.schema(&node.required("items")?)?);
+                Type::Array(Array { items, min_length, max_length })
             }
-            "string" => Schema::String(text(node)?),
-            "integer" => Schema::Integer(integer(node)?),
-            "boolean" => Schema::Boolean(Boolean {
+            "string" => Type::String(text(node)?),
+            "integer" => Type::Integer(integer(node)?),
+            "boolean" => Type::Boolean(Boolean {
                 constant: node.optional_as("const", Node::boolean)?,
                 default: node.optional_as("default", Node::boolean)?,
             }),
-            "ref" => Schema::Ref(self.reference(&node.required("ref")?)?),
+            "ref" => Type::Ref(self.reference(&node.required("ref")?)?),
             "union" => {
                 for reference in node.required("refs")?.elements()? {
                     self.reference(&reference)?;
                 }
                 node.optional_as("closed", Node::boolean)?;
-                Schema::Unsupported("union")
+                Type::Unsupported("union")
             }
             "blob" => {
                 node.optional_as("accept", Node::strings)?;
                 node.optional_as("maxSize", Node::count)?;
-                Schema::Unsupported("blob")
+                Type::Unsupported("blob")
             }
             "bytes" => {
                 limits(node, "minLength", "maxLength")?;
-                Schema::Unsupported("bytes")
+                Type::Unsupported("bytes")
             }
-            "unknown" => Schema::Unsupported("unknown"),
-            "cid-link" => Schema::Unsupported("cid-link"),
-            "token" => Schema::Unsupported("token"),
-            "null" => Schema::Unsupported("null"),
+            "unknown" => Type::Unsupported("unknown"),
+            "cid-link" => Type::Unsupported("cid-link"),
+            "token" => Type::Unsupported("token"),
+            "null" => Type::Unsupported("null"),
             _ => return kind.refuse("no type of the lexicon language that can stand here"),
         })
     }
@@ -211,22 +219,25 @@ fn permission_set(node: &Node<'_>) -> Result<&'static str, Malformed> {
     Ok("permission-set")
 }
 
-fn errors(node: &Node<'_>) -> Result<Vec<String>, Malformed> {
-    let mut names = Vec::new();
+fn description(node: &Node<'_>) -> Result<Option<String>, Malformed> {
+    node.optional_as("description", |text| text.string().map(str::to_owned))
+}
+
+fn errors(node: &Node<'_>) -> Result<Vec<DeclaredError>, Malformed> {
+    let mut errors = Vec::new();
     for error in node.elements()? {
-        error.optional_as("description", Node::string)?;
+        let description = description(&error)?;
         let name = error.required("name")?;
         if name.string()?.is_empty() || name.string()?.contains(char::is_whitespace) {
             return name.refuse("an error name has no white space and is not empty");
         }
-        names.push(name.string()?.to_owned());
+        errors.push(DeclaredError { name: name.string()?.to_owned(), description });
     }
-    Ok(names)
+    Ok(errors)
 }
 
 fn text(node: &Node<'_>) -> Result<Text, Malformed> {
-    limits(node, "minGraphemes", "maxGraphemes")?;
-    node.optional_as("knownValues", Node::strings)?;
+    let (min_graphemes, max_graphemes) = limits(node, "minGraphemes", "maxGraphemes")?;
     let (min_length, max_length) = limits(node, "minLength", "maxLength")?;
     let constant = node.optional_as("const", |node| node.string().map(|value| vec![value.to_owned()]))?;
     let listed = node.optional_as("enum", Node::strings)?;
@@ -234,7 +245,10 @@ fn text(node: &Node<'_>) -> Result<Text, Malformed> {
         format: node.optional_as("format", |node| node.string().map(str::to_owned))?,
         min_length,
         max_length,
+        min_graphemes,
+        max_graphemes,
         values: constant.or(listed),
+        known_values: node.optional_as("knownValues", Node::strings)?,
         default: node.optional_as("default", |node| node.string().map(str::to_owned))?,
     })
 }

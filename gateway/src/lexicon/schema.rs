@@ -1,6 +1,7 @@
-//! A lexicon document as types, for binding.
+//! A lexicon document as types, for binding and for the pages that describe it.
 //!
-//! Lengths and ranges are kept only to check defaults. The core-service checks the values of requests.
+//! Lengths and ranges are kept to check defaults and to be shown. The core-service checks the values of
+//! requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +11,9 @@ use std::fmt;
 pub(crate) struct Document {
     /// Its NSID.
     pub(crate) id: String,
+    pub(crate) description: Option<String>,
+    /// What it was read from, unchanged.
+    pub(crate) text: String,
     /// By name. The definition that the document's NSID stands for is `main`.
     pub(crate) definitions: BTreeMap<String, Definition>,
 }
@@ -27,27 +31,42 @@ pub(crate) enum Definition {
 /// A query or a procedure.
 #[derive(Debug)]
 pub(crate) struct Operation {
+    pub(crate) description: Option<String>,
     pub(crate) parameters: Option<Object>,
     /// Procedures only.
     pub(crate) input: Option<Body>,
     pub(crate) output: Option<Body>,
-    /// The names of the declared errors.
-    pub(crate) errors: Vec<String>,
+    pub(crate) errors: Vec<DeclaredError>,
+}
+
+/// An error that a method declares.
+#[derive(Debug)]
+pub(crate) struct DeclaredError {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
 }
 
 /// An input or an output.
 #[derive(Debug)]
 pub(crate) struct Body {
+    pub(crate) description: Option<String>,
     /// A media type.
     pub(crate) encoding: String,
     pub(crate) schema: Option<Schema>,
 }
 
+/// What a value may be.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pub(crate) description: Option<String>,
+    pub(crate) kind: Type,
+}
+
 /// The type of a value.
 #[derive(Debug)]
-pub(crate) enum Schema {
+pub(crate) enum Type {
     Object(Object),
-    Array(Box<Schema>),
+    Array(Array),
     String(Text),
     Integer(Integer),
     Boolean(Boolean),
@@ -66,6 +85,15 @@ pub(crate) struct Object {
 }
 
 #[derive(Debug)]
+pub(crate) struct Array {
+    pub(crate) items: Box<Schema>,
+    /// In elements.
+    pub(crate) min_length: Option<u64>,
+    /// In elements.
+    pub(crate) max_length: Option<u64>,
+}
+
+#[derive(Debug)]
 pub(crate) struct Text {
     /// `datetime`, `uri` …
     pub(crate) format: Option<String>,
@@ -73,8 +101,12 @@ pub(crate) struct Text {
     pub(crate) min_length: Option<u64>,
     /// In UTF-8 bytes.
     pub(crate) max_length: Option<u64>,
+    pub(crate) min_graphemes: Option<u64>,
+    pub(crate) max_graphemes: Option<u64>,
     /// The allowed values, if `enum` or `const` lists them.
     pub(crate) values: Option<Vec<String>>,
+    /// Values that are usual; others are allowed.
+    pub(crate) known_values: Option<Vec<String>>,
     pub(crate) default: Option<String>,
 }
 

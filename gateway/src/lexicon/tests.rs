@@ -7,7 +7,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::schema::{Definition, Schema};
+use super::schema::{Definition, Schema, Type};
 use super::{EMBEDDED, Lexicons, parse};
 
 fn problem(text: &str) -> String {
@@ -124,7 +124,8 @@ fn properties_keep_their_order() {
         r#"{"a": {"type": "object", "properties": {"z": {"type": "null"}, "m": {"type": "null"}, "a": {"type": "null"}}}}"#,
     ))
     .expect("well-formed");
-    let Some(Definition::Schema(Schema::Object(object))) = document.definitions.get("a") else {
+    let Some(Definition::Schema(Schema { kind: Type::Object(object), .. })) = document.definitions.get("a")
+    else {
         panic!("an object")
     };
     let names: Vec<_> = object.properties.iter().map(|(name, _)| name.as_str()).collect();

@@ -10,17 +10,16 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::any;
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use process::shutdown::Shutdown;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error_name::ErrorName;
-use crate::telemetry::RequestContext;
+use crate::get_only::get_only;
 use crate::telemetry::route::{DID_DOCUMENT, HEALTH, LIVEZ, READYZ, Route};
 use crate::upstream::Upstream;
-use crate::xrpc::body::RequestBody;
 use crate::xrpc::error::XrpcError;
 use crate::xrpc::json;
 
@@ -122,23 +121,6 @@ async fn readyz(State(paths): State<Arc<InternalPaths>>, request: Request) -> Re
         }
     })
     .await
-}
-
-/// Notes the `route` and responds to GET and HEAD with `response`.
-async fn get_only(
-    route: Route,
-    request: Request,
-    response: impl Future<Output = Response<Body>>,
-) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    if let Some(context) = head.extensions.get::<Arc<RequestContext>>() {
-        context.set_route(route);
-    }
-    if head.method == Method::GET || head.method == Method::HEAD {
-        return response.await;
-    }
-    RequestBody::new(body, &head.headers).discard(Instant::now() + HEALTH_WAIT).await;
-    XrpcError::new(ErrorName::InvalidRequest, "call it with GET").allow("GET, HEAD").into_response()
 }
 
 /// The DID document of a did:web service (did:web, section 2.3; atproto's `service` entries).

@@ -1,4 +1,4 @@
-//! The internal paths of the gateway, and their names in the log, metrics and traces.
+//! The paths of the gateway that are no methods, and their names in the log, metrics and traces.
 
 /// For clients: whether the core-service and its database answer.
 pub(crate) const HEALTH: &str = "/xrpc/_health";
@@ -16,13 +16,15 @@ pub(crate) enum Route {
     Livez,
     Readyz,
     DidDocument,
-    /// Answered by the CORS layer, on any path.
+    /// The pages for people and what belongs to them.
+    Site,
+    /// Answered by the CORS layer, on any path but those of the site.
     Preflight,
 }
 
 impl Route {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Preflight];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Health, Self::Livez, Self::Readyz, Self::DidDocument, Self::Site, Self::Preflight];
 
     /// The name in the log, metrics and traces.
     pub(super) fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Route {
             Self::Livez => "livez",
             Self::Readyz => "readyz",
             Self::DidDocument => "did.json",
+            Self::Site => "site",
             Self::Preflight => "preflight",
         }
     }

@@ -68,6 +68,16 @@ impl XrpcError {
         Self::new(shared, "")
     }
 
+    /// The answer of the site where a handle names no DID.
+    pub(crate) fn handle_not_found(message: &str) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            name: Cow::Borrowed("HandleNotFound"),
+            message: message.to_owned(),
+            headers: Vec::new(),
+        }
+    }
+
     /// Adds `Allow`.
     pub(crate) fn allow(mut self, verbs: &'static str) -> Self {
         self.headers.push((ALLOW, HeaderValue::from_static(verbs)));
