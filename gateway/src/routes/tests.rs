@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::{layered, router};
+use super::{cors, layered, router};
 use crate::auth::tests::{egress, metrics};
 use crate::auth::{AuthSettings, Authenticator};
 use crate::binding::fixture::methods;
@@ -89,7 +89,7 @@ async fn gateway() -> (Router, TcpListener) {
         metrics: CallMetrics::new(registry),
     };
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
-    (router(xrpc, &config, shutdown, log), directory)
+    (router(xrpc, None, &config, shutdown, log), directory)
 }
 
 /// A token with good claims, whose signature cannot be checked before the key is looked up.
@@ -154,7 +154,7 @@ async fn request_that_panics_is_answered() {
     let requests = RequestMetrics::new(&mut Registry::default(), &methods(&[], ""));
     let log =
         RequestLog { requests, lines: LineLimits::new(&mut Registry::default()), tracer: Tracer::off() };
-    let gateway = layered(Router::new().route("/livez", any(panics)), log);
+    let gateway = layered(Router::new().route("/livez", any(panics)), Some(cors()), &Arc::new(log));
 
     let answer = answer(&gateway, Request::get("/livez").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status().as_u16(), 500);
