@@ -76,16 +76,18 @@ impl Site {
             has_console,
         };
 
+        let documents = documents::documents(lexicons, &described);
+
         let mut stored: HashMap<_, _> = assets::all().collect();
         let html = |page: String| Stored::new(HTML, page);
-        stored.insert("/".to_owned(), html(pages::index(&frame, &service, &described)));
+        stored.insert("/".to_owned(), html(pages::index(&frame, &service, &described, &documents)));
         for method in &described {
             stored.insert(format!("/docs/{}", method.nsid()), html(pages::method(&frame, &service, method)));
         }
         if has_console {
             stored.insert("/console".to_owned(), html(pages::console(&frame)));
         }
-        for document in documents::documents(lexicons, &described) {
+        for document in documents {
             let path = format!("/lexicons/{}.json", document.id);
             stored.insert(path, Stored::new(JSON, document.text.clone()));
         }

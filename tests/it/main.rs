@@ -56,6 +56,7 @@ mod secret_list;
 mod secret_rotate;
 mod secret_rules;
 mod service_auth;
+mod site;
 mod slow_clients;
 mod slow_receivers;
 mod strangers;

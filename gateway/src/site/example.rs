@@ -8,6 +8,8 @@ use crate::lexicon::schema::{Boolean, Integer, Object, Reference, Schema, Text, 
 
 /// Objects within each other in an example: one that must contain itself can't be shown whole.
 const MAX_DEPTH: usize = 16;
+/// The longest text that an example makes up, in bytes.
+const MAX_TEXT_BYTES: u64 = 1_024;
 
 /// A command for a shell that calls the method at the `origin`, with a token in `$TOKEN`.
 pub(super) fn curl(method: &Described<'_>, origin: &str) -> String {
@@ -106,7 +108,7 @@ fn string(text: &Text) -> String {
     let mut example = formatted.to_owned();
     if text.format.is_none() {
         let least = text.min_length.unwrap_or_default().max(text.min_graphemes.unwrap_or_default());
-        while (example.len() as u64) < least.min(MAX_TEXT) {
+        while (example.len() as u64) < least.min(MAX_TEXT_BYTES) {
             example.push('x');
         }
         let most = text.max_length.unwrap_or(u64::MAX).min(text.max_graphemes.unwrap_or(u64::MAX));
@@ -114,6 +116,3 @@ fn string(text: &Text) -> String {
     }
     example
 }
-
-/// The longest text in an example, in bytes.
-const MAX_TEXT: u64 = 1_024;

@@ -36,7 +36,7 @@ use crate::xrpc::error::XrpcError;
 pub(super) const PATH: &str = "/site/resolve-handle";
 
 /// Requests of a client address in a minute.
-const MAX_A_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("is not 0");
+const MAX_A_MINUTE: u32 = 30;
 /// Look-ups at once.
 const MAX_LOOKUPS: usize = 16;
 /// … of one client address.
@@ -97,13 +97,14 @@ pub(super) async fn serve(State(handles): State<Arc<Handles>>, request: Request)
 impl Handles {
     /// Asks under the rules of `egress`. Requests count for whom `addresses` tells.
     pub(super) fn new(egress: Egress, addresses: ClientAddresses, clock: Clock) -> Self {
+        let a_minute = NonZeroU32::new(MAX_A_MINUTE).unwrap_or(NonZeroU32::MIN);
         Self {
             egress,
             clock,
             addresses,
             cache: Cache::new(MAX_CACHED),
             lookups: Places::new(MAX_LOOKUPS, MAX_LOOKUPS_OF_ADDRESS),
-            buckets: RateLimiter::keyed(Quota::per_minute(MAX_A_MINUTE)),
+            buckets: RateLimiter::keyed(Quota::per_minute(a_minute)),
             requests: AtomicU64::new(0),
         }
     }

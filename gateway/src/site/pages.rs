@@ -8,12 +8,18 @@ use super::example;
 use super::page::{Frame, Place};
 use super::tables;
 use crate::binding::Verb;
-use crate::lexicon::schema::Body;
+use crate::lexicon::schema::{Body, Document};
 
 const SERVICE_AUTH: &str = "https://atproto.com/specs/xrpc#inter-service-authentication-jwt";
 
-/// What the service is, how it is called, and the methods by family: their NSIDs without the last segment.
-pub(super) fn index(frame: &Frame, service: &Service, methods: &[Described<'_>]) -> String {
+/// What the service is, how it is called, the methods by family (their NSIDs without the last segment), and
+/// what is there for programs.
+pub(super) fn index(
+    frame: &Frame,
+    service: &Service,
+    methods: &[Described<'_>],
+    documents: &[&Document],
+) -> String {
     let Service { did, ids, url, .. } = service;
     let main = html! {
         h1 { "XRPC methods of " (frame.host) }
@@ -21,10 +27,10 @@ pub(super) fn index(frame: &Frame, service: &Service, methods: &[Described<'_>])
             dt { "Service" } dd { code { (did) } }
             dt { "Service ids" } dd { @for id in ids { code { "#" (id) } " " } }
             dt { "URL" } dd { code { (url) } }
-            dt { "For programs" }
-            dd {
-                a href="/openapi.json" { "OpenAPI" } " · each method's lexicon on its page"
-            }
+            dt { "Version" } dd { "athook " (service.version) }
+        }
+        @if frame.has_console {
+            p { a href="/console" { "Console" } ": look after what is yours without writing code." }
         }
         section {
             h2 { "How to call it" }
@@ -52,6 +58,15 @@ pub(super) fn index(frame: &Frame, service: &Service, methods: &[Described<'_>])
                 }
             }
         }
+        section {
+            h2 { "For programs" }
+            ul {
+                li { a href="/openapi.json" { "OpenAPI 3.1 of all methods" } }
+                @for document in documents {
+                    li { "Lexicon " a href={ "/lexicons/" (document.id) ".json" } { (document.id) } }
+                }
+            }
+        }
     };
     frame.page("Methods", Place::Methods, &[], &main)
 }
@@ -66,7 +81,7 @@ pub(super) fn method(frame: &Frame, service: &Service, method: &Described<'_>) -
         p { (badge(*verb)) " " code { (http_verb) " /xrpc/" (nsid) } }
         p { (description(method)) }
         @if let Some(parameters) = &operation.parameters {
-            section { h2 { "Parameters" } (tables::properties(parameters)) }
+            section { h2 { "Parameters" } (tables::properties("Parameters", parameters)) }
         }
         (body("Input", operation.input.as_ref()))
         (body("Output", operation.output.as_ref()))
@@ -81,7 +96,7 @@ pub(super) fn method(frame: &Frame, service: &Service, method: &Described<'_>) -
                 @for (reference, schema) in definitions {
                     h3 id=(key(reference)) { (reference) }
                     @if let Some(description) = &schema.description { p { (description) } }
-                    (tables::schema(schema))
+                    (tables::schema(&reference.to_string(), schema))
                 }
             }
         }
@@ -132,7 +147,7 @@ fn body(title: &str, body: Option<&Body>) -> Markup {
                 h2 { (title) }
                 @if let Some(description) = description { p { (description) } }
                 p { "Encoding: " code { (encoding) } }
-                @if let Some(schema) = schema { (tables::schema(schema)) }
+                @if let Some(schema) = schema { (tables::schema(title, schema)) }
             }
         }
     }

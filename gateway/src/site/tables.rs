@@ -7,15 +7,15 @@ use super::facts;
 use crate::error_name::ErrorName;
 use crate::lexicon::schema::{DeclaredError, Object, Operation, Schema, Type};
 
-/// A table of the object's properties. Those of an object within it have rows of their own: `a.b`, and
+/// A table of the object's properties; the `label` is for screen readers. Those of an object within it have rows of their own: `a.b`, and
 /// `a[].b` where `a` is a list.
-pub(super) fn properties(object: &Object) -> Markup {
+pub(super) fn properties(label: &str, object: &Object) -> Markup {
     let mut rows = Vec::new();
     collect("", object, &mut rows);
     html! {
         @if rows.is_empty() { p { "Nothing." } }
         @else {
-            div.table-scroll tabindex="0" role="region" aria-label="Fields" {
+            div.table-scroll tabindex="0" role="region" aria-label=(label) {
                 table {
                     thead { tr {
                         th scope="col" { "Name" }
@@ -31,9 +31,9 @@ pub(super) fn properties(object: &Object) -> Markup {
 }
 
 /// What stands in a body: a table, or the type where that is no object.
-pub(super) fn schema(schema: &Schema) -> Markup {
+pub(super) fn schema(label: &str, schema: &Schema) -> Markup {
     html! {
-        @if let Type::Object(object) = &schema.kind { (properties(object)) }
+        @if let Type::Object(object) = &schema.kind { (properties(label, object)) }
         @else { p { (type_of(schema)) } (rules(schema)) }
     }
 }

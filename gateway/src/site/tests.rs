@@ -2,15 +2,19 @@
 
 mod openapi;
 
+use axum::Router;
+use axum::body::Body;
 use clap::Parser as _;
 use egress::policy::Policy;
-use http::HeaderMap;
+use http::header::CONTENT_SECURITY_POLICY;
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tower::ServiceExt as _;
 
 use super::client::Service;
 use super::documents::{Described, described, documents};
-use super::{Site, example};
+use super::{CONFIG_PATH, Site, example};
 use crate::auth::tests::egress;
 use crate::binding::fixture::{descriptors, lexicons};
 use crate::binding::{Methods, bind};
@@ -150,6 +154,22 @@ async fn index_has_families() {
         "<code>atproto-proxy: did:web:localhost%3A8080#streamplace</code>",
     ] {
         assert!(page.contains(part), "no {part} in {page}");
+    }
+}
+
+#[tokio::test]
+async fn routes_of_a_development_process() {
+    let (lexicons, methods) = garden();
+    let mut config = config(&[]);
+    let path = "/site/development/session";
+    config.site_routes = Some(Router::new().route(path, axum::routing::any(async || "session")));
+    let site = Site::new(&config, &lexicons, &methods, egress(Policy::new(Vec::new())));
+    assert!(site.config.contains("\"development\":true"), "{}", site.config);
+    let router = site.router(|router| router);
+    for path in [path, CONFIG_PATH] {
+        let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.headers().contains_key(CONTENT_SECURITY_POLICY), "{answer:?}");
     }
 }
 
