@@ -1,8 +1,8 @@
 //! Lists the documents in `lexicons` and the files in `site`, so that a new method or a new module of the
 //! pages is a new file and no line of source.
 //!
-//! Writes `lexicons.rs`: an array of `(path below lexicons, text)`, ordered by path; and `assets.rs`: an array
-//! of `(path below site, content, the same compressed by gzip)`.
+//! Writes `lexicons.rs`: an array of `(path below lexicons, text)`, ordered by path; and `assets.rs`: an
+//! array of `(path below site, content, the same compressed by gzip)`.
 
 use std::error::Error;
 use std::ffi::OsStr;

@@ -7,8 +7,8 @@ use super::facts;
 use crate::error_name::ErrorName;
 use crate::lexicon::schema::{DeclaredError, Object, Operation, Schema, Type};
 
-/// A table of the object's properties; the `label` is for screen readers. Those of an object within it have rows of their own: `a.b`, and
-/// `a[].b` where `a` is a list.
+/// A table of the object's properties; the `label` is for screen readers. Those of an object within it have
+/// rows of their own: `a.b`, and `a[].b` where `a` is a list.
 pub(super) fn properties(label: &str, object: &Object) -> Markup {
     let mut rows = Vec::new();
     collect("", object, &mut rows);

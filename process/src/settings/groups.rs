@@ -81,7 +81,7 @@ const GROUPS: [Group; 10] = [
             "record-rate",
         ],
     ),
-    ("Methods", &["lexicons", "descriptors"]),
+    ("Methods", &["lexicons", "descriptors", "site"]),
     ("Observing", &["metrics-listen", "otlp-endpoint", "otlp-sample", "log", "log-format"]),
 ];
 
