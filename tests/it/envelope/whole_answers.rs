@@ -134,7 +134,8 @@ async fn verbs_of_methods() {
 
 #[tokio::test]
 async fn paths_that_are_no_method() {
-    let gateway = gateway().await;
+    // The site has `/`.
+    let gateway = Gateway::before("127.0.0.1:9".parse().unwrap()).flag("--site", "off").start().await;
     for verb in ["GET", "HEAD", "POST", "PUT", "PROPFIND"] {
         for (target, expected) in [
             ("/xrpc/com.example.nothing", NO_METHOD),
