@@ -1,1 +1,23 @@
-// The entry of every page.
+// What every page does: who is signed in, and what is to be tried on it.
+
+import { showAccount, showNotice } from "./sign-in.js";
+import { account } from "./session.js";
+
+try {
+  await account.start();
+  if (account.notice) {
+    showNotice(account.notice);
+  }
+  const place = document.getElementById("account");
+  if (place) {
+    await showAccount(place);
+  }
+} catch (error) {
+  showNotice(/** @type {Error} */ (error).message);
+}
+
+const tryIt = document.getElementById("try-it");
+if (tryIt) {
+  const { showTryIt } = await import("./try-it.js");
+  await showTryIt(tryIt);
+}
