@@ -95,7 +95,7 @@ export function same(one, other) {
 
 /**
  * What to send so that `before` becomes `after`: the fields that differ. A field that is gone is cleared as
- * updateWebhook wants it: a text by `""`, a list by `[]`.
+ * updateWebhook wants it: a text by `""`, a list by `[]`. What was absent counts as `false` where `false` is given.
  *
  * @param {{[key: string]: Json}} before
  * @param {{[key: string]: Json}} after
@@ -113,7 +113,7 @@ export function changes(before, after, fields) {
       } else if (Array.isArray(was) && was.length > 0) {
         changed[field] = [];
       }
-    } else if (!same(was, is)) {
+    } else if (!same(was ?? false, is)) {
       changed[field] = is;
     }
   }

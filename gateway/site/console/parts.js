@@ -5,6 +5,7 @@ import { timeElement } from "../time.js";
 import { stateOf } from "./words.js";
 
 /** @typedef {import("../dom.js").Child} Child */
+/** @typedef {{element: HTMLElement, ready: Promise<void>, reload: () => Promise<void>}} Paged */
 
 /** @param {string} state */
 export function badge(state) {
@@ -51,7 +52,7 @@ export function problem(error, again) {
  * @param {(entry: T) => HTMLElement} options.show
  * @param {Child[]} options.empty What stands there when there is nothing.
  * @param {string} [options.label]
- * @returns {{element: HTMLElement, ready: Promise<void>, reload: () => Promise<void>}}
+ * @returns {Paged}
  */
 export function pagedList({ load, show, empty, label }) {
   const list = h("ul", { class: "cards", "aria-label": label });
@@ -60,7 +61,8 @@ export function pagedList({ load, show, empty, label }) {
   /** Counts loads from the start: an answer to an earlier one is too late. */
   let generation = 0;
 
-  const page = async (/** @type {string | undefined} */ cursor, /** @type {HTMLButtonElement | undefined} */ pressed) => {
+  /** @type {(cursor?: string, pressed?: HTMLButtonElement) => Promise<void>} */
+  const page = async (cursor, pressed) => {
     const mine = cursor === undefined ? (generation += 1) : generation;
     try {
       const { entries, cursor: next } = await whileBusy(element, () => load(cursor), pressed);
@@ -83,7 +85,7 @@ export function pagedList({ load, show, empty, label }) {
       }
     }
   };
-  const reload = () => page(undefined, undefined);
+  const reload = () => page();
   return { element, ready: reload(), reload };
 }
 

@@ -19,6 +19,7 @@ const FIELDS = { AlreadyExists: "name" };
 /** @returns {Promise<HTMLElement>} */
 export async function showSecrets() {
   const shown = h("div", { class: "shown" });
+  /** @type {import("./parts.js").Paged} */
   const list = pagedList({
     label: "Secrets",
     load: async () => ({ entries: await listSecrets() }),
