@@ -90,14 +90,15 @@ export function boxesField(origin, choices) {
     }),
   );
   const labels = boxes.map((box, index) => h("label", { for: box.id }, box, ` ${choices[index][1]}`));
-  const empty = origin.required ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const { required, extra } = origin;
+  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
   const element = h(
     "fieldset",
     { class: "field", "aria-describedby": parts.describedBy },
     parts.label,
     parts.hint,
     h("div", { class: "boxes" }, ...labels),
-    !origin.extra.plain && empty?.element,
+    empty?.element,
     parts.error,
   );
   /** @type {Field} */
@@ -106,7 +107,7 @@ export function boxesField(origin, choices) {
     element,
     value: () => {
       const values = boxes.filter((box) => box.checked).map((box) => box.value);
-      return values.length > 0 || origin.required || empty?.box.checked ? values : undefined;
+      return values.length > 0 || required || empty?.box.checked ? values : undefined;
     },
     set: (value) => {
       const values = Array.isArray(value) ? value : [];
@@ -139,7 +140,7 @@ export function listField(origin, makeEntry) {
   let entries = [];
   const list = h("ol", { class: "entries" });
   const add = button("Add an entry", () => append().focus());
-  const empty = required ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
 
   const show = () => {
     fill(list, ...entries.map((entry) => entry.element));
@@ -176,7 +177,7 @@ export function listField(origin, makeEntry) {
     parts.hint,
     list,
     h("div", { class: "actions" }, add, parts.count),
-    !extra.plain && empty?.element,
+    empty?.element,
     parts.error,
   );
   show();

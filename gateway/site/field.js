@@ -1,6 +1,6 @@
 // One field of a form: its label, what it is for, its control, its count of bytes, and the error beside it.
 
-import { fill, h, uniqueId } from "./dom.js";
+import { h, uniqueId } from "./dom.js";
 import { rulesOf } from "./lexicon.js";
 
 /** @typedef {import("./values.js").Json} Json */
@@ -30,7 +30,9 @@ import { rulesOf } from "./lexicon.js";
  * @property {number} [maxEntries]
  * @property {[value: string, text: string][]} [choices] The values that there are, and how they are shown.
  * @property {string} [placeholder]
- * @property {boolean} [plain] Leave out the line with type and format.
+ * @property {boolean} [plain] It is a page for people who don't read lexicons: no type, and nothing can be sent empty.
+ * @property {boolean} [noEmpty] An empty value can't be sent, so that there is no box for it.
+ * @property {boolean} [entry] It is one of a list, which says all there is to say.
  */
 
 /**
@@ -53,13 +55,13 @@ import { rulesOf } from "./lexicon.js";
  */
 export function frame({ name, schema, required, extra }, { group = false } = {}) {
   const id = uniqueId("field");
-  const mark = required && h("span", { class: "required" }, " required");
+  const mark = required && !extra.entry && h("span", { class: "required" }, " required");
   const label = group
     ? h("legend", {}, extra.label ?? name, mark)
     : h("label", { for: id }, extra.label ?? name, mark);
-  const said = extra.description ?? schema.description;
-  const hint = h("p", { class: "hint", id: `${id}-hint` });
-  fill(hint, said, said && !extra.plain && " ", !extra.plain && h("span", { class: "type" }, rulesOf(schema)));
+  const said = extra.entry ? undefined : (extra.description ?? schema.description);
+  const rules = !extra.plain && h("span", { class: "type" }, rulesOf(schema));
+  const hint = h("p", { class: "hint", id: `${id}-hint` }, said, said && rules && " ", rules);
   const count = h("p", { class: "count", id: `${id}-count` });
   const error = h("p", { class: "error", id: `${id}-error` });
   return { id, label, hint, count, error, describedBy: `${id}-hint ${id}-count ${id}-error` };

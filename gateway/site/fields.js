@@ -80,7 +80,7 @@ function textField(origin) {
     control.addEventListener("input", count);
     count();
   }
-  const empty = required ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
   return single(
     origin,
     parts,
@@ -94,7 +94,7 @@ function textField(origin) {
         }
       },
     },
-    [known, !extra.plain && empty?.element],
+    [known, empty?.element],
   );
 }
 
@@ -165,7 +165,7 @@ function booleanField(origin) {
   }
   const absent = schema.default === undefined ? "not given" : `not given (${schema.default})`;
   /** @type {[string, string][]} */
-  const choices = [["true", "true"], ["false", "false"]];
+  const choices = [["false", "false"], ["true", "true"]];
   return chosen(origin, required ? choices : [["", absent], ...choices], (text) =>
     text === "" ? undefined : text === "true",
   );

@@ -48,7 +48,8 @@ export class Form {
           schema: /** @type {{[name: string]: Schema}} */ (schema.properties)[name],
           within,
           required: schema.required?.includes(name) ?? false,
-          extra: extras[name] ?? {},
+          // In a query string an empty value counts as absent.
+          extra: { noEmpty: schema.type === "params", ...extras[name] },
         },
         1,
       ),
@@ -156,7 +157,7 @@ function maker(resolve) {
         );
       }
       return listField(origin, ({ path, name }) =>
-        make({ path, name, ...items, required: true, extra: { plain: extra.plain } }, depth + 1),
+        make({ path, name, ...items, required: true, extra: { plain: extra.plain, entry: true } }, depth + 1),
       );
     }
     return scalarField(origin);

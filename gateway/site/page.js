@@ -3,11 +3,17 @@
 import { showAccount, showNotice } from "./sign-in.js";
 import { account } from "./session.js";
 
-try {
-  await account.start();
+const tell = () => {
   if (account.notice) {
     showNotice(account.notice);
+    account.notice = "";
   }
+};
+
+try {
+  await account.start();
+  account.addEventListener("notice", tell);
+  tell();
   const place = document.getElementById("account");
   if (place) {
     await showAccount(place);

@@ -61,7 +61,7 @@ export class PastedToken {
   }
 }
 
-/** The account of this page. Tells of changes by an event `change`. */
+/** The account of this page. Tells of changes by the events `change` and `notice`. */
 class Account extends EventTarget {
   /** @type {Way | undefined} */
   #way;
@@ -69,7 +69,7 @@ class Account extends EventTarget {
   #starting;
   /** @type {((why: string) => Promise<boolean>) | undefined} */
   #asks;
-  /** What the page is to tell when it has begun. */
+  /** What the page is to tell. */
   notice = "";
 
   /** Who is signed in, if anybody is. */
@@ -86,11 +86,7 @@ class Account extends EventTarget {
   async #start() {
     const callback = isCallback();
     const href = location.href;
-    const code = callback ? undefined : codeOf(location.hash);
-    if (code) {
-      // At once: nobody who looks at the screen or the history later shall see it.
-      history.replaceState(null, "", location.pathname + location.search);
-    }
+    const code = callback ? undefined : takeCode();
     const config = await loadConfig();
     const address = config.oauth?.loopback || config.development ? loopbackAddress(href) : undefined;
     if (address) {
@@ -102,16 +98,26 @@ class Account extends EventTarget {
     }
     this.notice = sessionStorage.getItem(NOTICE) ?? "";
     sessionStorage.removeItem(NOTICE);
-    if (code && config.development) {
-      try {
-        this.#way = await exchange(code);
-        return;
-      } catch (error) {
-        this.notice = `This link can't be used: ${/** @type {Error} */ (error).message}`;
-      }
-    }
     this.#restore(config);
     watchOtherTabs(() => this.#restore(config));
+    if (config.development) {
+      // The link may be opened where the page is open already, which loads nothing.
+      addEventListener("hashchange", () => void this.#exchange(takeCode()));
+      await this.#exchange(code);
+    }
+  }
+
+  /** @param {string | undefined} code */
+  async #exchange(code) {
+    if (!code) {
+      return;
+    }
+    try {
+      this.signedIn(await exchange(code));
+    } catch (error) {
+      this.notice = `This link can't be used: ${/** @type {Error} */ (error).message}`;
+      this.dispatchEvent(new Event("notice"));
+    }
   }
 
   /** @param {import("./config.js").Config} config */
@@ -186,6 +192,18 @@ class Account extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/**
+ * The code of `athook dev` in the address bar, from which it is taken out at once: nobody who looks at the screen
+ * or at the history later shall see it.
+ */
+function takeCode() {
+  const code = codeOf(location.hash);
+  if (code) {
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return code;
 }
 
 export const account = new Account();

@@ -47,6 +47,7 @@ async function show(moveFocus) {
   }
   const { view, id } = routeOf(location.hash);
   const { title, show: showView, tab } = VIEWS[view];
+  document.title = `${title} · Console · athook`;
   const heading = h("h2", {}, title);
   const body = h("div", { class: "view" });
   fill(

@@ -37,16 +37,16 @@ export function testParts(webhookId, { title, events, done = () => {} }) {
       });
       fill(
         place,
-        h("h4", {}, "Test"),
-        panel,
         h(
           "div",
-          { class: "actions" },
+          { class: "toolbar" },
+          h("h4", {}, "Test"),
           button("Close", () => {
             fill(place);
             send.focus();
           }),
         ),
+        panel,
       );
     }),
   );
