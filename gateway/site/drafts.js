@@ -39,6 +39,11 @@ export function saveDrafts() {
   write(drafts);
 }
 
+/** To be called when somebody signs out. */
+export function forgetDrafts() {
+  sessionStorage.removeItem(KEY);
+}
+
 /** @returns {{[key: string]: Value}} */
 function read() {
   try {

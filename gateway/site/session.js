@@ -2,6 +2,7 @@
 
 import { loadConfig } from "./config.js";
 import { codeOf, exchange, restoreDevelopment } from "./development.js";
+import { forgetDrafts } from "./drafts.js";
 import { finish, isCallback, restoreOauth, watchOtherTabs } from "./oauth.js";
 import { loopbackAddress, returnPath } from "./return-path.js";
 import { claimsOf } from "./token-cache.js";
@@ -155,6 +156,7 @@ class Account extends EventTarget {
   async signOut() {
     const way = this.#way;
     this.#way = undefined;
+    forgetDrafts();
     this.#changed();
     await way?.signOut();
   }

@@ -20,11 +20,11 @@ const LONGEST_WAIT_MS = 5_000;
  * Shows a delivery, and follows it until it is delivered or has failed.
  *
  * @param {string} id
- * @param {{changed?: (delivery: Delivery) => void}} [options]
+ * @param {{changed?: (delivery: Delivery) => void, level?: "h3" | "h4"}} [options] `level` is that of its headings.
  * @returns {Promise<HTMLElement>} Once it has been shown for the first time.
  */
-export async function deliveryPanel(id, { changed = () => {} } = {}) {
-  const panel = new Panel(id, changed);
+export async function deliveryPanel(id, { changed = () => {}, level = "h3" } = {}) {
+  const panel = new Panel(id, changed, level);
   await panel.follow();
   return panel.element;
 }
@@ -36,6 +36,7 @@ class Panel {
   #error = h("div");
   #id;
   #changed;
+  #level;
   /** What is shown, as JSON. */
   #shown = "";
   /** Counts what is followed: an earlier one ends. */
@@ -44,10 +45,12 @@ class Panel {
   /**
    * @param {string} id
    * @param {(delivery: Delivery) => void} changed
+   * @param {"h3" | "h4"} level
    */
-  constructor(id, changed) {
+  constructor(id, changed, level) {
     this.#id = id;
     this.#changed = changed;
+    this.#level = level;
     const again = button("Redeliver", () => void this.#redeliver(again));
     fill(this.element, this.#progress, this.#detail, h("div", { class: "actions" }, again), this.#error);
   }
@@ -120,10 +123,10 @@ class Panel {
         ["Delivery", h("code", {}, delivery.id)],
       ]),
       attempts.length > 0 && [
-        h("h4", {}, attempts.length === 1 ? "The attempt" : "Attempts"),
+        h(this.#level, {}, attempts.length === 1 ? "The attempt" : "Attempts"),
         h("ol", { class: "attempts" }, ...attempts.map(attemptItem)),
       ],
-      h("h4", {}, delivery.attempts > 0 ? "The body sent" : "The body"),
+      h(this.#level, {}, delivery.attempts > 0 ? "The body sent" : "The body"),
       body === undefined
         ? h("p", { class: "hint" }, "It is no longer kept, or there is nothing to send.")
         : h("div", {}, h("pre", { tabindex: 0 }, h("code", {}, pretty(body))), copyButton(body, "Copy the body as it is sent")),

@@ -29,6 +29,7 @@ export function testParts(webhookId, { title, events, done = () => {} }) {
       fill(place);
       const delivery = await sendTest(webhookId, choice?.value);
       const panel = await deliveryPanel(delivery, {
+        level: "h4",
         changed: ({ state }) => {
           if (state !== "pending") {
             done();
