@@ -69,8 +69,9 @@ export function explain(error, errors, who) {
     return `No account was found for ${who ?? "this name"}. Check how it is written, or give the host of your PDS.`;
   }
   if (unreachable || resolving) {
-    const place = who ? `The PDS of ${who}` : "Your PDS";
-    return `${place} can't be reached, or is none. Check the name, and try again later. (${last(chain)})`;
+    return who
+      ? `The PDS of ${who} can't be reached, or is none. Check the name, or try again later. (${last(chain)})`
+      : `Your PDS can't be reached. Try again later. (${last(chain)})`;
   }
   return `Signing in failed: ${last(chain)}`;
 }
