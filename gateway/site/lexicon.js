@@ -75,7 +75,8 @@ export async function loadLexicon(nsid) {
     }
     loaded[name] = { id: name, defs: {} };
     loaded[name] = await loadDocument(name);
-    await Promise.all(referencesOf(loaded[name]).map(load));
+    // One that is missing costs its own fields alone: they are written as JSON.
+    await Promise.allSettled(referencesOf(loaded[name]).map(load));
   };
   await load(nsid);
   return { main: loaded[nsid].defs.main, resolve: resolver(loaded) };

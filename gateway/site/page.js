@@ -1,5 +1,6 @@
 // What every page does: who is signed in, and what is to be tried on it.
 
+import { whileBusy } from "./dom.js";
 import { showAccount, showNotice } from "./sign-in.js";
 import { account } from "./session.js";
 
@@ -11,7 +12,7 @@ const tell = () => {
 };
 
 try {
-  await account.start();
+  await whileBusy(document.getElementById("main") ?? document.body, () => account.start());
   account.addEventListener("notice", tell);
   tell();
   const place = document.getElementById("account");

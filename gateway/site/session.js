@@ -70,6 +70,8 @@ class Account extends EventTarget {
   #starting;
   /** @type {((why: string) => Promise<boolean>) | undefined} */
   #asks;
+  /** @type {Promise<boolean> | undefined} */
+  #asking;
   /** What the page is to tell. */
   notice = "";
 
@@ -187,7 +189,14 @@ class Account extends EventTarget {
    *
    * @param {string} why
    */
-  async signInAgain(why) {
+  signInAgain(why) {
+    // Calls that are refused at the same time are one question.
+    this.#asking ??= this.#ask(why).finally(() => (this.#asking = undefined));
+    return this.#asking;
+  }
+
+  /** @param {string} why */
+  async #ask(why) {
     return (await this.#asks?.(why)) ?? false;
   }
 

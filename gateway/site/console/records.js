@@ -25,7 +25,7 @@ export async function showRecords() {
         {},
         "A webhook can be a record of your repository, in the collection ",
         h("code", {}, "place.wisp.v2.wh"),
-        ". This service finds it there if it reads the public network; how the record looks like is in its documentation.",
+        ". This service finds it there if it reads the public network.",
       ),
     ],
   });

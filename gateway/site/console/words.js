@@ -13,7 +13,7 @@ const OUTCOMES = {
   refused: "the address is not allowed",
   lost: "athook stopped in the middle of it",
   secret: "waits for its secret, which is missing",
-  cancelled: "cancelled: the webhook was off or is gone",
+  cancelled: "cancelled: the webhook is off or gone, or mutes it",
 };
 
 /**

@@ -61,7 +61,7 @@ test("what becomes of a delivery", () => {
       "An attempt is under way … The last one: the receiver took too long.",
     ],
     [{ lastOutcome: "secret", nextAttemptAt: "x" }, "It waits: the webhook's secret is missing."],
-    [{ state: "failed", lastOutcome: "cancelled" }, "Failed: cancelled: the webhook was off or is gone."],
+    [{ state: "failed", lastOutcome: "cancelled" }, "Failed: cancelled: the webhook is off or gone, or mutes it."],
     [{ state: "failed" }, "Failed."],
   ];
   for (const [change, text] of cases) {
