@@ -121,7 +121,7 @@ export async function finish(config) {
 }
 
 /**
- * The handle that an account's DID document claims, to be shown. It proves nothing: the DID does.
+ * What an account is called: the handle that its DID document claims, if that handle names the account as well.
  *
  * @param {Config} config
  * @param {string} did
@@ -134,7 +134,8 @@ async function nameOf({ plcUrl }, did) {
     const response = await fetch(`${plcUrl}/${encodeURIComponent(did)}`, { signal: AbortSignal.timeout(3_000) });
     const { alsoKnownAs } = await response.json();
     const handle = alsoKnownAs?.find((/** @type {string} */ alias) => alias.startsWith("at://"))?.slice(5);
-    return typeof handle === "string" && /^[\w.-]{3,253}$/.test(handle) ? handle : did;
+    const isItsOwn = typeof handle === "string" && (await resolveHandle(handle, AbortSignal.timeout(3_000))) === did;
+    return isItsOwn ? handle : did;
   } catch {
     return did;
   }
@@ -180,7 +181,7 @@ export class Oauth {
   /**
    * @param {Config} config
    * @param {string} did
-   * @param {string} name A handle, or the DID again.
+   * @param {string} name A handle, or the DID again where it has none.
    */
   constructor(config, did, name) {
     this.#config = config;

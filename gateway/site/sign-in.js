@@ -45,7 +45,7 @@ function oauthForm(config) {
     autocapitalize: "off",
     spellcheck: "false",
     placeholder: "alice.example",
-    value: account.way?.kind === "oauth" && account.way.name,
+    value: account.way?.kind === "oauth" && account.way.did,
     "aria-describedby": `${id}-hint ${id}-error`,
   });
   const error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
