@@ -4,13 +4,14 @@ import { TokenCache } from "./token-cache.js";
 import { SignInNeeded, XrpcError, outputOf } from "./xrpc.js";
 
 const KEY = "athook.development";
-const ENDED = "The session of athook dev has ended, perhaps because it was started again. Paste the link that it printed last.";
+const ENDED =
+  "The session of athook dev has ended, perhaps because it was started again. Paste the link that it printed last.";
 
 /** @typedef {{session: string, did: string}} Session */
 
 /**
- * The code of a link that `athook dev` printed, or of its fragment alone. (What a PDS sends people back with has
- * a code too, and a state.)
+ * The code of a link that `athook dev` printed, or of its fragment alone. (What a PDS sends people back with
+ * has a code too, and a state.)
  *
  * @param {string} link
  * @returns {string | undefined}
@@ -98,12 +99,20 @@ export class Development {
  * @param {string} [session]
  */
 async function post(path, body, session) {
-  const headers = { "content-type": "application/json", ...(session && { authorization: `Bearer ${session}` }) };
+  const headers = {
+    "content-type": "application/json",
+    ...(session && { authorization: `Bearer ${session}` }),
+  };
   let response;
   try {
     response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   } catch {
     throw new XrpcError(0, "NoAnswer", "athook dev did not answer. Does it still run?");
   }
-  return outputOf({ status: response.status, headers: response.headers, text: await response.text(), milliseconds: 0 });
+  return outputOf({
+    status: response.status,
+    headers: response.headers,
+    text: await response.text(),
+    milliseconds: 0,
+  });
 }

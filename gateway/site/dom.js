@@ -17,8 +17,9 @@ const ATTRIBUTES = new Set(
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, unknown> & {on?: Record<string, (event: Event) => unknown>}} [attributes] `false`, `null` and `undefined` leave one out, `true` sets it
- *   empty. `on` holds listeners by the names of their events.
+ * @param {Record<string, unknown> & {on?: Record<string, (event: Event) => unknown>}} [attributes] `false`,
+ *   `null` and `undefined` leave one out, `true` sets it empty. `on` holds listeners by the names of their
+ *   events.
  * @param {...(Child | Child[])} children Strings become text.
  * @returns {HTMLElementTagNameMap[Tag]}
  */

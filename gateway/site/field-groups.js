@@ -91,7 +91,8 @@ export function boxesField(origin, choices) {
   );
   const labels = boxes.map((box, index) => h("label", { for: box.id }, box, ` ${choices[index][1]}`));
   const { required, extra } = origin;
-  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const empty =
+    required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
   const element = h(
     "fieldset",
     { class: "field", "aria-describedby": parts.describedBy },
@@ -140,7 +141,8 @@ export function listField(origin, makeEntry) {
   let entries = [];
   const list = h("ol", { class: "entries" });
   const add = button("Add an entry", () => append().focus());
-  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const empty =
+    required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
 
   const show = () => {
     fill(list, ...entries.map((entry) => entry.element));

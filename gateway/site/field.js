@@ -30,7 +30,8 @@ import { rulesOf } from "./lexicon.js";
  * @property {number} [maxEntries]
  * @property {[value: string, text: string][]} [choices] The values that there are, and how they are shown.
  * @property {string} [placeholder]
- * @property {boolean} [plain] It is a page for people who don't read lexicons: no type, and nothing can be sent empty.
+ * @property {boolean} [plain] It is a page for people who don't read lexicons: no type, and nothing can be
+ *   sent empty.
  * @property {boolean} [noEmpty] An empty value can't be sent, so that there is no box for it.
  * @property {boolean} [entry] It is one of a list, which says all there is to say.
  */
@@ -91,12 +92,22 @@ export function mark(error, controls, text) {
  * @param {Origin} origin
  * @param {ReturnType<typeof frame>} parts
  * @param {HTMLElement} control Has the id of the parts.
- * @param {{value: () => Json | undefined, set: (value: Json | undefined) => void, problem?: () => string}} does
+ * @param {{value: () => Json | undefined, set: (value: Json | undefined) => void, problem?: () => string}}
+ *   does
  * @param {import("./dom.js").Child[]} [below] What stands below the control besides.
  * @returns {Field}
  */
 export function single(origin, parts, control, { value, set, problem = () => "" }, below = []) {
-  const element = h("div", { class: "field" }, parts.label, parts.hint, control, parts.count, ...below, parts.error);
+  const element = h(
+    "div",
+    { class: "field" },
+    parts.label,
+    parts.hint,
+    control,
+    parts.count,
+    ...below,
+    parts.error,
+  );
   /** @type {Field} */
   const field = {
     path: origin.path,

@@ -80,7 +80,8 @@ function textField(origin) {
     control.addEventListener("input", count);
     count();
   }
-  const empty = required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
+  const empty =
+    required || extra.plain || extra.noEmpty ? undefined : emptyBox(parts.id, "send it although it is empty");
   return single(
     origin,
     parts,
@@ -134,7 +135,9 @@ function integerField(origin) {
       control.value = typeof value === "number" ? String(value) : "";
     },
     problem: () =>
-      control.value.trim() === "" || parseInteger(control.value) !== undefined ? "" : "This must be a whole number.",
+      control.value.trim() === "" || parseInteger(control.value) !== undefined
+        ? ""
+        : "This must be a whole number.",
   });
 }
 
@@ -165,7 +168,10 @@ function booleanField(origin) {
   }
   const absent = schema.default === undefined ? "not given" : `not given (${schema.default})`;
   /** @type {[string, string][]} */
-  const choices = [["false", "false"], ["true", "true"]];
+  const choices = [
+    ["false", "false"],
+    ["true", "true"],
+  ];
   return chosen(origin, required ? choices : [["", absent], ...choices], (text) =>
     text === "" ? undefined : text === "true",
   );
@@ -245,7 +251,12 @@ function chosen(origin, choices, read) {
  */
 function jsonField(origin) {
   const parts = frame(origin);
-  const control = h("textarea", { ...attributes(origin, parts), rows: 3, spellcheck: "false", class: "code" });
+  const control = h("textarea", {
+    ...attributes(origin, parts),
+    rows: 3,
+    spellcheck: "false",
+    class: "code",
+  });
   parts.count.textContent = "as JSON";
   const parse = () => {
     try {

@@ -1,5 +1,5 @@
-// A form for an object of a lexicon: what people write becomes JSON, and the service's errors stand beside the
-// fields that they name.
+// A form for an object of a lexicon: what people write becomes JSON, and the service's errors stand beside
+// the fields that they name.
 
 import { fill, h } from "./dom.js";
 import { boxesField, listField, objectField, objectValue, setObject } from "./field-groups.js";
@@ -99,7 +99,8 @@ export class Form {
   showError(message, otherwise) {
     const path = fieldOf(message) ?? otherwise;
     const all = this.#all();
-    const field = path && pathsAround(path).flatMap((one) => all.find((field) => field.path() === one) ?? [])[0];
+    const field =
+      path && pathsAround(path).flatMap((one) => all.find((field) => field.path() === one) ?? [])[0];
     if (field) {
       field.showError(message);
       field.focus();

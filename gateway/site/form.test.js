@@ -80,7 +80,10 @@ const { resolver } = await import("./lexicon.js");
 const RULE = {
   type: "object",
   required: ["from", "to"],
-  properties: { from: { type: "string", minLength: 1, maxLength: 100 }, to: { type: "string", maxLength: 100 } },
+  properties: {
+    from: { type: "string", minLength: 1, maxLength: 100 },
+    to: { type: "string", maxLength: 100 },
+  },
 };
 const resolve = resolver({ "a.b.defs": { id: "a.b.defs", defs: { rule: RULE } } });
 const EVERYTHING = {
@@ -101,7 +104,10 @@ const EVERYTHING = {
     words: { type: "array", items: { type: "string", maxLength: 100 } },
     numbers: { type: "array", items: { type: "integer" } },
     rules: { type: "array", items: { type: "ref", ref: "a.b.defs#rule" } },
-    nested: { type: "object", properties: { inner: { type: "object", properties: { deep: { type: "string" } } } } },
+    nested: {
+      type: "object",
+      properties: { inner: { type: "object", properties: { deep: { type: "string" } } } },
+    },
     anything: { type: "unknown" },
   },
 };
@@ -125,12 +131,14 @@ const VALUE = {
 };
 
 /** @param {any} [schema] */
-const make = (schema = EVERYTHING, options = {}) => new Form(schema, { resolve, within: "a.b.c", ...options });
+const make = (schema = EVERYTHING, options = {}) =>
+  new Form(schema, { resolve, within: "a.b.c", ...options });
 
 /** @param {any} form @returns {FakeElement[]} */
 const controls = (form) => form.element.all().filter((/** @type {FakeElement} */ one) => one.attributes.name);
 /** @param {any} form @param {string} name */
-const control = (form, name) => /** @type {FakeElement} */ (controls(form).find((one) => one.attributes.name === name));
+const control = (form, name) =>
+  /** @type {FakeElement} */ (controls(form).find((one) => one.attributes.name === name));
 /** @param {any} form */
 const errors = (form) =>
   form.element
@@ -162,7 +170,10 @@ test("an empty text or list is sent if that is asked for", () => {
 });
 
 test("the parameters of a query are never empty", () => {
-  const form = make({ type: "params", properties: { cursor: { type: "string" }, limit: { type: "integer", default: 50 } } });
+  const form = make({
+    type: "params",
+    properties: { cursor: { type: "string" }, limit: { type: "integer", default: 50 } },
+  });
   form.value = { cursor: "" };
   assert.deepEqual(form.value, {});
 });
@@ -195,7 +206,9 @@ test("an error within a field stands beside that field", () => {
   form.value = VALUE;
   form.showError("input.kinds[1]: must be one of chat, follow");
   assert.deepEqual(
-    controls(form).filter((one) => one.attributes["aria-invalid"]).map((one) => one.attributes.name),
+    controls(form)
+      .filter((one) => one.attributes["aria-invalid"])
+      .map((one) => one.attributes.name),
     ["kinds", "kinds"],
   );
 });
@@ -214,7 +227,15 @@ test("an error that names no field stands below all, or where the page says", ()
 
 test("a page's own list of values keeps one that is gone", () => {
   /** @type {any} */
-  const extras = { more: { choices: [["", "none"], ["a", "a"]], plain: true } };
+  const extras = {
+    more: {
+      choices: [
+        ["", "none"],
+        ["a", "a"],
+      ],
+      plain: true,
+    },
+  };
   const form = make(EVERYTHING, { extras });
   form.value = { text: "t", more: "deleted" };
   assert.equal(form.value.more, "deleted");
@@ -229,7 +250,10 @@ test("a page's own order, and what it leaves out", () => {
 });
 
 test("a schema that holds itself ends somewhere", () => {
-  const self = { type: "object", properties: { again: { type: "ref", ref: "#self" }, text: { type: "string" } } };
+  const self = {
+    type: "object",
+    properties: { again: { type: "ref", ref: "#self" }, text: { type: "string" } },
+  };
   const form = make(self, { resolve: resolver({ "a.b.c": { id: "a.b.c", defs: { self } } }) });
   form.value = { again: { again: { text: "t" } } };
   assert.deepEqual(form.value, { again: { again: { text: "t" } } });
@@ -239,7 +263,9 @@ test("what others wrote stays text", () => {
   const hostile = '<script>alert(1)</script>" onload="x';
   const form = make({ type: "object", properties: { text: { type: "string", description: hostile } } });
   form.value = { text: hostile };
-  const tags = new Set(/** @type {any} */ (form.element).all().map((/** @type {FakeElement} */ one) => one.tag));
+  const tags = new Set(
+    /** @type {any} */ (form.element).all().map((/** @type {FakeElement} */ one) => one.tag),
+  );
   assert.ok(!tags.has("script"));
   assert.equal(form.value.text, hostile);
 });

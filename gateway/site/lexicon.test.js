@@ -20,7 +20,10 @@ test("the documents that a document refers to", () => {
   assert.deepEqual(referencesOf(documents["a.b.c"]), ["a.b.defs"]);
   assert.deepEqual(referencesOf(documents["a.b.defs"]), []);
   // A property may be called so.
-  assert.deepEqual(referencesOf({ id: "x", defs: { main: { properties: { ref: { type: "string" } } } } }), []);
+  assert.deepEqual(
+    referencesOf({ id: "x", defs: { main: { properties: { ref: { type: "string" } } } } }),
+    [],
+  );
 });
 
 test("references are followed, each in its own document", () => {
@@ -39,7 +42,10 @@ test("what leads nowhere is shown as JSON", () => {
 
 test("the rules of a field in a line", () => {
   assert.equal(rulesOf({ type: "string", format: "uri" }), "string, uri");
-  assert.equal(rulesOf({ type: "integer", minimum: 1, maximum: 100, default: 50 }), "integer; 1 to 100; default 50");
+  assert.equal(
+    rulesOf({ type: "integer", minimum: 1, maximum: 100, default: 50 }),
+    "integer; 1 to 100; default 50",
+  );
   assert.equal(rulesOf({ type: "integer", minimum: 0 }), "integer; at least 0");
   assert.equal(rulesOf({ type: "boolean", default: false }), "boolean; default false");
 });

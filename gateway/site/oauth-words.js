@@ -11,7 +11,11 @@
  * @returns {string[]} Empty: it is none of these.
  */
 export function accountInput(text, loopback) {
-  const name = text.trim().replace(/^at:\/\//, "").replace(/^@/, "").replace(/\/$/, "");
+  const name = text
+    .trim()
+    .replace(/^at:\/\//, "")
+    .replace(/^@/, "")
+    .replace(/\/$/, "");
   if (/^did:(plc:[a-z2-7]{24}|web:[\w.%:-]+)$/.test(name)) {
     return [name];
   }

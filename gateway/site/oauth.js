@@ -1,5 +1,5 @@
-// Signing in through the person's own PDS. The tokens of that session stay in this browser's storage; what this
-// service gets are service tokens, each for one of its methods and for a minute.
+// Signing in through the person's own PDS. The tokens of that session stay in this browser's storage; what
+// this service gets are service tokens, each for one of its methods and for a minute.
 
 import { saveDrafts } from "./drafts.js";
 import { accountInput, explain } from "./oauth-words.js";
@@ -65,7 +65,8 @@ async function resolveHandle(handle, signal) {
 }
 
 /**
- * Sends the person to their authorization server. The page is left if all goes well, and comes back to `returnTo`.
+ * Sends the person to their authorization server. The page is left if all goes well, and comes back to
+ * `returnTo`.
  *
  * @param {Config} config
  * @param {string} text A PDS host, a DID or a handle.
@@ -121,7 +122,8 @@ export async function finish(config) {
 }
 
 /**
- * What an account is called: the handle that its DID document claims, if that handle names the account as well.
+ * What an account is called: the handle that its DID document claims, if that handle names the account as
+ * well.
  *
  * @param {Config} config
  * @param {string} did
@@ -131,10 +133,13 @@ async function nameOf({ plcUrl }, did) {
     return did;
   }
   try {
-    const response = await fetch(`${plcUrl}/${encodeURIComponent(did)}`, { signal: AbortSignal.timeout(3_000) });
+    const response = await fetch(`${plcUrl}/${encodeURIComponent(did)}`, {
+      signal: AbortSignal.timeout(3_000),
+    });
     const { alsoKnownAs } = await response.json();
     const handle = alsoKnownAs?.find((/** @type {string} */ alias) => alias.startsWith("at://"))?.slice(5);
-    const isItsOwn = typeof handle === "string" && (await resolveHandle(handle, AbortSignal.timeout(3_000))) === did;
+    const isItsOwn =
+      typeof handle === "string" && (await resolveHandle(handle, AbortSignal.timeout(3_000))) === did;
     return isItsOwn ? handle : did;
   } catch {
     return did;
@@ -153,7 +158,9 @@ export function restoreOauth(config) {
   }
   try {
     const { did, name } = JSON.parse(localStorage.getItem(KEY) ?? "null") ?? {};
-    return typeof did === "string" ? new Oauth(config, did, typeof name === "string" ? name : did) : undefined;
+    return typeof did === "string"
+      ? new Oauth(config, did, typeof name === "string" ? name : did)
+      : undefined;
   } catch {
     return undefined;
   }
@@ -217,9 +224,11 @@ export class Oauth {
       const query = new URLSearchParams({ aud: this.#config.audience, lxm: nsid });
       response = await session.fetchHandler(`/xrpc/com.atproto.server.getServiceAuth?${query}`);
     } catch (error) {
-      if ([errors.TokenInvalidError, errors.TokenRefreshError, errors.TokenRevokedError].some(
-        (kind) => error instanceof kind,
-      )) {
+      if (
+        [errors.TokenInvalidError, errors.TokenRefreshError, errors.TokenRevokedError].some(
+          (kind) => error instanceof kind,
+        )
+      ) {
         throw new SignInNeeded("Your session at your PDS has ended. Sign in again to go on.");
       }
       throw new XrpcError(0, "NoAnswer", explain(error, errors));
@@ -230,11 +239,19 @@ export class Oauth {
     }
     const words = body?.message ?? body?.error_description ?? `it answered ${response.status}`;
     if (response.status === 401) {
-      throw new SignInNeeded(`Your PDS does not take this session any more (${words}). Sign in again to go on.`);
+      throw new SignInNeeded(
+        `Your PDS does not take this session any more (${words}). Sign in again to go on.`,
+      );
     }
     if (response.status === 403 || body?.error === "insufficient_scope") {
-      throw new SignInNeeded(`Your PDS gives no token for ${nsid} to this session (${words}). Sign in again and agree to it.`);
+      throw new SignInNeeded(
+        `Your PDS gives no token for ${nsid} to this session (${words}). Sign in again and agree to it.`,
+      );
     }
-    throw new XrpcError(response.status, body?.error ?? "UnknownError", `Your PDS gave no token for ${nsid}: ${words}`);
+    throw new XrpcError(
+      response.status,
+      body?.error ?? "UnknownError",
+      `Your PDS gave no token for ${nsid}: ${words}`,
+    );
   }
 }

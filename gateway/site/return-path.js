@@ -1,8 +1,8 @@
 // Where the person goes back to after having signed in.
 
 /**
- * The path to go to, if it is one of this service's own. Anything else leads to the first page: it may have been
- * put there by somebody else.
+ * The path to go to, if it is one of this service's own. Anything else leads to the first page: it may have
+ * been put there by somebody else.
  *
  * @param {string | null | undefined} path What was remembered.
  * @param {string} origin Of this service.
@@ -21,8 +21,8 @@ export function returnPath(path, origin) {
 }
 
 /**
- * Where a page that was opened on `localhost` belongs: sessions are kept for 127.0.0.1, to which PDSs send people
- * back.
+ * Where a page that was opened on `localhost` belongs: sessions are kept for 127.0.0.1, to which PDSs send
+ * people back.
  *
  * @param {string} href
  * @returns {string | undefined} `undefined`: it is there.

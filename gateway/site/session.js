@@ -206,8 +206,8 @@ class Account extends EventTarget {
 }
 
 /**
- * The code of `athook dev` in the address bar, from which it is taken out at once: nobody who looks at the screen
- * or at the history later shall see it.
+ * The code of `athook dev` in the address bar, from which it is taken out at once: nobody who looks at the
+ * screen or at the history later shall see it.
  */
 function takeCode() {
   const code = codeOf(location.hash);

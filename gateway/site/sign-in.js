@@ -119,7 +119,11 @@ function developmentForm(done) {
       },
     },
     h("label", { for: id }, "The link that athook dev printed"),
-    h("p", { class: "hint", id: `${id}-hint` }, "Open it, or paste it here. It is good once, for 10 minutes."),
+    h(
+      "p",
+      { class: "hint", id: `${id}-hint` },
+      "Open it, or paste it here. It is good once, for 10 minutes.",
+    ),
     input,
     error,
     h("div", { class: "actions" }, submit),
@@ -141,7 +145,11 @@ export function openSignIn(config, why) {
       [
         why && h("p", { class: "notice", role: "alert" }, why),
         signInForm(config, () => close(true)),
-        h("div", { class: "actions" }, button("Cancel", () => close(false))),
+        h(
+          "div",
+          { class: "actions" },
+          button("Cancel", () => close(false)),
+        ),
       ],
       (answer) => resolve(answer === true),
     );
@@ -182,12 +190,14 @@ export async function showAccount(place) {
  */
 export function showNotice(text) {
   const notice = h("div", { class: "notice", role: "alert" }, h("p", {}, text));
-  notice.append(button("Close", () => {
-    notice.remove();
-    const main = document.getElementById("main");
-    if (main) {
-      focusOn(main);
-    }
-  }));
+  notice.append(
+    button("Close", () => {
+      notice.remove();
+      const main = document.getElementById("main");
+      if (main) {
+        focusOn(main);
+      }
+    }),
+  );
   document.getElementById("main")?.prepend(notice);
 }

@@ -21,7 +21,7 @@ test("the way back is a path of this service", () => {
     "/\\evil.example/": "/",
     "/\t/evil.example/": "/",
     "javascript:alert(1)": "/",
-    "console": "/",
+    console: "/",
     "https://hooks.example/console": "/",
   };
   for (const [path, expected] of Object.entries(cases)) {
@@ -37,10 +37,23 @@ test("a page on localhost belongs to 127.0.0.1", () => {
 });
 
 test("the code of a link of athook dev", () => {
-  for (const link of [`#code=${CODE}`, `http://127.0.0.1:8080/console#code=${CODE}`, ` ${CODE} `, `code=${CODE}`]) {
+  for (const link of [
+    `#code=${CODE}`,
+    `http://127.0.0.1:8080/console#code=${CODE}`,
+    ` ${CODE} `,
+    `code=${CODE}`,
+  ]) {
     assert.equal(codeOf(link), CODE, link);
   }
-  const others = ["", "#webhooks", "#code=", "#code=xyz", `#code=${CODE}&state=x`, `#state=x&iss=y&code=${CODE}`, "#code=<script>"];
+  const others = [
+    "",
+    "#webhooks",
+    "#code=",
+    "#code=xyz",
+    `#code=${CODE}&state=x`,
+    `#state=x&iss=y&code=${CODE}`,
+    "#code=<script>",
+  ];
   for (const link of others) {
     assert.equal(codeOf(link), undefined, link);
   }
@@ -89,16 +102,29 @@ test("what people read when signing in fails", () => {
   /** @type {[unknown, RegExp][]} */
   const cases = [
     [new OAuthCallbackError({ error: "access_denied" }), /^You did not agree at your PDS/],
-    [new OAuthCallbackError({ error: "server_error", error_description: "broken" }), /^Your PDS ended the sign-in: broken$/],
-    [new OAuthCallbackError({}, 'Unknown authorization session "x"'), /^This sign-in was begun in another browser/],
-    [new OAuthCallbackError({}, "x", new OAuthResponseError("y")), /^Your PDS refused: scope rpc:a.b.c is not known$/],
+    [
+      new OAuthCallbackError({ error: "server_error", error_description: "broken" }),
+      /^Your PDS ended the sign-in: broken$/,
+    ],
+    [
+      new OAuthCallbackError({}, 'Unknown authorization session "x"'),
+      /^This sign-in was begun in another browser/,
+    ],
+    [
+      new OAuthCallbackError({}, "x", new OAuthResponseError("y")),
+      /^Your PDS refused: scope rpc:a.b.c is not known$/,
+    ],
     [new OAuthResolverError("Failed to resolve identity: a.example"), /^No account was found for a.example/],
     [
-      new OAuthResolverError("Failed to resolve OAuth server metadata", { cause: new TypeError("Failed to fetch") }),
+      new OAuthResolverError("Failed to resolve OAuth server metadata", {
+        cause: new TypeError("Failed to fetch"),
+      }),
       /^The PDS of a.example can't be reached/,
     ],
     [
-      new OAuthResolverError("Failed to resolve identity", { cause: Object.assign(new Error("too many"), { status: 429 }) }),
+      new OAuthResolverError("Failed to resolve identity", {
+        cause: Object.assign(new Error("too many"), { status: 429 }),
+      }),
       /^Too many handles were looked up: too many/,
     ],
     [new Error("something"), /^Signing in failed: something$/],

@@ -24,7 +24,10 @@ function cacheOf(claims = { iat: 1_000, exp: 1_060 }) {
 }
 
 test("claims of tokens", () => {
-  assert.deepEqual(claimsOf(jwt({ lxm: "a.b.c", iss: "did:web:é.example" })), { lxm: "a.b.c", iss: "did:web:é.example" });
+  assert.deepEqual(claimsOf(jwt({ lxm: "a.b.c", iss: "did:web:é.example" })), {
+    lxm: "a.b.c",
+    iss: "did:web:é.example",
+  });
   for (const text of ["", "nonsense", "a.b.c", `x.${Buffer.from("1").toString("base64url")}.y`]) {
     assert.equal(claimsOf(text), undefined, text);
   }

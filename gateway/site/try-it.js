@@ -31,7 +31,9 @@ export async function showTryIt(section) {
   section.setAttribute("aria-labelledby", heading.id);
   try {
     const [config, lexicon] = await Promise.all([loadConfig(), loadLexicon(nsid)]);
-    const schema = (type === "query" ? lexicon.main.parameters : lexicon.main.input?.schema) ?? { type: "object" };
+    const schema = (type === "query" ? lexicon.main.parameters : lexicon.main.input?.schema) ?? {
+      type: "object",
+    };
     const { schema: resolved, within } = lexicon.resolve(schema, nsid);
     const form = new Form(resolved, { resolve: lexicon.resolve, within });
     fill(section, heading, new TryIt(nsid, type, config, form).element);
@@ -180,16 +182,25 @@ class TryIt {
       error && h("p", { class: "error" }, h("strong", {}, error.error), `: ${error.message}`),
       text === ""
         ? h("p", {}, "The body is empty.")
-        : [h("pre", { tabindex: 0 }, h("code", { class: "answer-body" }, text)), copyButton(text, "Copy the answer")],
+        : [
+            h("pre", { tabindex: 0 }, h("code", { class: "answer-body" }, text)),
+            copyButton(text, "Copy the answer"),
+          ],
       h(
         "details",
         {},
         h("summary", {}, "Request and headers"),
         h("pre", { tabindex: 0 }, h("code", {}, requestText(init.method, path, init.body))),
-        h("pre", { tabindex: 0 }, h("code", {}, headers.map((name) => `${name}: ${answer.headers.get(name)}`).join("\n"))),
+        h(
+          "pre",
+          { tabindex: 0 },
+          h("code", {}, headers.map((name) => `${name}: ${answer.headers.get(name)}`).join("\n")),
+        ),
       ),
     );
-    announce(good ? `Answered ${answer.status}.` : `Answered ${answer.status}, ${error.error}: ${error.message}`);
+    announce(
+      good ? `Answered ${answer.status}.` : `Answered ${answer.status}, ${error.error}: ${error.message}`,
+    );
     if (error && error.status === 400 && !this.#asJson) {
       this.#form.clearErrors();
       this.#form.showError(error.message);
@@ -228,7 +239,11 @@ function pretty(text) {
  * @param {string} [body]
  */
 function requestText(method, path, body) {
-  return [`${method} ${path}`, "Authorization: Bearer …", body && `Content-Type: application/json\n\n${pretty(body)}`]
+  return [
+    `${method} ${path}`,
+    "Authorization: Bearer …",
+    body && `Content-Type: application/json\n\n${pretty(body)}`,
+  ]
     .filter(Boolean)
     .join("\n");
 }
@@ -275,7 +290,13 @@ class Who {
     if (way && !this.#paste) {
       fill(
         this.element,
-        h("p", {}, "You call as ", h("strong", { title: way.did }, way.name), ". A token is made for each call."),
+        h(
+          "p",
+          {},
+          "You call as ",
+          h("strong", { title: way.did }, way.name),
+          ". A token is made for each call.",
+        ),
         button("Paste a token instead", () => this.#choose(true)),
       );
       return;

@@ -90,12 +90,16 @@ export function same(one, other) {
   }
   const keys = Object.keys(one);
   const [left, right] = [/** @type {any} */ (one), /** @type {any} */ (other)];
-  return keys.length === Object.keys(other).length && keys.every((key) => key in right && same(left[key], right[key]));
+  return (
+    keys.length === Object.keys(other).length &&
+    keys.every((key) => key in right && same(left[key], right[key]))
+  );
 }
 
 /**
  * What to send so that `before` becomes `after`: the fields that differ. A field that is gone is cleared as
- * updateWebhook wants it: a text by `""`, a list by `[]`. What was absent counts as `false` where `false` is given.
+ * updateWebhook wants it: a text by `""`, a list by `[]`. What was absent counts as `false` where `false` is
+ * given.
  *
  * @param {{[key: string]: Json}} before
  * @param {{[key: string]: Json}} after

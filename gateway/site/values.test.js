@@ -22,7 +22,10 @@ test("bytes are those of UTF-8", () => {
 
 test("the count says whether a text fits", () => {
   assert.deepEqual(byteCount("é".repeat(50), { maxLength: 100 }), { text: "100 of 100 bytes", fits: true });
-  assert.deepEqual(byteCount("é".repeat(50) + "x", { maxLength: 100 }), { text: "101 of 100 bytes", fits: false });
+  assert.deepEqual(byteCount("é".repeat(50) + "x", { maxLength: 100 }), {
+    text: "101 of 100 bytes",
+    fits: false,
+  });
   assert.deepEqual(byteCount("x", { minLength: 32, maxLength: 256 }), {
     text: "1 of 256 bytes; at least 32",
     fits: false,
@@ -34,10 +37,10 @@ test("the count says whether a text fits", () => {
 
 test("integers are whole and exact", () => {
   const cases = {
-    "5": 5,
+    5: 5,
     " 5 ": 5,
     "-7": -7,
-    "9007199254740991": 9_007_199_254_740_991,
+    9007199254740991: 9_007_199_254_740_991,
     "9007199254740993": undefined,
     "1.0": undefined,
     "1e3": undefined,
@@ -79,8 +82,25 @@ test("an edit sends what has changed, and clears what is gone", () => {
     active: true,
     secretId: "main",
   };
-  const after = { url: "https://a.example/", name: "new", events: ["chat", "follow"], active: false, streamplaceFormat: false };
-  const fields = ["url", "name", "prefix", "suffix", "muteWords", "rewrite", "events", "active", "secretId", "streamplaceFormat"];
+  const after = {
+    url: "https://a.example/",
+    name: "new",
+    events: ["chat", "follow"],
+    active: false,
+    streamplaceFormat: false,
+  };
+  const fields = [
+    "url",
+    "name",
+    "prefix",
+    "suffix",
+    "muteWords",
+    "rewrite",
+    "events",
+    "active",
+    "secretId",
+    "streamplaceFormat",
+  ];
   assert.deepEqual(changes(before, after, fields), {
     name: "new",
     prefix: "",

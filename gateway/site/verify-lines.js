@@ -48,5 +48,7 @@ export function verifyLines(token) {
  * @param {string} token
  */
 export function isStandard(token) {
-  return /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(token) && token.length > 6;
+  return (
+    /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(token) && token.length > 6
+  );
 }

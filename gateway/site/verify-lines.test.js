@@ -14,7 +14,10 @@ test("tokens of Standard Webhooks", () => {
 test("the lines name a variable, never the token", () => {
   for (const token of ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "0123456789abcdef0123456789abcdef"]) {
     const lines = verifyLines(token);
-    assert.deepEqual(lines.map(({ language }) => language), ["Node", "Python", "Rust"]);
+    assert.deepEqual(
+      lines.map(({ language }) => language),
+      ["Node", "Python", "Rust"],
+    );
     for (const { code } of lines) {
       assert.ok(code.includes("WEBHOOK_SECRET") && !code.includes(token), code);
     }

@@ -44,7 +44,8 @@ export class SignInNeeded extends Error {
  */
 
 /**
- * Parameters as a query string with its question mark, or nothing. An array gives its name once for each entry.
+ * Parameters as a query string with its question mark, or nothing. An array gives its name once for each
+ * entry.
  *
  * @param {{[key: string]: unknown}} params
  */
@@ -92,7 +93,12 @@ export async function send(call, fetcher = fetch) {
   const { path, init } = requestOf(call);
   const begun = performance.now();
   try {
-    const response = await fetcher(path, { ...init, credentials: "omit", cache: "no-store", redirect: "error" });
+    const response = await fetcher(path, {
+      ...init,
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    });
     const text = await response.text();
     const milliseconds = performance.now() - begun;
     return { status: response.status, headers: response.headers, text, milliseconds };

@@ -74,7 +74,11 @@ test("an error has the service's name and words", () => {
 
 test("an answer of something in between is an error too", () => {
   for (const body of ["<html>Bad Gateway</html>", "", "null", '"text"', '{"error":1}']) {
-    assert.throws(() => outputOf(answer(502, body)), { error: "UnknownError", message: "The service answered 502." }, body);
+    assert.throws(
+      () => outputOf(answer(502, body)),
+      { error: "UnknownError", message: "The service answered 502." },
+      body,
+    );
   }
 });
 
@@ -84,11 +88,15 @@ test("no answer is an error that says so", async () => {
 });
 
 test("a refused token is made anew once", async () => {
-  const { fake, tokens } = fetcher([[401, "{}"], [200, "{}"]]);
+  const { fake, tokens } = fetcher([
+    [401, "{}"],
+    [200, "{}"],
+  ]);
   /** @type {unknown[]} */
   const asked = [];
   const caller = {
-    tokenFor: async (/** @type {string} */ _nsid, /** @type {{fresh?: boolean}} */ { fresh } = {}) => (fresh ? "new" : "old"),
+    tokenFor: async (/** @type {string} */ _nsid, /** @type {{fresh?: boolean}} */ { fresh } = {}) =>
+      fresh ? "new" : "old",
     signInAgain: async (/** @type {string} */ why) => asked.push(why) > 0,
   };
   assert.equal((await sendAs(caller, CALL, fake)).status, 200);
@@ -98,7 +106,11 @@ test("a refused token is made anew once", async () => {
 
 test("if that does not help the person is asked, and then the call is made", async () => {
   const refusal = '{"error":"AuthenticationRequired","message":"the token has expired"}';
-  const { fake } = fetcher([[401, refusal], [401, refusal], [200, '{"a":1}']]);
+  const { fake } = fetcher([
+    [401, refusal],
+    [401, refusal],
+    [200, '{"a":1}'],
+  ]);
   /** @type {string[]} */
   const asked = [];
   const caller = {
@@ -116,7 +128,10 @@ test("who does not sign in again gets the reason", async () => {
     },
     signInAgain: async () => false,
   };
-  await assert.rejects(sendAs(caller, CALL, fetcher([]).fake), { status: 401, message: "the session has ended" });
+  await assert.rejects(sendAs(caller, CALL, fetcher([]).fake), {
+    status: 401,
+    message: "the session has ended",
+  });
 });
 
 test("other errors are answers", async () => {

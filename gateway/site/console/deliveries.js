@@ -34,9 +34,14 @@ export async function showDeliveries(webhookId) {
       return { entries: page.deliveries, cursor: page.cursor };
     },
     show: deliveryItem,
-    empty: [h("p", {}, "There are none. A test makes one; so does the next event that this webhook asks for.")],
+    empty: [
+      h("p", {}, "There are none. A test makes one; so does the next event that this webhook asks for."),
+    ],
   });
-  const failed = button("Redeliver failed ones", () => void askRedeliverFailed(webhookId, () => list.reload()));
+  const failed = button(
+    "Redeliver failed ones",
+    () => void askRedeliverFailed(webhookId, () => list.reload()),
+  );
   const [heading] = await Promise.all([about(webhookId), list.ready]);
   return h(
     "div",
@@ -65,7 +70,14 @@ async function about(webhookId) {
   }
   try {
     const webhook = await getWebhook(webhookId);
-    return h("p", {}, "Of ", link(hashOf("webhook", webhookId), titleOf(webhook)), ", ", h("code", {}, webhook.url));
+    return h(
+      "p",
+      {},
+      "Of ",
+      link(hashOf("webhook", webhookId), titleOf(webhook)),
+      ", ",
+      h("code", {}, webhook.url),
+    );
   } catch {
     // The list says what is wrong.
     return h("p", {}, "Of the webhook ", h("code", {}, webhookId));
@@ -160,7 +172,12 @@ function askRedeliverFailed(webhookId, changed) {
     h("label", { for: id }, "Those made since"),
     since,
     error,
-    h("div", { class: "actions" }, button("Cancel", () => close()), submit),
+    h(
+      "div",
+      { class: "actions" },
+      button("Cancel", () => close()),
+      submit,
+    ),
   );
   const close = openDialog("Redeliver failed ones?", [form], () => {});
 }

@@ -20,7 +20,8 @@ const LONGEST_WAIT_MS = 5_000;
  * Shows a delivery, and follows it until it is delivered or has failed.
  *
  * @param {string} id
- * @param {{changed?: (delivery: Delivery) => void, level?: "h3" | "h4"}} [options] `level` is that of its headings.
+ * @param {{changed?: (delivery: Delivery) => void, level?: "h3" | "h4"}} [options] `level` is that of its
+ *   headings.
  * @returns {Promise<HTMLElement>} Once it has been shown for the first time.
  */
 export async function deliveryPanel(id, { changed = () => {}, level = "h3" } = {}) {
@@ -66,7 +67,10 @@ class Panel {
         void this.#followOn(mine);
       }
     } catch (error) {
-      fill(this.#error, problem(error, () => void this.follow()));
+      fill(
+        this.#error,
+        problem(error, () => void this.follow()),
+      );
     }
   }
 
@@ -85,8 +89,14 @@ class Panel {
           return;
         }
       } catch (error) {
-        if (!(error instanceof XrpcError) || (error.status !== 429 && error.status < 500 && error.status !== 0)) {
-          fill(this.#error, problem(error, () => void this.follow()));
+        if (
+          !(error instanceof XrpcError) ||
+          (error.status !== 429 && error.status < 500 && error.status !== 0)
+        ) {
+          fill(
+            this.#error,
+            problem(error, () => void this.follow()),
+          );
           return;
         }
         await sleep(LONGEST_WAIT_MS);
@@ -129,7 +139,12 @@ class Panel {
       h(this.#level, {}, delivery.attempts > 0 ? "The body sent" : "The body"),
       body === undefined
         ? h("p", { class: "hint" }, "It is no longer kept, or there is nothing to send.")
-        : h("div", {}, h("pre", { tabindex: 0 }, h("code", {}, pretty(body))), copyButton(body, "Copy the body as it is sent")),
+        : h(
+            "div",
+            {},
+            h("pre", { tabindex: 0 }, h("code", {}, pretty(body))),
+            copyButton(body, "Copy the body as it is sent"),
+          ),
     );
     this.#changed(delivery);
   }
@@ -140,9 +155,21 @@ function attemptItem({ at, durationMs, outcome, status, response }) {
   return h(
     "li",
     {},
-    h("p", {}, timeElement(at), ": ", outcomeText(outcome, status), h("span", { class: "type" }, ` in ${durationText(durationMs)}`)),
+    h(
+      "p",
+      {},
+      timeElement(at),
+      ": ",
+      outcomeText(outcome, status),
+      h("span", { class: "type" }, ` in ${durationText(durationMs)}`),
+    ),
     response
-      ? h("div", {}, h("p", { class: "hint" }, "The answer:"), h("pre", { tabindex: 0 }, h("code", {}, response)))
+      ? h(
+          "div",
+          {},
+          h("p", { class: "hint" }, "The answer:"),
+          h("pre", { tabindex: 0 }, h("code", {}, response)),
+        )
       : status !== undefined && h("p", { class: "hint" }, "The answer had no body."),
   );
 }

@@ -42,7 +42,12 @@ async function show(moveFocus) {
   const mine = shown;
   if (!account.way) {
     const config = await loadConfig();
-    fill(place, h("h2", {}, "Sign in"), h("p", {}, "The console shows your own secrets and webhooks."), signInForm(config));
+    fill(
+      place,
+      h("h2", {}, "Sign in"),
+      h("p", {}, "The console shows your own secrets and webhooks."),
+      signInForm(config),
+    );
     return;
   }
   const { view, id } = routeOf(location.hash);
@@ -70,7 +75,10 @@ async function show(moveFocus) {
     }
   } catch (error) {
     if (mine === shown) {
-      fill(body, problem(error, () => void show(true)));
+      fill(
+        body,
+        problem(error, () => void show(true)),
+      );
     }
   }
 }
@@ -88,5 +96,8 @@ try {
   });
   await show(false);
 } catch (error) {
-  fill(place, problem(error, () => location.reload()));
+  fill(
+    place,
+    problem(error, () => location.reload()),
+  );
 }

@@ -133,7 +133,12 @@ export const deleteWebhook = (id) => procedure("place.stream.server.deleteWebhoo
  * @returns {Promise<{deliveries: Delivery[], dropped?: number, cursor?: string}>}
  */
 export const listDeliveries = (webhookId, { state, cursor }) =>
-  query("internal.athook.webhook.listDeliveries", { webhookId, state: state || undefined, limit: 25, cursor });
+  query("internal.athook.webhook.listDeliveries", {
+    webhookId,
+    state: state || undefined,
+    limit: 25,
+    cursor,
+  });
 
 /**
  * @param {string} id
@@ -142,7 +147,8 @@ export const listDeliveries = (webhookId, { state, cursor }) =>
 export const getDelivery = (id) => query("internal.athook.webhook.getDelivery", { id });
 
 /** @param {string} id @returns {Promise<Delivery>} */
-export const redeliver = async (id) => (await procedure("internal.athook.webhook.redeliver", { id })).delivery;
+export const redeliver = async (id) =>
+  (await procedure("internal.athook.webhook.redeliver", { id })).delivery;
 
 /**
  * @param {string} webhookId

@@ -19,8 +19,14 @@ export function badge(state) {
  * @param {[name: string, value: Child | Child[]][]} rows
  */
 export function facts(rows) {
-  const given = rows.filter(([, value]) => value !== undefined && value !== "" && value !== false && value !== null);
-  return h("dl", { class: "facts" }, ...given.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  const given = rows.filter(
+    ([, value]) => value !== undefined && value !== "" && value !== false && value !== null,
+  );
+  return h(
+    "dl",
+    { class: "facts" },
+    ...given.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 /** @param {string | undefined} datetime @returns {Child} */
@@ -74,14 +80,19 @@ export function pagedList({ load, show, empty, label }) {
         fill(list, ...items);
       } else {
         list.append(...items);
-        /** @type {HTMLElement | null | undefined} */ (items[0]?.querySelector("a, button, summary"))?.focus();
+        /** @type {HTMLElement | null | undefined} */ (
+          items[0]?.querySelector("a, button, summary")
+        )?.focus();
       }
       list.hidden = list.childElementCount === 0;
       const more = button("Show more", () => void page(next, more));
       fill(below, next ? more : list.hidden && h("div", { class: "empty" }, ...empty));
     } catch (error) {
       if (mine === generation) {
-        fill(below, problem(error, () => void page(cursor)));
+        fill(
+          below,
+          problem(error, () => void page(cursor)),
+        );
       }
     }
   };

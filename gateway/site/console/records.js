@@ -54,7 +54,10 @@ function card({ uri, state, reason, url, scope, secretId, lastTriggered, errorCo
     h(
       "div",
       { class: "actions" },
-      link(hashOf("deliveries", uri), "Deliveries", { class: "button", "aria-label": `Deliveries of ${title}` }),
+      link(hashOf("deliveries", uri), "Deliveries", {
+        class: "button",
+        "aria-label": `Deliveries of ${title}`,
+      }),
       test.control,
     ),
     test.place,

@@ -13,7 +13,11 @@ import { attempt, facts, pagedList, timeOr } from "./parts.js";
 
 /** @typedef {import("./methods.js").Secret} Secret */
 
-/** Fields that the errors of a call are about, where their messages name none. @type {{[error: string]: string}} */
+/**
+ * Fields that the errors of a call are about, where their messages name none.
+ *
+ * @type {{[error: string]: string}}
+ */
 const FIELDS = { AlreadyExists: "name" };
 
 /** @returns {Promise<HTMLElement>} */
@@ -24,7 +28,9 @@ export async function showSecrets() {
     label: "Secrets",
     load: async () => ({ entries: await listSecrets() }),
     show: (secret) => card(secret, shown, () => list.reload()),
-    empty: [h("p", {}, "You have no secrets yet. With one, receivers can verify that a delivery is from here.")],
+    empty: [
+      h("p", {}, "You have no secrets yet. With one, receivers can verify that a delivery is from here."),
+    ],
   });
   const [form] = await Promise.all([createForm(shown, () => list.reload()), list.ready]);
   return h("div", {}, shown, list.element, form);
@@ -50,7 +56,8 @@ async function createForm(shown, changed) {
       },
       token: {
         label: "Token",
-        description: "Leave it empty, and one is made. Your own has 32 to 256 printable ASCII characters, no space.",
+        description:
+          "Leave it empty, and one is made. Your own has 32 to 256 printable ASCII characters, no space.",
         plain: true,
       },
     },
@@ -109,7 +116,11 @@ function card(secret, shown, changed) {
     const agreed = await ask({
       title: `Rotate ${name}?`,
       text: [
-        h("p", {}, "The secret gets a new token, which is shown once. The old one stops working, so receivers must be given the new one."),
+        h(
+          "p",
+          {},
+          "The secret gets a new token, which is shown once. The old one stops working, so receivers must be given the new one.",
+        ),
       ],
       action: "Rotate",
     });
@@ -125,7 +136,11 @@ function card(secret, shown, changed) {
     const agreed = await ask({
       title: `Delete ${name}?`,
       text: [
-        h("p", {}, "Nothing can be verified with it any more. A secret that a webhook of yours uses can't be deleted; deliveries of wh records that name it wait."),
+        h(
+          "p",
+          {},
+          "Nothing can be verified with it any more. A secret that a webhook of yours uses can't be deleted; deliveries of wh records that name it wait.",
+        ),
       ],
       action: "Delete",
       danger: true,
@@ -170,7 +185,13 @@ function showToken(place, { name, token }, title) {
     "section",
     { class: "card token-shown", "aria-labelledby": heading.id },
     heading,
-    h("p", {}, "This is its token. ", h("strong", {}, "It is shown now and never again:"), " put it where the receiver finds it."),
+    h(
+      "p",
+      {},
+      "This is its token. ",
+      h("strong", {}, "It is shown now and never again:"),
+      " put it where the receiver finds it.",
+    ),
     h("p", { class: "token" }, h("code", {}, token), copyButton(token, "Copy the token")),
     h("p", {}, "With it a receiver verifies a delivery, from the body as it came and its headers:"),
     ...verifyLines(token).map(({ language, install, code }, index) =>
@@ -198,4 +219,3 @@ function showToken(place, { name, token }, title) {
   fill(place, element);
   focusOn(heading);
 }
-

@@ -22,7 +22,9 @@ export function testParts(webhookId, { title, events, done = () => {} }) {
     h(
       "select",
       { id, name: "event", "aria-label": `The event of the test for ${title}` },
-      ...[...events, ...EVENTS.filter((event) => !events.includes(event))].map((value) => h("option", { value }, value)),
+      ...[...events, ...EVENTS.filter((event) => !events.includes(event))].map((value) =>
+        h("option", { value }, value),
+      ),
     );
   const send = button("Send test", () =>
     attempt(error, control, send, async () => {

@@ -5,12 +5,24 @@ import { keepDraft } from "../drafts.js";
 import { Form } from "../form.js";
 import { loadLexicon } from "../lexicon.js";
 import { changes } from "../values.js";
-import { CREATE_WEBHOOK, EVENTS, UPDATE_WEBHOOK, createWebhook, getWebhook, listSecrets, updateWebhook } from "./methods.js";
+import {
+  CREATE_WEBHOOK,
+  EVENTS,
+  UPDATE_WEBHOOK,
+  createWebhook,
+  getWebhook,
+  listSecrets,
+  updateWebhook,
+} from "./methods.js";
 import { link } from "./parts.js";
 import { showFormError } from "./secrets.js";
 import { hashOf } from "./words.js";
 
-/** Fields that the errors of a call are about, where their messages name none. @type {{[error: string]: string}} */
+/**
+ * Fields that the errors of a call are about, where their messages name none.
+ *
+ * @type {{[error: string]: string}}
+ */
 const FIELDS = { InvalidUrl: "url", DuplicateWebhook: "url" };
 
 const ORDER = [
@@ -42,12 +54,20 @@ function extras(secrets) {
     },
     name: { label: "Name", plain: true },
     description: { label: "Description", plain: true },
-    events: { label: "Events", description: "At least one.", choices: EVENTS.map((event) => [event, ABOUT[event]]), plain: true },
+    events: {
+      label: "Events",
+      description: "At least one.",
+      choices: EVENTS.map((event) => [event, ABOUT[event]]),
+      plain: true,
+    },
     active: { label: "Active", description: "Events are sent only while it is.", plain: true },
     secretId: {
       label: "Secret",
       description: "With it receivers verify that a delivery is from here.",
-      choices: [["", "none: deliveries are not signed"], ...secrets.map((name) => /** @type {[string, string]} */ ([name, name]))],
+      choices: [
+        ["", "none: deliveries are not signed"],
+        ...secrets.map((name) => /** @type {[string, string]} */ ([name, name])),
+      ],
       plain: true,
     },
     prefix: { label: "Prefix", plain: true },

@@ -55,15 +55,30 @@ class Card {
   }
 
   #showHead() {
-    const { url, events, active, description, secretId, createdAt, lastTriggered, errorCount, disabledReason, disabledAt } =
-      this.#webhook;
+    const {
+      url,
+      events,
+      active,
+      description,
+      secretId,
+      createdAt,
+      lastTriggered,
+      errorCount,
+      disabledReason,
+      disabledAt,
+    } = this.#webhook;
     fill(
       this.#head,
       h("h3", {}, titleOf(this.#webhook), " ", badge(active ? "active" : "disabled")),
       h("p", { class: "url" }, h("code", {}, url)),
       description && h("p", {}, description),
       disabledReason &&
-        h("p", { class: "notice" }, `athook has turned it off: ${reasonText(disabledReason)}.`, disabledAt && [" ", timeOr(disabledAt) ?? ""]),
+        h(
+          "p",
+          { class: "notice" },
+          `athook has turned it off: ${reasonText(disabledReason)}.`,
+          disabledAt && [" ", timeOr(disabledAt) ?? ""],
+        ),
       facts([
         ["Events", events.join(", ")],
         ["Secret", secretId ? h("code", {}, secretId) : "none: deliveries are not signed"],
@@ -83,7 +98,10 @@ class Card {
     remove.setAttribute("aria-label", `Delete ${title}`);
     fill(
       this.#actions,
-      link(hashOf("deliveries", id), "Deliveries", { class: "button", "aria-label": `Deliveries of ${title}` }),
+      link(hashOf("deliveries", id), "Deliveries", {
+        class: "button",
+        "aria-label": `Deliveries of ${title}`,
+      }),
       link(hashOf("webhook", id), "Edit", { class: "button", "aria-label": `Edit ${title}` }),
       turn,
       remove,
@@ -117,7 +135,15 @@ class Card {
     const title = titleOf(this.#webhook);
     const agreed = await ask({
       title: `Delete ${title}?`,
-      text: [h("p", {}, "No more events are sent to ", h("code", {}, this.#webhook.url), ", and what waits to be sent is cancelled.")],
+      text: [
+        h(
+          "p",
+          {},
+          "No more events are sent to ",
+          h("code", {}, this.#webhook.url),
+          ", and what waits to be sent is cancelled.",
+        ),
+      ],
       action: "Delete",
       danger: true,
     });

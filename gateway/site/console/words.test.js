@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { hashOf, outcomeText, partsOfUri, progressText, reasonText, routeOf, stateOf, titleOf } from "./words.js";
+import {
+  hashOf,
+  outcomeText,
+  partsOfUri,
+  progressText,
+  reasonText,
+  routeOf,
+  stateOf,
+  titleOf,
+} from "./words.js";
 
 const URI = "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/place.wisp.v2.wh/3jzfcijpj2z2a";
 const delivery = { id: "1", eventId: "2", type: "chat", state: "pending", createdAt: "", attempts: 0 };
@@ -34,7 +43,12 @@ test("the parts of an at-uri", () => {
     collection: "place.wisp.v2.wh",
     rkey: "3jzfcijpj2z2a",
   });
-  for (const uri of ["at://alice.example/a.b.c/x", "at://did:web:a.example/a.b.c", "https://a.example/b/c", ""]) {
+  for (const uri of [
+    "at://alice.example/a.b.c/x",
+    "at://did:web:a.example/a.b.c",
+    "https://a.example/b/c",
+    "",
+  ]) {
     assert.equal(partsOfUri(uri), undefined, uri);
   }
 });
@@ -61,7 +75,10 @@ test("what becomes of a delivery", () => {
       "An attempt is under way … The last one: the receiver took too long.",
     ],
     [{ lastOutcome: "secret", nextAttemptAt: "x" }, "It waits: the webhook's secret is missing."],
-    [{ state: "failed", lastOutcome: "cancelled" }, "Failed: cancelled: the webhook is off or gone, or mutes it."],
+    [
+      { state: "failed", lastOutcome: "cancelled" },
+      "Failed: cancelled: the webhook is off or gone, or mutes it.",
+    ],
     [{ state: "failed" }, "Failed."],
   ];
   for (const [change, text] of cases) {
