@@ -14,7 +14,9 @@ export function returnPath(path, origin) {
   }
   try {
     const url = new URL(path, origin);
-    return url.origin === new URL(origin).origin ? url.pathname + url.search + url.hash : "/";
+    // A path that begins with two slashes would be read as a host.
+    const isOwn = url.origin === new URL(origin).origin && !url.pathname.startsWith("//");
+    return isOwn ? url.pathname + url.search + url.hash : "/";
   } catch {
     return "/";
   }

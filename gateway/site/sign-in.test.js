@@ -19,6 +19,8 @@ test("the way back is a path of this service", () => {
     "https://evil.example/": "/",
     "//evil.example/": "/",
     "/\\evil.example/": "/",
+    "/.//evil.example/": "/",
+    "/a/..//evil.example/": "/",
     "/\t/evil.example/": "/",
     "javascript:alert(1)": "/",
     console: "/",

@@ -36,8 +36,9 @@ export async function showTryIt(section) {
     };
     const { schema: resolved, within } = lexicon.resolve(schema, nsid);
     const form = new Form(resolved, { resolve: lexicon.resolve, within });
-    fill(section, heading, new TryIt(nsid, type, config, form).element);
-    keepDraft(nsid, form);
+    const tryIt = new TryIt(nsid, type, config, form);
+    fill(section, heading, tryIt.element);
+    keepDraft(nsid, tryIt);
   } catch (error) {
     fill(section, heading, h("p", { class: "error", role: "alert" }, /** @type {Error} */ (error).message));
   }
@@ -50,6 +51,7 @@ class TryIt {
   #who;
   #json = h("textarea", { class: "code", rows: 10, spellcheck: "false", "aria-label": "The input as JSON" });
   #asJson = false;
+  #switch = button("Edit as JSON", () => this.#toggle());
   #fields = h("div");
   #answer = h("div", { class: "answer" });
 
@@ -65,7 +67,6 @@ class TryIt {
     this.#form = form;
     this.#who = new Who(nsid, config);
     const call = h("button", { type: "submit", class: "primary" }, "Call");
-    const toggle = button("Edit as JSON", () => this.#toggle(toggle));
     const hasFields = form.names.length > 0;
     fill(this.#fields, hasFields ? form.element : h("p", {}, "This method takes nothing."));
     this.element = h(
@@ -83,30 +84,48 @@ class TryIt {
         },
         this.#who.element,
         this.#fields,
-        h("div", { class: "actions" }, call, type === "procedure" && hasFields && toggle),
+        h("div", { class: "actions" }, call, type === "procedure" && hasFields && this.#switch),
       ),
       this.#answer,
     );
     this.element.querySelector("form")?.setAttribute("novalidate", "");
   }
 
-  /** @param {HTMLElement} toggle */
-  #toggle(toggle) {
-    if (!this.#asJson) {
-      this.#json.value = JSON.stringify(this.#form.value, null, 2);
-      fill(this.#fields, this.#json);
-      this.#json.focus();
+  /** What was written, as a draft: the text where JSON is edited. */
+  get value() {
+    return this.#asJson ? { json: this.#json.value } : { fields: this.#form.value };
+  }
+
+  set value(/** @type {Value} */ draft) {
+    if (typeof draft.json === "string") {
+      this.#showJson(draft.json);
     } else {
-      const value = this.#parsed();
-      if (!value) {
-        return;
-      }
+      this.#form.value = /** @type {Value} */ (draft.fields);
+    }
+  }
+
+  #toggle() {
+    if (!this.#asJson) {
+      this.#showJson(JSON.stringify(this.#form.value, null, 2));
+      this.#json.focus();
+      return;
+    }
+    const value = this.#parsed();
+    if (value) {
+      this.#asJson = false;
+      this.#switch.textContent = "Edit as JSON";
       this.#form.value = value;
       fill(this.#fields, this.#form.element);
       this.#form.focus();
     }
-    this.#asJson = !this.#asJson;
-    toggle.textContent = this.#asJson ? "Edit in fields" : "Edit as JSON";
+  }
+
+  /** @param {string} text */
+  #showJson(text) {
+    this.#asJson = true;
+    this.#switch.textContent = "Edit in fields";
+    this.#json.value = text;
+    fill(this.#fields, this.#json);
   }
 
   /** @returns {Value | undefined} */
