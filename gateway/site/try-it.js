@@ -111,13 +111,20 @@ class TryIt {
       return;
     }
     const value = this.#parsed();
-    if (value) {
-      this.#asJson = false;
-      this.#switch.textContent = "Edit as JSON";
-      this.#form.value = value;
-      fill(this.#fields, this.#form.element);
-      this.#form.focus();
+    if (!value) {
+      return;
     }
+    this.#form.value = value;
+    const held = this.#form.value;
+    const lost = Object.keys(value).filter((name) => typeof held[name] !== typeof value[name]);
+    if (lost.length > 0) {
+      this.#showProblem(`No field can hold this value of ${lost.join(", ")}.`);
+      return;
+    }
+    this.#asJson = false;
+    this.#switch.textContent = "Edit as JSON";
+    fill(this.#fields, this.#form.element);
+    this.#form.focus();
   }
 
   /** @param {string} text */
