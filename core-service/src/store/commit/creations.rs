@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::admission::{Admission, Candidate, admit};
-use super::intake::stream_time_us;
+use super::intake::{pause_new, stream_time_us};
 use super::reply::Reply;
 use super::rotate_secret::release_records;
 use super::{Job, Limits, Queued, STATEMENT_ROWS, unknown_secret};
@@ -103,9 +103,11 @@ async fn insert_webhooks(
     let unique = [webhook::Column::OwnerDid, webhook::Column::UrlHash];
     let room = |owner: &str| limit.saturating_sub(accounts.of(owner).webhooks);
     let admissions = insert_new(transaction, rows, unique, webhook::Column::Id, &candidates, room).await?;
+    let mut created = Vec::new();
     for ((row, reply), admission) in offered.into_iter().zip(admissions) {
         reply.decide(match admission {
             Admission::Created => {
+                created.push((row.id, row.owner_did.as_str()));
                 accounts.of_mut(&row.owner_did).webhooks += 1;
                 Ok(())
             }
@@ -113,7 +115,7 @@ async fn insert_webhooks(
             Admission::OverLimit => Err(Error::TooManyWebhooks { limit }),
         });
     }
-    Ok(())
+    pause_new(transaction, &created).await
 }
 
 /// Inserts `rows`, except those that exist already by the `unique` columns, and deletes those again for which

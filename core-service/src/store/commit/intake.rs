@@ -24,6 +24,7 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
+pub(super) use self::accounts::pause_new;
 pub(super) use self::lease::{give_back, stream_time_us, take};
 use self::records::Wins;
 pub(super) use self::upkeep::expire_intake;

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::deliveries::{NOW_MS, fixture};
 use super::intake::{
-    HOUR_US, NOW_US, chat, deliveries_of, holder, matched, record, row, states, stored, wh, with_a_record,
+    HOUR_US, NOW_US, at, chat, deliveries_of, holder, matched, record, row, states, stored, wh, with_a_record,
 };
 use super::*;
-use crate::intake::batch::{AccountChange, Change, Found, ListedRecords, RecordChange};
+use crate::intake::batch::{AccountChange, Change, Found, ListedRecords, RecordChange, RecordEvent};
 use crate::store::table::{delivery, record_webhook};
 
 #[tokio::test]
@@ -120,9 +120,6 @@ async fn deliveries_wait_for_a_secret_and_go_when_it_is_made() {
 async fn inactive_accounts_are_paused_and_go_on_from_then() {
     let (mut fixture, webhooks) = fixture(1).await;
     let (holder, id) = with_a_record(&fixture, json!({})).await;
-    let account = |status: Option<&str>, time_us| {
-        Change::Account(AccountChange { did: did("a"), status: status.map(str::to_owned), time_us })
-    };
     stored(&fixture.store, holder, vec![chat(1, "b"), matched(2, id)]).await;
     for leased in fixture.taken() {
         fixture.finish(leased, crate::delivery::outcome::Outcome::Http, deliveries::RETRY).await;
@@ -147,6 +144,65 @@ async fn inactive_accounts_are_paused_and_go_on_from_then() {
     let rows = record_webhook::Entity::find().all(&fixture.store.database.reading).await.unwrap();
     assert_eq!(rows, []);
     assert!(fixture.state(webhooks[0].id).await.owner_paused);
+}
+
+fn account(status: Option<&str>, time_us: i64) -> Change {
+    Change::Account(AccountChange { did: did("a"), status: status.map(str::to_owned), time_us })
+}
+
+#[tokio::test]
+async fn what_is_made_while_the_account_is_inactive_waits_too() {
+    let (mut fixture, _) = fixture(0).await;
+    let store = &fixture.store;
+    store.create_secret(&new_secret("a", "mine")).await.unwrap();
+    let holder = holder(store).await;
+    let valid = |rev| record("a", "r", rev, wh("https://r.example/", &json!({})));
+    let invalid = || record("a", "i", "1", Found::Invalid("url: no".to_owned()));
+    stored(store, holder, vec![invalid(), account(Some("takendown"), NOW_US), valid("1")]).await;
+    let late = new_webhook("a", "https://late.example/", None);
+    store.create_webhook(&late).await.unwrap();
+    let mended = record("a", "i", "2", wh("https://i.example/", &json!({})));
+    stored(store, holder, vec![record("a", "r", "2", Found::Deleted), valid("3"), mended]).await;
+    let (r, i) = (row(store, "r").await.id, row(store, "i").await.id);
+    stored(store, holder, vec![chat(1, "b"), matched(2, r), matched(3, i)]).await;
+    for event in [1, 2, 3] {
+        assert_eq!(deliveries_of(store, event).await, Some(0), "{event}");
+    }
+    // What is published waits.
+    store.publish(vec![deliveries::chat("k", "hello")]).await.unwrap();
+    assert_eq!(fixture.state(late.id).await.pending, 1);
+    assert_eq!(fixture.taken().len(), 0);
+    stored(&fixture.store, holder, vec![account(None, NOW_US + 1)]).await;
+    let changes = [chat(4, "b"), matched(5, r), matched(6, i)].map(|change| match change {
+        Change::Matched(event) => Change::Matched(RecordEvent { time_us: NOW_US + 1, ..event }),
+        change => at(change, NOW_US + 1),
+    });
+    stored(&fixture.store, holder, changes.into()).await;
+    for event in [4, 5, 6] {
+        assert_eq!(deliveries_of(&fixture.store, event).await, Some(1), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn records_of_a_deleted_account_do_not_come_back() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let valid = |rev, time_us| {
+        let (owner, rkey, rev) = (did("a"), "r".to_owned(), str::to_owned(rev));
+        let found = wh("https://r.example/", &json!({}));
+        Change::Record(RecordChange { owner, rkey, rev, time_us, found })
+    };
+    // As they stand in the overlap after a reconnect.
+    let both = || vec![valid("1", NOW_US), account(Some("deleted"), NOW_US + 1)];
+    stored(store, holder, both()).await;
+    stored(store, holder, both()).await;
+    let records = vec![("r".to_owned(), wh("https://r.example/", &json!({})))];
+    let listed = ListedRecords { owner: did("a"), rev: "1".to_owned(), records, all: None };
+    stored(store, holder, vec![Change::Listed(listed)]).await;
+    assert_eq!(states(store).await, Vec::<String>::new());
+    stored(store, holder, vec![account(None, NOW_US + 2), valid("2", NOW_US + 3)]).await;
+    assert_eq!(states(store).await, ["r active"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What follows for webhooks when their owner's account is deleted, switched off, or back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::Writing;
 use super::places::cancel;
+use crate::domain::did::Did;
 use crate::intake::batch::{AccountChange, DELETED_ACCOUNT};
+use crate::store::commit::STATEMENT_ROWS;
+use crate::store::commit::publish::share_accounts;
 use crate::store::commit::states::{States, fresh_state};
 use crate::store::row_of_record::{DELETED, INVALID};
 use crate::store::table::{owner_status, record_webhook, webhook, webhook_state};
@@ -24,6 +27,8 @@ impl Writing<'_> {
         change: &AccountChange,
     ) -> Result<(), DbErr> {
         let AccountChange { did, status, time_us } = change;
+        // Who makes a webhook meanwhile sees the status, or the webhook is seen here.
+        share_accounts(transaction, BTreeSet::from([did.as_str()])).await?;
         let before = owner_status::Entity::find_by_id(did.as_str()).one(transaction).await?;
         if before.as_ref().is_some_and(|before| before.time_us >= *time_us) {
             return Ok(());
@@ -75,6 +80,31 @@ impl Writing<'_> {
     }
 }
 
+/// Makes the states of new webhooks, each with its owner, where the owner's account is not active: nothing is
+/// delivered to them until it is.
+pub(in crate::store::commit) async fn pause_new(
+    transaction: &DatabaseTransaction,
+    webhooks: &[(Uuid, &str)],
+) -> Result<(), DbErr> {
+    for some in webhooks.chunks(STATEMENT_ROWS) {
+        let inactive: Vec<String> = owner_status::Entity::find()
+            .select_only()
+            .column(owner_status::Column::Did)
+            .filter(owner_status::Column::Did.is_in(some.iter().map(|(_, owner)| *owner)))
+            .filter(owner_status::Column::Status.is_not_null())
+            .into_tuple()
+            .all(transaction)
+            .await?;
+        let paused = some.iter().filter(|(_, owner)| inactive.iter().any(|did| did == owner));
+        let fresh = paused.map(|(id, _)| {
+            let state = fresh_state(*id, Vec::new(), false);
+            (*id, webhook_state::Model { owner_paused: true, ..state })
+        });
+        States::lock_or_make(transaction, fresh.collect()).await?;
+    }
+    Ok(())
+}
+
 /// Marks the states of all webhooks of `owner`, which are made where they are missing.
 async fn pause(transaction: &DatabaseTransaction, owner: &str, paused: bool) -> Result<(), DbErr> {
     let mut fresh: BTreeMap<Uuid, webhook_state::Model> = BTreeMap::new();
@@ -105,6 +135,13 @@ async fn pause(transaction: &DatabaseTransaction, owner: &str, paused: bool) -> 
     states.find_due(transaction, ids).await?;
     states.store(transaction).await?;
     Ok(())
+}
+
+/// When the stream said that the account of `owner` is deleted, in microseconds since 1970, if it still is.
+pub(super) async fn deleted_us(transaction: &DatabaseTransaction, owner: &Did) -> Result<Option<i64>, DbErr> {
+    let row = owner_status::Entity::find_by_id(owner.as_str()).one(transaction).await?;
+    let deleted = row.filter(|row| row.status.as_deref() == Some(DELETED_ACCOUNT));
+    Ok(deleted.map(|row| row.time_us))
 }
 
 /// What came while the account was not active is not sent later.

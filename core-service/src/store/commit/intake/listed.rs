@@ -9,6 +9,7 @@ use sea_orm::{
     ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _,
 };
 
+use super::accounts::deleted_us;
 use super::records::Wins;
 use super::{Writing, stream_time_us};
 use crate::intake::batch::{Found, ListedRecords, RecordChange};
@@ -22,7 +23,8 @@ impl Writing<'_> {
         listed: &ListedRecords,
     ) -> Result<(), DbErr> {
         let ListedRecords { owner, rev, records, all } = listed;
-        if !self.counts(transaction, owner).await? {
+        // What a deleted account had is gone, though its host may still have it.
+        if !self.counts(transaction, owner).await? || deleted_us(transaction, owner).await?.is_some() {
             return Ok(());
         }
         let time_us = stream_time_us(transaction).await?.unwrap_or(self.now.ms.saturating_mul(1000));

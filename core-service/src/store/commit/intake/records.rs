@@ -14,6 +14,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Writing;
+use super::accounts::{deleted_us, pause_new};
 use super::places::{cancel, fill_free_places, settle_owner};
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
@@ -58,6 +59,11 @@ impl Writing<'_> {
         wins: Wins,
     ) -> Result<(), DbErr> {
         if !self.counts(transaction, &change.owner).await? {
+            return Ok(());
+        }
+        // The stream says some of it twice, after a reconnect.
+        let deleted_us = deleted_us(transaction, &change.owner).await?;
+        if deleted_us.is_some_and(|deleted_us| change.time_us <= deleted_us) {
             return Ok(());
         }
         let of_owner =
@@ -115,6 +121,7 @@ impl Writing<'_> {
         };
         let row = self.row_after(change, &fresh)?;
         row.into_active_model().insert(transaction).await?;
+        pause_new(transaction, &[(fresh.id, change.owner.as_str())]).await?;
         self.after_change(transaction, &change.owner, change.time_us).await
     }
 
@@ -154,6 +161,7 @@ impl Writing<'_> {
             after.id = self.next_id(transaction).await?;
             let row = self.row_after(change, &after)?;
             row.into_active_model().insert(transaction).await?;
+            pause_new(transaction, &[(after.id, change.owner.as_str())]).await?;
             return self.after_change(transaction, &change.owner, change.time_us).await;
         }
         let goes_on = before.state == ACTIVE && after.state == ACTIVE;
@@ -173,6 +181,7 @@ impl Writing<'_> {
             turn_on(transaction, id).await?;
         }
         update(transaction, after, &[]).await?;
+        pause_new(transaction, &[(id, change.owner.as_str())]).await?;
         self.after_change(transaction, &change.owner, change.time_us).await
     }
 
