@@ -34,7 +34,7 @@ mod url_form;
 mod webhooks;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -99,6 +99,8 @@ pub(crate) enum Change {
         kind: MirrorKind,
         rev: String,
     },
+    /// What is mirrored of these is not followed any more, or has a gap.
+    Unmirrored(Vec<(Did, MirrorKind)>),
     Account(AccountChange),
     /// Perhaps an event of a streamer.
     Streamer(Box<Candidate>),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jetstream::event::Commit;
 use uuid::Uuid;
 
+use super::mirror::MirrorKind;
 use super::record::{self, Operations};
 use super::references::References;
 use super::scope::{Reading, Scope};
@@ -154,6 +155,23 @@ impl Interests {
     /// Whether events for this streamer are judged by the rules of access to their chat.
     pub(crate) fn has_chat(&self, streamer: &str) -> bool {
         self.wants(streamer, EventType::Chat)
+    }
+
+    /// Whether events are judged by the records of this kind of `did`.
+    pub(crate) fn mirrors(&self, kind: MirrorKind, did: &str) -> bool {
+        match kind {
+            MirrorKind::Block => self.judges(did),
+            MirrorKind::Access => self.has_chat(did),
+            MirrorKind::Verification => self.verifies(did),
+        }
+    }
+
+    /// All for which [`Self::mirrors`] is true, some of it twice.
+    pub(crate) fn mirrored(&self) -> impl Iterator<Item = (Did, MirrorKind)> {
+        let kinds = [MirrorKind::Block, MirrorKind::Access, MirrorKind::Verification];
+        let dids = self.streamers.keys().chain(&self.verifiers);
+        let all = dids.flat_map(move |did| kinds.map(|kind| (did.clone(), kind)));
+        all.filter(|(did, kind)| self.mirrors(*kind, did.as_str()))
     }
 
     /// Whether a rule of access names `did`.

@@ -1,18 +1,21 @@
 //! Lists records at PDSes: the wh records of owners, and what events are judged by.
 //!
 //! A task of its own works through what is asked for, some at once; what it finds goes into the batches of
-//! the session, as parts that fit into a transaction.
+//! the session, as parts that fit into a transaction. A host may be slow, or silent: what events wait for, what
+//! one owner has changed, and the round through all owners don't wait for each other.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+mod to_do;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use process::exit::chain;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::to_do::ToDo;
 use super::batch::{Change, Found, ListedRecords};
 use super::mirror::{MirrorChange, MirrorKind, mirrored};
 use super::processing::found;
@@ -23,16 +26,10 @@ use crate::domain::did::Did;
 use crate::intake::owners::RecordOwners;
 use crate::xrpc_host::XrpcHost;
 
-/// Repositories that are listed at once.
-const AT_ONCE: usize = 4;
 /// Records of one part.
 const PART_RECORDS: usize = 100;
 /// Parts that wait for the session.
 const PARTS: usize = 16;
-/// How often everything is listed.
-const ROUND_INTERVAL: Duration = Duration::from_hours(24);
-/// When records that could not be listed in a round are asked for once more.
-const AGAIN_AFTER: Duration = Duration::from_hours(1);
 /// The time for a relay's list of repositories.
 const RELAY_LIMIT: Duration = Duration::from_secs(600);
 
@@ -44,13 +41,14 @@ pub(super) enum Listed {
     MirrorEnded {
         did: Did,
         kind: MirrorKind,
-        complete: bool,
+        /// The revision of the repository before that.
+        rev: Option<String>,
     },
 }
 
 /// What is to be listed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Request {
+pub(super) enum Request {
     Records(Did),
     Mirror(Did, MirrorKind),
     /// All wh records, of these owners at least.
@@ -73,6 +71,13 @@ impl Listings {
         (Self { requests, _task: task }, listed)
     }
 
+    /// Listings that nobody does, and what is asked for.
+    #[cfg(test)]
+    pub(super) fn undone() -> (Self, mpsc::UnboundedReceiver<Request>) {
+        let (requests, asked) = mpsc::unbounded_channel();
+        (Self { requests, _task: AbortOnDropHandle::new(tokio::spawn(async {})) }, asked)
+    }
+
     /// The wh records of `owner`.
     pub(super) fn records(&self, owner: Did) {
         // The worker goes with this.
@@ -84,7 +89,7 @@ impl Listings {
         let _ = self.requests.send(Request::Mirror(did, kind));
     }
 
-    /// All wh records, now and every day.
+    /// All wh records, of `owners` at least.
     pub(super) fn round(&self, owners: impl Iterator<Item = Did>) {
         let _ = self.requests.send(Request::Round(owners.collect()));
     }
@@ -147,103 +152,43 @@ struct Worker {
     parts: mpsc::Sender<Listed>,
 }
 
-/// What the worker has to do.
-#[derive(Debug, Default)]
-struct ToDo {
-    queue: VecDeque<Request>,
-    queued: HashSet<Request>,
-    /// Listings that belong to the round that began then, in microseconds since 1970.
-    round: Option<Round>,
-}
-
-#[derive(Debug)]
-struct Round {
-    began_us: i64,
-    /// Those whose records are not listed yet.
-    left: HashSet<Did>,
-    again_at: Instant,
-}
-
-impl ToDo {
-    fn push(&mut self, request: Request) {
-        if self.queued.insert(request.clone()) {
-            self.queue.push_back(request);
-        }
-    }
-
-    fn pop(&mut self) -> Option<Request> {
-        let request = self.queue.pop_front()?;
-        self.queued.remove(&request);
-        Some(request)
-    }
-
-    fn again_at(&self) -> Option<Instant> {
-        self.round.as_ref().map(|round| round.again_at)
-    }
-
-    /// Asks for what is left of the round.
-    fn ask_again(&mut self) {
-        let Some(round) = &mut self.round else { return };
-        round.again_at = Instant::now() + AGAIN_AFTER;
-        let left: Vec<Did> = round.left.iter().cloned().collect();
-        for owner in left {
-            self.push(Request::Records(owner));
-        }
-    }
-}
-
 impl Worker {
     async fn run(self, mut asked: mpsc::UnboundedReceiver<Request>) {
-        let mut to_do = ToDo::default();
-        let mut running: JoinSet<(Request, bool)> = JoinSet::new();
-        let mut owners = Vec::new();
-        let mut next_round = Instant::now() + ROUND_INTERVAL;
+        let mut to_do = ToDo::new();
         loop {
-            let left = to_do.queue.len() + running.len();
+            for lane in [&mut to_do.mirrors, &mut to_do.single, &mut to_do.of_round] {
+                let worker = self.clone();
+                lane.begin(move |request| {
+                    let worker = worker.clone();
+                    async move { worker.list(&request).await }
+                });
+            }
+            let left = to_do.mirrors.left() + to_do.single.left() + to_do.of_round.left();
             self.lists.metrics.to_list.set(i64::try_from(left).unwrap_or(i64::MAX));
+            let again_at = to_do.again_at();
             tokio::select! {
                 request = asked.recv() => match request {
                     None => return,
-                    Some(Request::Round(all)) => {
-                        owners.clone_from(&all);
-                        next_round = Instant::now() + ROUND_INTERVAL;
-                        self.begin_round(all, &mut to_do).await;
+                    Some(Request::Round(owners)) => {
+                        let worker = self.clone();
+                        let relay = async move { worker.known_by_relay().await };
+                        to_do.begin_round(self.lists.now_us(), owners, relay);
                     }
-                    Some(request) => to_do.push(request),
+                    Some(request @ Request::Mirror(..)) => to_do.mirrors.push(request),
+                    Some(request @ Request::Records(_)) => to_do.single.push(request),
                 },
-                () = sleep_until(next_round) => {
-                    next_round = Instant::now() + ROUND_INTERVAL;
-                    self.begin_round(owners.clone(), &mut to_do).await;
+                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {
+                    to_do.ask_again();
                 }
-                () = sleep_until(to_do.again_at().unwrap_or(next_round)) => to_do.ask_again(),
-                Some(ended) = running.join_next() => {
-                    if let Ok((Request::Records(owner), true)) = ended {
-                        self.end_of_round(&owner, &mut to_do).await;
-                    }
-                }
+                Some(found) = to_do.relay.join_next() => to_do.add_to_round(found.unwrap_or_default()),
+                ended = to_do.mirrors.next() => to_do.ended(ended),
+                ended = to_do.single.next() => to_do.ended(ended),
+                ended = to_do.of_round.next() => to_do.ended(ended),
             }
-            while running.len() < AT_ONCE
-                && let Some(request) = to_do.pop()
-            {
-                let worker = self.clone();
-                running.spawn(async move {
-                    let listed = worker.list(&request).await;
-                    (request, listed)
-                });
+            if let Some(before_us) = to_do.end_of_round() {
+                let _ = self.parts.send(Listed::Part(Change::Healed { before_us })).await;
             }
         }
-    }
-
-    /// Asks for the wh records of `owners`, and of those that the relay knows.
-    async fn begin_round(&self, owners: Vec<Did>, to_do: &mut ToDo) {
-        let mut all: HashSet<Did> = owners.into_iter().collect();
-        let began_us = self.lists.now_us();
-        all.extend(self.known_by_relay().await);
-        for owner in &all {
-            to_do.push(Request::Records(owner.clone()));
-        }
-        to_do.round = Some(Round { began_us, left: all, again_at: Instant::now() + AGAIN_AFTER });
-        self.end_if_empty(to_do).await;
     }
 
     /// The accounts that the relay lists, if those of all count.
@@ -265,29 +210,15 @@ impl Worker {
         }
     }
 
-    async fn end_of_round(&self, owner: &Did, to_do: &mut ToDo) {
-        if let Some(round) = &mut to_do.round {
-            round.left.remove(owner);
-        }
-        self.end_if_empty(to_do).await;
-    }
-
-    async fn end_if_empty(&self, to_do: &mut ToDo) {
-        if let Some(round) = to_do.round.take_if(|round| round.left.is_empty()) {
-            let _ = self.parts.send(Listed::Part(Change::Healed { before_us: round.began_us })).await;
-        }
-    }
-
     /// Lists, and sends what it finds. Returns whether it is all that there is; what fails is counted.
     async fn list(&self, request: &Request) -> bool {
         let (did, result) = match request {
             Request::Records(owner) => (owner, self.list_records(owner).await),
             Request::Mirror(did, kind) => {
                 let result = self.list_mirror(did, *kind).await;
-                let complete = result.is_ok();
-                let ended = Listed::MirrorEnded { did: did.clone(), kind: *kind, complete };
-                let _ = self.parts.send(ended).await;
-                (did, result)
+                let rev = result.as_ref().ok().cloned();
+                let _ = self.parts.send(Listed::MirrorEnded { did: did.clone(), kind: *kind, rev }).await;
+                (did, result.map(drop))
             }
             Request::Round(_) => return true,
         };
@@ -326,7 +257,7 @@ impl Worker {
         let _ = self.parts.send(Listed::Part(Change::Listed(listed))).await;
     }
 
-    async fn list_mirror(&self, did: &Did, kind: MirrorKind) -> Result<(), String> {
+    async fn list_mirror(&self, did: &Did, kind: MirrorKind) -> Result<String, String> {
         let Repository { pds, rev } = self.open(did).await?;
         let collection = kind.collection();
         let mut records = Records::of(&self.lists.egress, &pds, did, collection, MAX_MIRRORED_RECORDS);
@@ -341,9 +272,7 @@ impl Worker {
             let changes = page.into_iter().map(change).collect();
             let _ = self.parts.send(Listed::Part(Change::Mirror(changes))).await;
         }
-        let ended = Change::Mirrored { did: did.clone(), kind, rev };
-        let _ = self.parts.send(Listed::Part(ended)).await;
-        Ok(())
+        Ok(rev)
     }
 
     /// Where the repository of `did` is, and its revision before anything is listed. An error is the causes,

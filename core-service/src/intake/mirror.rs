@@ -93,12 +93,7 @@ pub(crate) enum Subject {
 /// What `commit` in the repository of `did` changes, if it is mirrored for somebody.
 pub(crate) fn mirror(did: &str, commit: &Commit, interests: &Interests) -> Option<MirrorChange> {
     let kind = MirrorKind::of_collection(&commit.collection)?;
-    let matters = match kind {
-        MirrorKind::Block => interests.judges(did),
-        MirrorKind::Access => interests.has_chat(did),
-        MirrorKind::Verification => interests.verifies(did),
-    };
-    if !matters {
+    if !interests.mirrors(kind, did) {
         return None;
     }
     let owner = did.parse().ok()?;

@@ -1,5 +1,6 @@
 //! Reading, as long as this process holds the lease: from the stream to the database.
 
+mod mirroring;
 mod planning;
 mod writing;
 
@@ -35,6 +36,10 @@ const MATCHED_WAIT: Duration = Duration::from_millis(50);
 const IDLE_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whose webhooks want what.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+/// How long nothing is read since too many events wait for listings.
+const FULL_LIMIT: Duration = Duration::from_secs(30);
+/// How often all wh records are listed.
+const ROUND_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Why reading ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +64,10 @@ struct Session<'a> {
     /// The wh records of each owner that is read for.
     records_of: HashMap<Did, Vec<Uuid>>,
     streamers: HashMap<Did, Vec<EventType>>,
+    /// What is listed, and followed since.
     mirrored: HashSet<(Did, MirrorKind)>,
+    /// What was not followed all the while since its listing began.
+    stale: HashSet<(Did, MirrorKind)>,
     listings: Listings,
     pins: Pins,
     filter: interests::Filter,
@@ -74,6 +82,9 @@ struct Session<'a> {
     waiting: VecDeque<Notice>,
     flush_at: Instant,
     reload_at: Instant,
+    round_at: Instant,
+    /// Until when nothing is read, as too much waits.
+    full_until: Option<Instant>,
     widen_at: Option<Instant>,
     widened: VecDeque<Instant>,
     narrowed_at: Instant,
@@ -101,7 +112,8 @@ impl<'a> Session<'a> {
             records_of.entry(record.owner.clone()).or_default().push(record.id);
             processing.interests.set_record(record);
         }
-        processing.interests.set_verifiers(store.verifiers().await?);
+        let verifiers = store.verifiers().await?;
+        processing.interests.set_verifiers(verifiers.values().flatten().cloned());
         let streamers = store.streamers().await?;
         for (streamer, types) in &streamers {
             processing.interests.set_streamer(streamer.clone(), types.iter().copied());
@@ -120,6 +132,7 @@ impl<'a> Session<'a> {
             records_of,
             streamers,
             mirrored: store.mirrored_owners().await?,
+            stale: HashSet::new(),
             listings,
             pins: Pins::default(),
             filter: plan.filter.clone(),
@@ -132,21 +145,27 @@ impl<'a> Session<'a> {
             waiting: VecDeque::new(),
             flush_at: now + IDLE_WAIT,
             reload_at: now + RELOAD_INTERVAL,
+            round_at: now,
+            full_until: None,
             widen_at: None,
             widened: VecDeque::new(),
             narrowed_at: now,
             verifiers_changed: false,
         };
         session.withhold(&plan);
-        session.list_new_streamers();
-        session.set_verifiers().await?;
-        session.listings.round(session.processing.known.iter().cloned());
+        session.pins.verifiers = verifiers;
+        session.begin_round();
         Ok(session)
     }
 
     async fn run(&mut self, mut listed: mpsc::Receiver<Listed>) -> Result<Ended, Error> {
         let intake = self.intake;
         loop {
+            self.full_until = match self.full_until {
+                _ if !self.pins.is_full() => None,
+                None => Some(Instant::now() + FULL_LIMIT),
+                until => until,
+            };
             tokio::select! {
                 biased;
                 () = intake.shutdown.draining() => {
@@ -154,19 +173,25 @@ impl<'a> Session<'a> {
                     return Ok(ended.unwrap_or(Ended::Shutdown));
                 }
                 () = intake.lease_lost.notified() => return Ok(Ended::LeaseLost),
-                Some(listed) = listed.recv() => self.take_listed(listed),
+                Some(listed) = listed.recv() => {
+                    if let Some(ended) = self.take_listed(listed).await? {
+                        return Ok(ended);
+                    }
+                }
                 () = sleep_until(self.flush_at) => {
                     if let Some(ended) = self.flush().await? {
                         return Ok(ended);
                     }
                 }
                 () = sleep_until(self.reload_at) => self.reload().await?,
+                () = sleep_until(self.round_at) => self.begin_round(),
                 () = due(self.widen_at) => {
                     if let Some(ended) = self.widen().await? {
                         return Ok(ended);
                     }
                 }
-                notices = self.subscription.next_batch(BATCH_EVENTS), if self.waiting.is_empty() => {
+                () = due(self.full_until) => self.give_up(),
+                notices = self.subscription.next_batch(BATCH_EVENTS), if self.full_until.is_none() => {
                     self.waiting.extend(notices);
                     self.read_references().await?;
                     if let Some(ended) = self.process().await? {
@@ -195,13 +220,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Processes what waits. The batch is stored behind a wh record: what follows may be for it.
+    /// Processes what waits. The batch is stored behind a wh record, as what follows may be for it, and behind
+    /// a rule of access, by which what follows is judged.
     async fn process(&mut self) -> Result<Option<Ended>, Error> {
         while let Some(notice) = self.waiting.pop_front() {
             match notice {
                 Notice::Event(event) => {
                     self.event(&event);
-                    if is_of_record(&event)
+                    if (is_of_record(&event) || self.verifiers_changed)
                         && !self.batch.changes.is_empty()
                         && let Some(ended) = self.flush().await?
                     {
@@ -249,13 +275,9 @@ impl<'a> Session<'a> {
             match change {
                 Change::Streamer(candidate) => {
                     let ready = self.pins.keep_back(*candidate, self.read.as_ref());
-                    self.batch.changes.extend(ready.into_iter().map(Box::new).map(Change::Streamer));
+                    self.judge(ready);
                 }
-                Change::Mirror(changes) => {
-                    self.verifiers_changed = true;
-                    self.batch.changes.push(Change::Mirror(changes));
-                }
-                change => self.batch.changes.push(change),
+                change => self.push(change),
             }
         }
         for reason in skipped {
@@ -283,9 +305,7 @@ impl<'a> Session<'a> {
         self.intake.lists.metrics.gaps.inc();
         self.batch.gaps.push(Gap { host: host.to_string(), from_us, to_us });
         self.flush_at = Instant::now();
-        self.mirrored.clear();
-        self.list_new_streamers();
-        self.listings.round(self.processing.known.iter().cloned());
+        self.list_anew();
     }
 
     fn set_aside(&mut self, hash: [u8; 32], reason: &str) {
@@ -327,3 +347,6 @@ fn seconds(us: i64) -> f64 {
 fn time(us: i64) -> String {
     chrono::DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), |time| time.to_rfc3339())
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,24 +148,29 @@ impl Store {
         }
     }
 
-    /// Whom the access rules of chats name as verifiers.
+    /// By streamer, whom the access rules of the chat name as verifiers.
     ///
     /// # Errors
     ///
     /// The database fails.
-    pub(crate) async fn verifiers(&self) -> Result<Vec<Did>, Error> {
+    pub(crate) async fn verifiers(&self) -> Result<HashMap<Did, Vec<Did>>, Error> {
         let reading = &self.database.reading;
         let named = || {
             mirror::Entity::find()
                 .select_only()
-                .column(mirror::Column::Subject)
+                .columns([mirror::Column::Did, mirror::Column::Subject])
                 .filter(mirror::Column::Collection.eq(ACCESS))
                 .filter(mirror::Column::Subject.is_not_null())
                 .distinct()
-                .into_tuple::<String>()
+                .into_tuple::<(String, String)>()
                 .all(reading)
         };
-        Ok(self.database.read(named).await?.into_iter().filter_map(|did| did.parse().ok()).collect())
+        let mut verifiers: HashMap<Did, Vec<Did>> = HashMap::new();
+        for (streamer, verifier) in self.database.read(named).await? {
+            let (Ok(streamer), Ok(verifier)) = (streamer.parse(), verifier.parse()) else { continue };
+            verifiers.entry(streamer).or_default().push(verifier);
+        }
+        Ok(verifiers)
     }
 
     /// Whose blocks, rules and verifications have been listed.

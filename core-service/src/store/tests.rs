@@ -32,7 +32,7 @@ use crate::seal::Purpose;
 
 mod commits;
 mod deliveries;
-mod intake;
+pub(crate) mod intake;
 mod intake_records;
 mod naming;
 mod paging;
@@ -54,7 +54,7 @@ pub(super) async fn open(folder: &Path, limits: Limits) -> Store {
 }
 
 /// A store whose leases arrive in the channel.
-pub(super) async fn open_delivering(
+pub(crate) async fn open_delivering(
     folder: &Path,
     limits: Limits,
     clock: Clock,
@@ -95,7 +95,7 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
     (parts, leased)
 }
 
-pub(super) fn metrics() -> Metrics {
+pub(crate) fn metrics() -> Metrics {
     Metrics::new(&Clock::manual(0))
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn opened() -> (TempDir, Store) {
     (folder, store)
 }
 
-pub(super) fn did(name: &str) -> Did {
+pub(crate) fn did(name: &str) -> Did {
     format!("did:plc:{name}").parse().unwrap()
 }
 
@@ -113,7 +113,7 @@ fn id() -> Uuid {
     Uuid::from_bytes(Randomness::of_the_system().bytes().unwrap())
 }
 
-pub(super) fn new_secret(owner: &str, name: &str) -> NewSecret {
+pub(crate) fn new_secret(owner: &str, name: &str) -> NewSecret {
     NewSecret {
         id: id(),
         owner: did(owner),
@@ -123,7 +123,7 @@ pub(super) fn new_secret(owner: &str, name: &str) -> NewSecret {
     }
 }
 
-pub(super) fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> Webhook {
+pub(crate) fn new_webhook(owner: &str, url: &str, secret: Option<&str>) -> Webhook {
     let config = WebhookConfig {
         url: WebhookUrl::parse(url, Schemes::Https).unwrap(),
         events: EventTypes::parse("events", &["stream.received".into(), "chat".into()]).unwrap(),

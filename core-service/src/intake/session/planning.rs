@@ -7,13 +7,11 @@ use std::time::Duration;
 use jetstream::subscription::Subscription;
 use tokio::time::Instant;
 
-use super::{Ended, MATCHED_WAIT, RELOAD_INTERVAL, Session, filter, stream_start};
+use super::{Ended, RELOAD_INTERVAL, Session, filter, stream_start};
 use crate::domain::did::Did;
 use crate::error::Error;
 use crate::intake::batch::{Change, Withheld};
 use crate::intake::interests::{self, NEEDS_NETWORK, OVER_COLLECTIONS};
-use crate::intake::listing::Listed;
-use crate::intake::mirror::MirrorKind;
 
 /// How long a wider filter waits for more changes.
 const WIDEN_WAIT: Duration = Duration::from_millis(300);
@@ -28,19 +26,6 @@ const NARROW_INTERVAL: Duration = Duration::from_hours(1);
 const MAX_SYNCS: usize = 100_000;
 
 impl Session<'_> {
-    /// Follows the verifications of those whom access rules name; they are listed once.
-    pub(super) async fn set_verifiers(&mut self) -> Result<(), Error> {
-        let verifiers = self.intake.store.verifiers().await?;
-        for verifier in &verifiers {
-            let key = (verifier.clone(), MirrorKind::Verification);
-            if !self.mirrored.contains(&key) && self.pins.unlisted.insert(key) {
-                self.listings.mirror(verifier.clone(), MirrorKind::Verification);
-            }
-        }
-        self.processing.interests.set_verifiers(verifiers);
-        Ok(())
-    }
-
     pub(super) async fn reload_records(&mut self, owner: Did) -> Result<(), Error> {
         for id in self.records_of.remove(&owner).unwrap_or_default() {
             self.processing.interests.remove_record(id);
@@ -83,7 +68,7 @@ impl Session<'_> {
                 self.processing.interests.set_streamer(streamer.clone(), types.iter().copied());
             }
             self.streamers = streamers;
-            self.list_new_streamers();
+            self.follow();
             self.plan();
         } else if self.reload_at.duration_since(self.narrowed_at) >= NARROW_INTERVAL {
             self.plan();
@@ -93,41 +78,6 @@ impl Session<'_> {
             self.processing.syncs = self.intake.store.syncs().await?.into_iter().collect();
         }
         Ok(())
-    }
-
-    /// Has the blocks and rules of those streamers listed whose events are judged by them.
-    pub(super) fn list_new_streamers(&mut self) {
-        for streamer in self.streamers.keys() {
-            let interests = &self.processing.interests;
-            let kinds = [
-                (MirrorKind::Block, interests.judges(streamer.as_str())),
-                (MirrorKind::Access, interests.has_chat(streamer.as_str())),
-            ];
-            for (kind, judged) in kinds {
-                let key = (streamer.clone(), kind);
-                if judged && !self.mirrored.contains(&key) && self.pins.unlisted.insert(key) {
-                    self.listings.mirror(streamer.clone(), kind);
-                }
-            }
-        }
-    }
-
-    /// Takes what was listed into the next batch.
-    pub(super) fn take_listed(&mut self, listed: Listed) {
-        match listed {
-            Listed::Part(change) => {
-                self.verifiers_changed |= matches!(change, Change::Mirror(_));
-                self.batch.changes.push(change);
-            }
-            Listed::MirrorEnded { did, kind, complete } => {
-                if complete {
-                    self.mirrored.insert((did.clone(), kind));
-                }
-                let ready = self.pins.listed(did, kind);
-                self.batch.changes.extend(ready.into_iter().map(Box::new).map(Change::Streamer));
-            }
-        }
-        self.flush_at = self.flush_at.min(Instant::now() + MATCHED_WAIT);
     }
 
     /// Compares what is wanted with what is read.

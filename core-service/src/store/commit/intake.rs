@@ -110,6 +110,7 @@ impl Writing<'_> {
                 Change::Mirrored { did, kind, rev } => {
                     mirror::complete(transaction, self.now, did, *kind, rev).await?;
                 }
+                Change::Unmirrored(keys) => mirror::forget(transaction, keys).await?,
                 Change::Record(change) => self.record(transaction, change, Wins::Later).await?,
                 Change::Listed(listed) => self.listed(transaction, listed).await?,
                 Change::Account(change) => self.account(transaction, change).await?,

@@ -69,7 +69,7 @@ pub(super) fn at(change: Change, time_us: i64) -> Change {
     Change::Streamer(candidate)
 }
 
-pub(super) async fn deliveries_of(store: &Store, id: u128) -> Option<i32> {
+pub(crate) async fn deliveries_of(store: &Store, id: u128) -> Option<i32> {
     let row = event::Entity::find_by_id(Uuid::from_u128(id)).one(&store.database.reading).await.unwrap();
     row.map(|row| row.deliveries)
 }
@@ -311,4 +311,26 @@ async fn listing_ends_what_is_gone_but_nothing_newer() {
     let rows: Vec<_> = rows.iter().map(|row| (row.rkey.as_str(), row.subject.as_deref())).collect();
     let expected = [("deleted", None), ("kept", Some("did:plc:c")), ("newer", Some("did:plc:d"))];
     assert_eq!(rows, expected);
+}
+
+#[tokio::test]
+async fn what_is_followed_no_more_is_not_listed_any_more() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let listed = |name, kind| Change::Mirrored { did: did(name), kind, rev: "5".to_owned() };
+    let block = Some(Mirrored::Block(did("c")));
+    let changes = vec![
+        mirrored("a", MirrorKind::Block, "k", "5", block),
+        listed("a", MirrorKind::Block),
+        listed("a", MirrorKind::Access),
+        listed("b", MirrorKind::Block),
+        Change::Unmirrored(vec![(did("a"), MirrorKind::Block), (did("b"), MirrorKind::Access)]),
+    ];
+    stored(store, holder, changes).await;
+    let expected = [(did("a"), MirrorKind::Access), (did("b"), MirrorKind::Block)];
+    assert_eq!(store.mirrored_owners().await.unwrap(), expected.into());
+    // It is judged by what is known, until it is listed.
+    let judged = stored(store, holder, vec![chat(1, "c")]).await;
+    assert_eq!(judged.skipped, ["blocked"]);
 }

@@ -106,3 +106,21 @@ pub(super) async fn complete(
     let insert = mirrored_owner::Entity::insert(mirrored_owner::ActiveModel::from(row));
     insert.on_conflict(replace).exec_without_returning(transaction).await.map(drop)
 }
+
+/// Forgets that these are listed. What is known of them stays until the next listing.
+pub(super) async fn forget(
+    transaction: &DatabaseTransaction,
+    keys: &[(Did, MirrorKind)],
+) -> Result<(), DbErr> {
+    for kind in [MirrorKind::Block, MirrorKind::Access, MirrorKind::Verification] {
+        let of_kind = keys.iter().filter(|(_, of)| *of == kind).map(|(did, _)| did.as_str());
+        for some in of_kind.collect::<Vec<_>>().chunks(STATEMENT_ROWS) {
+            mirrored_owner::Entity::delete_many()
+                .filter(mirrored_owner::Column::Collection.eq(kind.collection()))
+                .filter(mirrored_owner::Column::Did.is_in(some.iter().copied()))
+                .exec(transaction)
+                .await?;
+        }
+    }
+    Ok(())
+}
