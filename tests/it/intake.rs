@@ -140,7 +140,7 @@ async fn blocked_before_the_start(kind: Kind) {
         network.put("did:plc:alice2222222222222222222", BLOCK, "3m6k2xq7v2c2a", json!({"subject": DAVE}));
     };
     let mut intake = Intake::start_with(kind, Wire::V2, prepare, &[]).await;
-    intake.webhook(&["chat"]).await;
+    let made = intake.webhook(&["chat"]).await;
     intake.push(intake.chat(DAVE, "3m6k2xq7v2c2a", "blocked"));
     intake.push(intake.chat(CAROL, "3m6k2xq7v2c2b", "welcome"));
     intake.next_chat("welcome").await;
@@ -153,6 +153,19 @@ async fn blocked_before_the_start(kind: Kind) {
     intake.push(Item::delete(&alice, BLOCK, "3m6k2xq7v2c2a"));
     intake.push(intake.chat(DAVE, "3m6k2xq7v2c2d", "once more"));
     intake.next_chat("once more").await;
+    // A block that nobody follows, as no webhook is active.
+    let set_active = |active| json!({ "id": id(&made), "active": active });
+    intake.stack.call(UPDATE_WEBHOOK, &set_active(false)).await.ok();
+    intake.reloaded().await;
+    let block = json!({"subject": DAVE});
+    intake.push(Item::create(&alice, BLOCK, "3m6k2xq7v2c2e", &block.to_string()));
+    intake.network.put(&alice, BLOCK, "3m6k2xq7v2c2e", block);
+    intake.reloaded().await;
+    intake.stack.call(UPDATE_WEBHOOK, &set_active(true)).await.ok();
+    intake.reloaded().await;
+    intake.push(intake.chat(DAVE, "3m6k2xq7v2c2f", "blocked"));
+    intake.push(intake.chat(CAROL, "3m6k2xq7v2c2g", "still welcome"));
+    intake.next_chat("still welcome").await;
     assert!(intake.hook.waiting().is_none());
 }
 
