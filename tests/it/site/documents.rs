@@ -37,7 +37,8 @@ fn garden() -> Value {
 #[tokio::test]
 async fn foreign_service() {
     let document = garden();
-    let (_stub, gateway) = start(|setup| setup.serving(&[document.clone()], &descriptors(PROTO))).await;
+    let (_stub, gateway) =
+        start(|setup| setup.serving(std::slice::from_ref(&document), &descriptors(PROTO))).await;
     for path in ["/", "/docs/com.example.garden.look"] {
         let page = get(&gateway, path).await.text().await.unwrap();
         assert!(page.contains("com.example.garden.look"), "{page}");
