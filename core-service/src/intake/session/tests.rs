@@ -8,9 +8,12 @@ use egress::resolver::Resolver;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use jetstream::connect::{Connect, Stream};
+use jetstream::event::{Commit, Kind, Operation, Wire};
 use jetstream::host::Host;
 use process::clock::Clock;
 use process::shutdown::Shutdown;
+use serde_json::json;
+use serde_json::value::RawValue;
 use tempfile::TempDir;
 use url::Url;
 
@@ -24,7 +27,7 @@ use crate::intake::batch::LeaseReport;
 use crate::intake::derive::{Candidate, Check};
 use crate::intake::listing::Request;
 use crate::intake::metrics::IntakeMetrics;
-use crate::intake::mirror::{AccessRule, Action, MirrorChange, Mirrored, Subject};
+use crate::intake::mirror::{ACCESS, AccessRule, Action, MirrorChange, Mirrored, Subject};
 use crate::intake::owners::RecordOwners;
 use crate::randomness::Randomness;
 use crate::store::commit::Limits;
@@ -248,4 +251,37 @@ async fn chat_waits_for_those_who_verify_its_author() {
     for event in [1, 2] {
         assert_eq!(deliveries_of(&fixture.intake.store, event).await, Some(1), "{event}");
     }
+}
+
+#[tokio::test]
+async fn rule_counts_for_what_comes_right_behind_it() {
+    let fixture = Fixture::new().await;
+    let (mut session, mut asked) = fixture.open().await;
+    session.end_both().await;
+    asked.take();
+    let event = |name: &str, cursor, collection: &str, record: serde_json::Value| {
+        let commit = Commit {
+            rev: "3l6oveex3ii2l".to_owned(),
+            operation: Operation::Create,
+            collection: collection.to_owned(),
+            rkey: "3l6oveex3ii2l".to_owned(),
+            cid: None,
+            record: Some(RawValue::from_string(record.to_string()).unwrap()),
+        };
+        let host = "ws://127.0.0.1:9/subscribe".into();
+        let position = Position { host, wire: Wire::V1, cursor, time_us: NOW_MS * 1000 };
+        Notice::Event(Event { position, did: did(name).to_string(), kind: Kind::Commit(commit) })
+    };
+    let subject = json!({"$type": "place.stream.chat.access#verifier", "did": "did:plc:v"});
+    let chat = json!({"text": "hello", "streamer": "did:plc:a", "createdAt": "2027-01-15T08:00:00Z"});
+    session.waiting.extend([
+        event("a", 1, ACCESS, json!({"action": "allow", "subject": subject})),
+        event("b", 2, "place.stream.chat.message", chat),
+    ]);
+    assert_eq!(session.process().await.unwrap(), None);
+    assert_eq!(asked.take().0, [(did("v"), MirrorKind::Verification)]);
+    let is_judged = |change: &Change| matches!(change, Change::Streamer(_));
+    assert!(!session.batch.changes.iter().any(is_judged));
+    session.end("v", MirrorKind::Verification).await;
+    assert!(session.batch.changes.iter().any(is_judged));
 }
