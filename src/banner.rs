@@ -26,6 +26,8 @@ pub(crate) struct Development<'a> {
     pub(crate) listen_flags: Vec<String>,
     /// Arguments with which `athook publish` finds it.
     pub(crate) publish_flags: Vec<String>,
+    /// What signs a browser in, if there are pages.
+    pub(crate) code: Option<String>,
     /// The method that the `curl` line calls.
     pub(crate) example: &'a str,
     /// A token for it.
@@ -46,7 +48,8 @@ The development identity has moved to `athook dev`, which is for trying athook o
 
 /// The banner of `athook dev`: lines that can be pasted into a shell in the same folder.
 pub(crate) fn development(values: &Values, development: &Development<'_>) -> String {
-    let Development { folder, started, listen_flags, publish_flags, example, token, secret } = development;
+    let Development { folder, started, listen_flags, publish_flags, code, example, token, secret } =
+        development;
     let line = |words: &[&str], flags: &[String]| {
         let flags = flags.iter().map(String::as_str);
         started.line(&words.iter().copied().chain(flags).collect::<Vec<_>>())
@@ -63,10 +66,17 @@ pub(crate) fn development(values: &Values, development: &Development<'_>) -> Str
              {dev}\n{listen}\n{publish}"
         )
     };
+    let link = code.as_ref().map_or_else(String::new, |code| {
+        format!(
+            "In a browser, signed in (the link works once, within 10 minutes):\n\n\
+             {xrpc}console#code={code}\n\n",
+            xrpc = values.xrpc,
+        )
+    });
     format!(
         "{head}  dev    {folder} has the development identity
 
-A first delivery takes {lines}
+{link}A first delivery takes {lines}
 
 Or create a secret (the token in this line is good for an hour):
 
@@ -98,7 +108,12 @@ fn head(values: &Values) -> String {
 mod tests {
     use super::*;
 
-    fn printed(with_flags: bool, listen_flags: &[&str], publish_flags: &[&str]) -> String {
+    fn printed(
+        with_flags: bool,
+        listen_flags: &[&str],
+        publish_flags: &[&str],
+        code: Option<&str>,
+    ) -> String {
         let owned = |flags: &[&str]| flags.iter().map(|&flag| flag.to_owned()).collect();
         let values = Values {
             xrpc: "http://127.0.0.1:8080/".parse().unwrap(),
@@ -112,6 +127,7 @@ mod tests {
             started: &Started { program: "target/debug/athook".to_owned(), with_flags },
             listen_flags: owned(listen_flags),
             publish_flags: owned(publish_flags),
+            code: code.map(str::to_owned),
             example: "com.example.create",
             token: "e30".to_owned(),
             secret: "first".to_owned(),
@@ -129,6 +145,10 @@ mod tests {
   keys   athook.keys; keep it: nobody can read the data without
   dev    athook.dev has the development identity
 
+In a browser, signed in (the link works once, within 10 minutes):
+
+http://127.0.0.1:8080/console#code=c0de
+
 A first delivery takes three lines, each in a terminal of its own in this folder. The first of them is running:
 
 target/debug/athook dev
@@ -144,7 +164,7 @@ More tokens: target/debug/athook token --method <NSID>
 ",
             version = env!("CARGO_PKG_VERSION"),
         );
-        assert_eq!(printed(false, &[], &[]), expected);
+        assert_eq!(printed(false, &[], &[], Some("c0de")), expected);
     }
 
     #[test]
@@ -153,10 +173,12 @@ More tokens: target/debug/athook token --method <NSID>
             true,
             &["--database-url", "sqlite://a.db?mode=rwc"],
             &["--core-url", "http://127.0.0.1:5"],
+            None,
         );
         let listen = "target/debug/athook listen --database-url 'sqlite://a.db?mode=rwc'";
         let publish = "target/debug/athook publish chat --text hi --core-url http://127.0.0.1:5";
         let token = "target/debug/athook token --method <NSID> --database-url 'sqlite://a.db?mode=rwc'";
+        assert!(!banner.contains("browser"), "{banner}");
         assert!(banner.contains(&format!("folder:\n\n{listen}\n{publish}\n\n")), "{banner}");
         assert!(banner.ends_with(&format!("\n\nMore tokens: {token}\n")), "{banner}");
     }

@@ -23,6 +23,7 @@ use crate::banner::{self, Values};
 use crate::command_line::Started;
 use crate::developer::{self, Developer};
 use crate::running::{Published, Running};
+use crate::site_session::SiteSession;
 
 const GATEWAY_LISTEN: &str = "127.0.0.1:8080";
 const CORE_LISTEN: &str = "127.0.0.1:50051";
@@ -187,6 +188,10 @@ async fn serve(both: Both) -> Result<(), Failure> {
         keys: keys_file,
     };
     gateway.did_documents.extend(development.as_ref().map(|development| development.folder.clone()));
+    let site_session = match development {
+        Some(_) if gateway.site => Some(site_session(&mut gateway)?),
+        _ => None,
+    };
     let ready = Arc::clone(&gateway.ready);
 
     // The gateway drains first. The core-service begins to drain when the gateway has ended, since nobody
@@ -216,7 +221,7 @@ async fn serve(both: Both) -> Result<(), Failure> {
             () = ready.notified() => {}
             () = gateway_shutdown.leaving() => return Ok(None),
         }
-        let announced = announce(&values, development.as_ref());
+        let announced = announce(&values, development.as_ref(), site_session.as_deref());
         if announced.is_err() {
             gateway_shutdown.begin();
         }
@@ -230,11 +235,15 @@ async fn serve(both: Both) -> Result<(), Failure> {
 }
 
 /// Says that it works and how to use it. Nothing is made in the folder of the development identity before.
-fn announce(values: &Values, development: Option<&Development>) -> Result<Option<Published>, Failure> {
+fn announce(
+    values: &Values,
+    development: Option<&Development>,
+    site_session: Option<&SiteSession>,
+) -> Result<Option<Published>, Failure> {
     let (banner, running) = match development {
         None => (banner::small(values), None),
         Some(development) => {
-            let banner = development.banner(values)?;
+            let banner = development.banner(values, site_session)?;
             let origin = values.xrpc.as_str().trim_end_matches('/').to_owned();
             let running = Running { xrpc: origin, service_did: values.service_did.clone() };
             (banner, Some(running.publish(&development.folder)?))
@@ -244,6 +253,15 @@ fn announce(values: &Values, development: Option<&Development>) -> Result<Option
         tracing::debug!(%error, "the banner can't be written");
     }
     Ok(running)
+}
+
+/// Lets the pages of this gateway sign in as the development identity.
+fn site_session(gateway: &mut gateway::config::Config) -> Result<Arc<SiteSession>, Failure> {
+    let methods = gateway::bound(gateway.lexicons.as_deref(), gateway.descriptors.as_deref())?;
+    let audience = gateway.audiences.first().unwrap_or(&gateway.service_did);
+    let session = SiteSession::new(methods, audience.clone(), gateway.clock.clone());
+    gateway.site_routes = Some(Arc::clone(&session).router());
+    Ok(session)
 }
 
 /// The file of seal keys where none is given: beside an SQLite file, with the extension `.keys`; else in the
@@ -256,11 +274,13 @@ fn own_seal_keys_file(database: &RawDatabase, problems: &mut Problems) -> PathBu
 }
 
 impl Development {
-    fn banner(&self, values: &Values) -> Result<String, Failure> {
+    /// What is printed; the link in it is of `site_session`.
+    fn banner(&self, values: &Values, site_session: Option<&SiteSession>) -> Result<String, Failure> {
         let Self { folder, started, database, core_token_file } = self;
         let developer = Developer::open(folder)?;
         let clock = Clock::system();
         let token = developer.token(developer::DID, &values.service_did, EXAMPLE, &clock)?;
+        let code = site_session.map(|session| session.offer(developer)).transpose()?;
         let RawDatabase { database_url, database_url_file, .. } = database.clone();
         let listen_flags = match (given(database_url), given(database_url_file)) {
             // Nothing is looked for beside Postgres, whose URL may have a password.
@@ -283,6 +303,7 @@ impl Development {
                 started,
                 listen_flags,
                 publish_flags,
+                code,
                 example: EXAMPLE,
                 token,
                 // A new name at each start, so that the command always works.

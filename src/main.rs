@@ -19,6 +19,7 @@ mod redeliver;
 mod running;
 mod send_test;
 mod sign;
+mod site_session;
 mod table;
 mod token;
 mod unique_names;
