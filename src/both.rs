@@ -14,7 +14,7 @@ use core_service::config::{RawCoreArgs, RawDatabase, RawListen};
 use gateway::config::RawGateway;
 use process::clock::Clock;
 use process::exit::Failure;
-use process::settings::{Problems, RawShared, Shared, given, or_default};
+use process::settings::{Problems, RawShared, Shared, WrongSettings, given, or_default};
 use process::shutdown::Shutdown;
 use process::telemetry::Watch;
 use url::Url;
@@ -62,12 +62,13 @@ fn no_listen(_: &str) -> Result<String, &'static str> {
     Err("athook listens on two addresses: give --gateway-listen (XRPC) or --core-listen (gRPC)")
 }
 
-struct Both {
-    gateway_listen: SocketAddr,
-    gateway: gateway::config::Config,
-    core: core_service::config::Config,
-    shared: Shared,
-    keys_file: PathBuf,
+/// [`RawBoth`], checked.
+pub(crate) struct Both {
+    pub(crate) gateway_listen: SocketAddr,
+    pub(crate) gateway: gateway::config::Config,
+    pub(crate) core: core_service::config::Config,
+    pub(crate) shared: Shared,
+    pub(crate) keys_file: PathBuf,
     development: Option<Development>,
 }
 
@@ -87,24 +88,34 @@ pub(crate) fn run(raw: RawBoth) -> ExitCode {
 
 /// `athook dev`: the same on loopback only, with the development identity, and with webhooks to loopback and
 /// by http.
-pub(crate) fn run_dev(mut raw: RawBoth) -> ExitCode {
+pub(crate) fn run_dev(raw: RawBoth) -> ExitCode {
+    run_checked(check(for_development(raw), Some(Started::this_process())))
+}
+
+/// The settings of `athook dev`.
+pub(crate) fn for_development(mut raw: RawBoth) -> RawBoth {
     if or_default(&raw.core.allow_http, ALLOW_HTTP) == ALLOW_HTTP {
         raw.core.allow_http = "true".to_owned();
     }
     raw.shared.allow_private_ranges.extend(LOOPBACK.map(str::to_owned));
-    run_checked(check(raw, Some(Started::this_process())))
+    raw
 }
 
-fn run_checked(checked: Result<Both, ExitCode>) -> ExitCode {
+fn run_checked(checked: Result<Both, WrongSettings>) -> ExitCode {
     let checked = match checked {
         Ok(checked) => checked,
-        Err(exit) => return exit,
+        Err(error) => return process::exit::settings(&error),
     };
     checked.shared.logs.install();
     process::exit::run(serve(checked))
 }
 
-fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
+/// Checks the settings of `athook`, or those of `athook dev` if it was started so.
+///
+/// # Errors
+///
+/// All wrong settings at once.
+pub(crate) fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, WrongSettings> {
     let RawBoth { gateway_listen, core_listen, listen: _, gateway, mut core, shared } = raw;
     let mut problems = Problems::new();
     let own_keys = own_seal_keys_file(&core.database, &mut problems);
@@ -161,7 +172,7 @@ fn check(raw: RawBoth, dev: Option<Started>) -> Result<Both, ExitCode> {
             development: dev.map(|started| Development { folder, started, database, core_token_file }),
         },
     );
-    problems.finish(checked).map_err(|error| process::exit::settings(&error))
+    problems.finish(checked)
 }
 
 async fn serve(both: Both) -> Result<(), Failure> {
@@ -313,8 +324,13 @@ impl Development {
     }
 }
 
+/// The folder of the development identity for these settings, if they have one.
+pub(crate) fn development_folder(raw: &RawBoth) -> Option<PathBuf> {
+    developer::folder(&raw.core.database, &mut Problems::new())
+}
+
 /// The URL of a listener for clients on this machine: a listener on all addresses is reached on loopback.
-fn reachable(mut address: SocketAddr) -> Result<Url, Failure> {
+pub(crate) fn reachable(mut address: SocketAddr) -> Result<Url, Failure> {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {
             [127, 0, 0, 1].into()

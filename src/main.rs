@@ -9,8 +9,10 @@ mod banner;
 mod both;
 mod call;
 mod command_line;
+mod completion;
 mod deliveries;
 mod developer;
+mod doctor;
 mod event_types;
 mod listen;
 mod printable;
@@ -24,6 +26,7 @@ mod table;
 mod token;
 mod unique_names;
 mod verdict;
+mod version;
 mod xrpc;
 
 use std::ffi::OsString;
@@ -71,6 +74,17 @@ enum Command {
     Sign(sign::RawSign),
     /// Say whether the signatures of a request fit a token
     Verify(sign::RawVerify),
+    /// Print a script that completes commands and flags in a shell
+    ///
+    /// For bash: athook completion bash > ~/.local/share/bash-completion/completions/athook
+    Completion(completion::RawCompletion),
+    /// Say what the settings of `athook` lead to: what can be reached, what can't, and which flag changes it
+    ///
+    /// Changes nothing. Exit code 0: `athook` works with these settings; 1: it does not, or not all of it.
+    /// Where an `athook dev` runs in this folder its rules are taken.
+    Doctor(Box<both::RawBoth>),
+    /// Print the version, the commit, the compiler and the target
+    Version,
 }
 
 #[derive(clap::Args)]
@@ -103,5 +117,8 @@ fn main() -> ExitCode {
         Some(Command::Test(raw)) => send_test::run(raw),
         Some(Command::Sign(raw)) => sign::run_sign(raw),
         Some(Command::Verify(raw)) => sign::run_verify(raw),
+        Some(Command::Completion(raw)) => completion::run(&raw, Args::command()),
+        Some(Command::Doctor(raw)) => doctor::run(*raw),
+        Some(Command::Version) => version::run(),
     }
 }

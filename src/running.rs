@@ -4,13 +4,18 @@
 //! there.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use process::exit::Failure;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Without `.json`, which the DID documents in the same folder have.
 const FILE: &str = "running";
+/// How long a connection on this machine may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How a running `athook dev` can be called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,14 @@ impl Running {
             .and_then(|()| fs::rename(&temporary, &file))
             .map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(Published(file))
+    }
+
+    /// The same, if anybody listens there.
+    pub(crate) fn find_listening(folder: &Path) -> Option<Self> {
+        let running = Self::find(folder)?;
+        let addresses = running.xrpc.parse::<Url>().ok()?.socket_addrs(|| None).ok()?;
+        let listens = |address| TcpStream::connect_timeout(address, CONNECT_LIMIT).is_ok();
+        addresses.iter().any(listens).then_some(running)
     }
 
     /// Reads the file. `None`: there is none that can be read.

@@ -92,10 +92,16 @@ struct ServeArgs {
 
 const LISTEN: &str = "127.0.0.1:50051";
 
+/// The command line of `core-service`.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program. The first of `args` is the program's name.
 #[must_use]
 pub fn command_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = matches_from(Cli::command(), args);
+    let args = matches_from(command_line(), args);
     let Cli { command, serve } = Cli::from_arg_matches(&args).unwrap_or_else(|error| error.exit());
     match command {
         None => run_serve(serve),

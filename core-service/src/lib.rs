@@ -23,6 +23,7 @@ mod domain;
 mod engine;
 mod error;
 mod identity;
+pub mod inspection;
 mod intake;
 mod probe;
 mod randomness;

@@ -11,6 +11,7 @@ mod deliveries;
 mod fault;
 mod files;
 mod index_key;
+pub(crate) mod inspection;
 mod intake;
 mod metrics;
 pub(crate) mod operator;

@@ -70,7 +70,7 @@ impl XrpcHost {
         max_body: usize,
     ) -> Result<Bytes, QueryError> {
         let url = self.query(nsid, parameters);
-        let Answer { status, body } = egress.get(&url, ACCEPT, limit, max_body).await?;
+        let Answer { status, body, date: _ } = egress.get(&url, ACCEPT, limit, max_body).await?;
         if status == StatusCode::OK {
             return Ok(body);
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use url::{Host, Url};
@@ -51,6 +51,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The body, as received.
     pub body: Bytes,
+    /// The host's clock, if it says.
+    pub date: Option<HeaderValue>,
 }
 
 impl Egress {

@@ -62,7 +62,7 @@ async fn ask(egress: &Egress, handle: &str, port: Option<u16>) -> Result<Option<
             TextAnswer::Many => return Ok(None),
         }
     }
-    let Answer { status, body } = egress.get(&url, ACCEPT, HANDLE_LIMIT, MAX_HANDLE_BYTES).await?;
+    let Answer { status, body, date: _ } = egress.get(&url, ACCEPT, HANDLE_LIMIT, MAX_HANDLE_BYTES).await?;
     let named = std::str::from_utf8(body.trim_ascii()).ok();
     Ok(named.filter(|_| status == StatusCode::OK).map(str::to_owned))
 }

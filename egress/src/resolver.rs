@@ -101,6 +101,19 @@ impl Resolver {
         Ok(addresses)
     }
 
+    /// Asks for the addresses of `host`, to see whether a server answers; that there are none is an answer too.
+    ///
+    /// # Errors
+    ///
+    /// No server answers within [`LOOKUP_LIMIT`], or `host` is no name.
+    pub async fn answers(&self, host: &str) -> Result<(), LookupError> {
+        match self.lookup(host).await {
+            Err(LookupError::Dns(error)) if error.is_no_records_found() => Ok(()),
+            Err(LookupError::NoAddress) => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
     /// The TXT records of `host`, an absolute name; the parts of a record are joined. None is not an error.
     /// What is not UTF-8 is left out.
     ///

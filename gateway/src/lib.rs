@@ -13,6 +13,7 @@ pub mod config;
 mod connections;
 mod error_name;
 mod get_only;
+pub mod inspection;
 pub mod lexicon;
 mod limits;
 mod places;
@@ -239,10 +240,16 @@ fn load(lexicons: Option<&Path>, descriptors: Option<&Path>) -> Result<(Lexicons
     Ok((lexicons, methods))
 }
 
+/// The command line of `gateway`.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    RawArgs::command()
+}
+
 /// Runs the `gateway` command until it stops. The first of the `arguments` is the program's name. Errors at
 /// start are printed on standard error.
 pub fn command(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
-    let arguments = matches_from(RawArgs::command(), arguments);
+    let arguments = matches_from(command_line(), arguments);
     let raw = RawArgs::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
     let (listen, config) = match raw.check() {
         Ok(checked) => checked,

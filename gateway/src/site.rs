@@ -28,7 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::any;
 use egress::client::Egress;
 use http::header::CACHE_CONTROL;
@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::error_name::ErrorName;
 use crate::get_only::get_only;
 use crate::lexicon::Lexicons;
+use crate::telemetry::RequestContext;
 use crate::telemetry::route::Route;
 use crate::xrpc;
 use crate::xrpc::error::XrpcError;
@@ -121,6 +122,7 @@ impl Site {
             .with_state(Arc::new(stored));
         let config = Router::new().route(CONFIG_PATH, any(serve_config)).with_state(Arc::from(config));
         let handles = Router::new().route(handles::PATH, any(handles::serve)).with_state(Arc::new(handles));
+        let further = further.map(|further| further.layer(from_fn(in_the_log)));
         let all = pages.merge(config).merge(handles).merge(further.unwrap_or_default());
         layers(all).layer(from_fn_with_state(headers, headers::add))
     }
@@ -133,6 +135,14 @@ async fn serve(State(stored): State<Arc<HashMap<String, Stored>>>, request: Requ
         None => XrpcError::new(ErrorName::NotFound, "nothing is here; the pages begin at /").into_response(),
     };
     get_only(Route::Site, request, async { response }).await
+}
+
+/// Names a request to `Config::site_routes` in the log.
+async fn in_the_log(request: Request, next: Next) -> Response<Body> {
+    if let Some(context) = request.extensions().get::<Arc<RequestContext>>() {
+        context.set_route(Route::Site);
+    }
+    next.run(request).await
 }
 
 async fn serve_config(State(config): State<Arc<str>>, request: Request) -> Response<Body> {

@@ -26,6 +26,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod trial;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

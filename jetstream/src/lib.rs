@@ -52,6 +52,7 @@ pub mod host;
 pub mod notice;
 pub mod options;
 pub mod subscription;
+pub mod trial;
 
 mod connection;
 mod dial;

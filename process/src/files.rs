@@ -47,6 +47,12 @@ impl ExposedFile {
         (metadata.mode() & exposing != 0).then_some(exposed)
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Logs a warning.
     pub fn warn(&self) {
         let Self { setting, path } = self;

@@ -47,6 +47,14 @@ impl KeySource {
         }
     }
 
+    /// The keys, if their file is there.
+    pub(crate) fn present(&self) -> Option<&SealKeys> {
+        match self {
+            Self::Read(keys) => Some(keys),
+            Self::New(_) => None,
+        }
+    }
+
     /// The keys; makes the file if that is still to do. Of two processes that do both get the same.
     ///
     /// # Errors

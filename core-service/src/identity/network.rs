@@ -79,7 +79,7 @@ impl Network {
             let is_local = self.to_hosts.policy().allows_loopback();
             (&self.to_hosts, web_document_url(did, is_local).ok_or(DocumentError::Method)?)
         };
-        let Answer { status, body } =
+        let Answer { status, body, date: _ } =
             egress.get(&url, ACCEPT_DOCUMENT, DOCUMENT_LIMIT, MAX_DOCUMENT_BYTES).await?;
         if status != StatusCode::OK {
             return Err(DocumentError::Status(status));

@@ -226,6 +226,32 @@ async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<Database, DbEr
     })
 }
 
+/// Opens the database at `url` for reads, and leaves it and its settings as they are. `None`: an SQLite file
+/// that the first start makes.
+///
+/// # Errors
+///
+/// The database can't be reached, or refuses.
+pub(super) async fn open_as_it_is(url: &DatabaseUrl) -> Result<Option<DatabaseConnection>, DbErr> {
+    let Kind::Sqlite(options) = url.kind() else {
+        let database = Database::connect(url).await?;
+        let reading = database.reading.clone();
+        if let Some(listening) = &database.listening {
+            listening.close().await;
+        }
+        database.writing.close_by_ref().await?;
+        return Ok(Some(reading));
+    };
+    check_folder(options.get_filename())?;
+    if url.makes_file() && !options.get_filename().exists() {
+        return Ok(None);
+    }
+    let options =
+        options.clone().create_if_missing(false).busy_timeout(LOCK_LIMIT).disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_LIMIT);
+    Ok(Some(pool.connect_with(options).await.map_err(connection_error)?.into()))
+}
+
 /// Checks that `file` is no folder, and that its own exists: SQLite says only that it can't open the file.
 fn check_folder(file: &Path) -> Result<(), DbErr> {
     if file.is_dir() {

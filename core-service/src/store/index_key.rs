@@ -35,6 +35,8 @@ pub(crate) enum IndexKeyError {
     Database(#[source] Told),
     #[error("it can't be made")]
     Randomness(#[source] NoRandomness),
+    #[error("the file of seal keys that this database was made with is not there")]
+    NoKeys,
     #[error("the seal keys do not open it; is this the file that this database was made with?")]
     Sealed(#[source] OpenError),
 }
@@ -89,6 +91,20 @@ impl std::fmt::Debug for IndexKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
     }
+}
+
+/// Checks that `keys` open the key of `database`, if it has one.
+///
+/// # Errors
+///
+/// The database fails, or they don't.
+pub(super) async fn check(
+    database: &impl ConnectionTrait,
+    keys: Option<&SealKeys>,
+) -> Result<(), IndexKeyError> {
+    let Some(kept) = load(database).await? else { return Ok(()) };
+    let keys = keys.ok_or(IndexKeyError::NoKeys)?;
+    keys.open(Purpose::IndexKey, &kept).map(drop).map_err(IndexKeyError::Sealed)
 }
 
 async fn load(database: &impl ConnectionTrait) -> Result<Option<Vec<u8>>, IndexKeyError> {

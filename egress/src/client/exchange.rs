@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::header::{ACCEPT, CONNECTION, DATE, HOST, USER_AGENT};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
@@ -77,5 +77,5 @@ async fn read(response: Response<Incoming>, max_body: usize) -> Result<Answer, G
         }
         body.extend_from_slice(&data);
     }
-    Ok(Answer { status: head.status, body: body.freeze() })
+    Ok(Answer { status: head.status, body: body.freeze(), date: head.headers.get(DATE).cloned() })
 }

@@ -28,6 +28,8 @@ const NAME_BYTES: usize = 40;
 #[derive(Clone)]
 pub(crate) struct DatabaseUrl {
     kind: Kind,
+    /// Whether an SQLite file that is not there is made.
+    makes_file: bool,
     prepared_statements: bool,
     connections: u32,
 }
@@ -88,7 +90,9 @@ impl FromStr for DatabaseUrl {
             "postgres" | "postgresql" => Kind::Postgres(Box::new(postgres::options(text, rest)?)),
             _ => return Err(WrongDatabaseUrl::Syntax),
         };
-        Ok(Self { kind, prepared_statements: true, connections: CONNECTIONS })
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let makes_file = form_urlencoded::parse(query.as_bytes()).any(|(_, value)| value == "rwc");
+        Ok(Self { kind, makes_file, prepared_statements: true, connections: CONNECTIONS })
     }
 }
 
@@ -111,6 +115,11 @@ impl DatabaseUrl {
 
     pub(super) fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Whether the first start makes the SQLite file.
+    pub(super) fn makes_file(&self) -> bool {
+        self.makes_file
     }
 
     pub(super) fn has_prepared_statements(&self) -> bool {

@@ -248,7 +248,7 @@ impl Network {
             .get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES)
             .await
             .map_err(DirectoryFailure::Request)?;
-        let Answer { status, body } = answer;
+        let Answer { status, body, date: _ } = answer;
         match status {
             StatusCode::OK => {}
             // Malformed, unknown, and deleted (a tombstone).
@@ -266,7 +266,7 @@ impl Network {
     async fn ask_host(&self, did: &Did, host: &str, port: Option<u16>) -> Result<SigningKey, LookupError> {
         let url = self.document_url(host, port).ok_or(LookupError::Refused(Refusal::HostUnreachable))?;
         let answer = self.to_hosts.get(&url, ACCEPT, self.limits.time, MAX_DOCUMENT_BYTES).await;
-        let Answer { status, body } = answer.map_err(|error| {
+        let Answer { status, body, date: _ } = answer.map_err(|error| {
             if let GetError::TooLarge(_) = error {
                 return LookupError::Refused(Refusal::NotADocument);
             }
