@@ -1,5 +1,5 @@
-//! `athook doctor`: what the settings of `athook` lead to on this machine, a line for each thing that is looked
-//! at.
+//! `athook doctor`: what the settings of `athook` lead to on this machine, a line for each thing that is
+//! looked at.
 //!
 //! Everything is looked at at the same time, with the clients that the services themselves use, and within
 //! [`LIMIT`]. Nothing is changed and nothing is made. No line has a secret: settings are told as the services
@@ -54,7 +54,7 @@ pub(crate) fn run(raw: RawBoth) -> ExitCode {
     let both = match checked {
         Ok(both) => both,
         Err(error) => {
-            return process::exit::run(async move { say(&[own::wrong_settings(&error)]) });
+            return process::exit::run(async move { say(&own::wrong_settings(&error)) });
         }
     };
     let is_development = development.is_some();
@@ -106,7 +106,7 @@ impl Doctor {
             ("relay", "--relay", outside::relay(self).boxed()),
         ];
         for host in core_service::inspection::jetstreams(&self.both.core) {
-            let look = outside::jetstream(self, host.name().to_string(), async {
+            let look = outside::jetstream(host.name().to_string(), async {
                 core_service::inspection::reach_jetstream(&self.both.core, host, &self.unrestricted).await
             });
             looks.push(("Jetstream", "--jetstream", look.boxed()));

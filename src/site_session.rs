@@ -1,6 +1,6 @@
-//! How a page of `athook dev` signs in as the development identity: `POST /site/development/session` takes the
-//! code in the banner's link and answers with a session, `POST /site/development/token` takes the session and
-//! answers with a service-auth token for one method.
+//! How a page of `athook dev` signs in as the development identity: `POST /site/development/session` takes
+//! the code in the banner's link and answers with a session, `POST /site/development/token` takes the session
+//! and answers with a service-auth token for one method.
 //!
 //! Owns the code, which works once and for ten minutes, and the one session that it leads to, which lives as
 //! long as the process. The key never leaves the process. Only pages of this gateway, opened on this machine,

@@ -101,7 +101,8 @@ impl Resolver {
         Ok(addresses)
     }
 
-    /// Asks for the addresses of `host`, to see whether a server answers; that there are none is an answer too.
+    /// Asks for the addresses of `host`, to see whether a server answers; that there are none is an answer
+    /// too.
     ///
     /// # Errors
     ///

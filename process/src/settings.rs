@@ -30,6 +30,14 @@ use crate::logs::{Format, Logs};
 #[derive(Debug, PartialEq, Eq)]
 pub struct WrongSettings(Vec<String>);
 
+impl WrongSettings {
+    /// One line for each problem, which begins with the setting.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl fmt::Display for WrongSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("settings that do not fit:")?;

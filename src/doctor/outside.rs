@@ -1,5 +1,5 @@
-//! What is elsewhere: DNS, the PLC directory and its clock, whom webhooks may reach, the public URL, the public
-//! network.
+//! What is elsewhere: DNS, the PLC directory and its clock, whom webhooks may reach, the public URL, the
+//! public network.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -47,7 +47,7 @@ pub(super) async fn dns(shared: &Shared) -> Vec<Finding> {
             Err(error) => return Finding::fail(WHAT, chain(&error), FLAG),
         };
         match resolver.answers(name).await {
-            Ok(()) => Finding::ok(WHAT, format_args!("{told}: answered for {name}"), FLAG),
+            Ok(()) => Finding::ok(WHAT, format_args!("{told}: an answer for {name}"), FLAG),
             Err(error) => Finding::fail(WHAT, format_args!("{told}: {name}: {}", chain(&error)), FLAG),
         }
     });
@@ -74,7 +74,6 @@ pub(super) async fn relay(doctor: &Doctor) -> Vec<Finding> {
 }
 
 pub(super) async fn jetstream(
-    _: &Doctor,
     name: String,
     reaching: impl Future<Output = Result<(), String>>,
 ) -> Vec<Finding> {
@@ -172,6 +171,7 @@ fn below(url: &Url, path: &str) -> Url {
 
 /// A host that answers is there, whatever it has at the path of its health.
 fn answers(what: &'static str, url: &Url, answer: Result<Answer, GetError>, flags: &'static str) -> Finding {
+    let url = url.as_str().trim_end_matches('/');
     match answer.map(|answer| answer.status) {
         Ok(StatusCode::OK) => Finding::ok(what, format_args!("{url} answers"), flags),
         Ok(status) => {

@@ -11,9 +11,9 @@ use crate::both::Both;
 
 pub(super) const DATABASE_FLAGS: &str = "--database-url, --seal-keys-file";
 
-/// The flags are in the text.
-pub(super) fn wrong_settings(error: &WrongSettings) -> Finding {
-    Finding::fail("settings", error, "")
+/// The texts begin with the flags.
+pub(super) fn wrong_settings(error: &WrongSettings) -> Vec<Finding> {
+    error.lines().iter().map(|line| Finding::fail("settings", line, "")).collect()
 }
 
 pub(super) fn settings(is_development: bool) -> Finding {

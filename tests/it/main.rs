@@ -57,6 +57,7 @@ mod secret_rotate;
 mod secret_rules;
 mod service_auth;
 mod site;
+mod site_session;
 mod slow_clients;
 mod slow_receivers;
 mod strangers;

@@ -1,5 +1,7 @@
 //! `athook dev` and the tools beside it: what it refuses, `athook publish`, `athook listen`.
 
+mod doctor;
+mod installed;
 mod output;
 mod publish;
 

@@ -10,8 +10,8 @@ use super::database::url::DatabaseUrl;
 use super::index_key;
 use crate::seal::SealKeys;
 
-/// The schema of the database at `url`; `None` for an SQLite file that the first start makes. `keys` is `None`
-/// where their file is not there.
+/// The schema of the database at `url`; `None` for an SQLite file that the first start makes. `keys` is
+/// `None` where their file is not there.
 ///
 /// # Errors
 ///
