@@ -9,6 +9,7 @@ use process::output::print;
 /// The flags of `athook completion`.
 #[derive(clap::Args)]
 pub(crate) struct RawCompletion {
+    /// The shell that reads the script
     shell: Shell,
 }
 
