@@ -45,16 +45,16 @@ fn git(arguments: &[&str]) -> Option<String> {
 /// The line that a command prints, if it succeeds.
 fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
-    one_line(String::from_utf8(output.stdout).ok()?)
+    one_line(std::str::from_utf8(&output.stdout).ok()?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment")]
 fn variable(name: &str) -> Option<String> {
-    one_line(std::env::var(name).ok()?)
+    one_line(&std::env::var(name).ok()?)
 }
 
 /// The text, unless it is blank or more than a line, which could be an instruction to cargo.
-fn one_line(text: String) -> Option<String> {
+fn one_line(text: &str) -> Option<String> {
     let line = text.trim();
     (!line.is_empty() && !line.contains('\n')).then(|| line.to_owned())
 }
