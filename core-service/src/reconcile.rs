@@ -100,7 +100,7 @@ async fn read(store: &Store, lists: Arc<Lists>, owner: Option<Did>) -> Result<Re
 
 /// Writes `change`, and returns whose records it changed.
 async fn write(store: &Store, change: Change) -> Result<BTreeSet<Did>, Error> {
-    match store.write_intake(Batch { changes: vec![change], ..Batch::new(None) }).await? {
+    match store.write_intake(Arc::new(Batch { changes: vec![change], ..Batch::new(None) })).await? {
         Written::Stored(stored) => Ok(stored.changed_owners),
         Written::LeaseLost => unreachable!("who has no lease loses none"),
     }

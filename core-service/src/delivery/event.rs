@@ -126,6 +126,16 @@ pub(crate) enum Says<'a> {
     Record(&'a str),
 }
 
+impl Says<'_> {
+    /// The bytes of a record's payload; zero of others.
+    pub(crate) fn record_bytes(&self) -> usize {
+        match self {
+            Self::Record(json) => json.len(),
+            Self::Message(_) => 0,
+        }
+    }
+}
+
 /// Who publishes: at most 64 bytes; the empty name is one like any other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Publisher(String);

@@ -1,12 +1,14 @@
 //! What one transaction of the intake writes, and what comes of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jetstream::event::{Operation, Position};
 use uuid::Uuid;
 
 use super::derive::Candidate;
 use super::mirror::{MirrorChange, MirrorKind};
+use super::payload::Payload;
 use super::record::WhRecord;
 use crate::domain::did::Did;
 
@@ -118,6 +120,17 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// About the bytes of the payload that is stored for it.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Streamer(candidate) => candidate.text_bytes(),
+            Self::Matched(event) => event.payload.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A wh record as it is now.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordChange {
@@ -169,8 +182,8 @@ pub(crate) struct RecordEvent {
     /// The row of the wh record.
     pub(crate) webhook: Uuid,
     pub(crate) operation: Operation,
-    /// The body of its delivery.
-    pub(crate) payload: String,
+    /// The body of its delivery, which it shares with the other events of the commit.
+    pub(crate) payload: Arc<Payload>,
     pub(crate) time_us: i64,
 }
 

@@ -60,6 +60,17 @@ pub(crate) struct Candidate {
     pub(crate) check: Check,
 }
 
+impl Candidate {
+    /// The bytes of the text that somebody wrote.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match &self.verdict {
+            Ok(Payload::Chat(chat)) => chat.text.len(),
+            Ok(Payload::Mention(mention)) => mention.text.len(),
+            Ok(_) | Err(_) => 0,
+        }
+    }
+}
+
 /// What the database has to say about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use jetstream::event::{Commit, Operation};
 use serde_json::value::RawValue;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use self::canonical::{Budget, write_text};
 use super::record::{COLLECTION, operation_name};
@@ -35,23 +36,43 @@ pub(crate) enum NoPayload {
     Unreadable,
 }
 
-/// The payload of the event `id`: what `commit` did in the repository of `did`, at `time_us` of the stream
-/// (microseconds since 1970-01-01T00:00:00Z).
+/// The payloads of one commit, which are equal but for the id of the event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Payload {
+    without_id: String,
+    /// Where the id goes, in bytes.
+    id_at: usize,
+}
+
+impl Payload {
+    /// The payload of the event `id`.
+    pub(crate) fn of(&self, id: Uuid) -> String {
+        let (before, after) = self.without_id.split_at(self.id_at);
+        format!("{before}{id}{after}")
+    }
+
+    /// The length of each, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.without_id.len() + Hyphenated::LENGTH
+    }
+}
+
+/// What `commit` did in the repository of `did`, at `time_us` of the stream (microseconds since
+/// 1970-01-01T00:00:00Z).
 ///
 /// # Errors
 ///
 /// It would go beyond a bound; the record has texts that are no Unicode, or numbers beyond a double.
-pub(crate) fn payload(id: Uuid, did: &str, commit: &Commit, time_us: i64) -> Result<String, NoPayload> {
+pub(crate) fn payload(did: &str, commit: &Commit, time_us: i64) -> Result<Payload, NoPayload> {
     let Commit { rev: _, operation, collection, rkey, cid, record } = commit;
     let time = DateTime::from_timestamp_millis(time_us.div_euclid(1000)).ok_or(NoPayload::Unreadable)?;
     let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let id = id.to_string();
     let texts = [
         ("cid", cid.as_deref()),
         ("collection", Some(collection.as_str())),
         ("did", Some(did)),
         ("event", Some(operation_name(*operation))),
-        ("id", Some(id.as_str())),
+        ("id", Some("")),
         ("rkey", Some(rkey.as_str())),
         ("timestamp", Some(time.as_str())),
     ];
@@ -59,26 +80,33 @@ pub(crate) fn payload(id: Uuid, did: &str, commit: &Commit, time_us: i64) -> Res
     let record =
         record.as_deref().map(|record| canonical_record(record, collection, &mut budget)).transpose()?;
     let mut json = String::from("{");
-    let mut field = |key: &str, write: &dyn Fn(&mut String)| {
-        if json.len() > 1 {
-            json.push(',');
-        }
-        write_text(&mut json, key);
-        json.push(':');
-        write(&mut json);
-    };
+    let mut id_at = 0;
     for (key, text) in texts {
         if key == "rkey"
             && let Some(record) = &record
         {
-            field("record", &|json| json.push_str(record));
+            begin_field(&mut json, "record");
+            json.push_str(record);
         }
         if let Some(text) = text {
-            field(key, &|json| write_text(json, text));
+            begin_field(&mut json, key);
+            write_text(&mut json, text);
+        }
+        if key == "id" {
+            id_at = json.len() - "\"".len();
         }
     }
     json.push('}');
-    if json.len() > MAX_BYTES { Err(NoPayload::TooLarge) } else { Ok(json) }
+    let payload = Payload { without_id: json, id_at };
+    if payload.len() > MAX_BYTES { Err(NoPayload::TooLarge) } else { Ok(payload) }
+}
+
+fn begin_field(json: &mut String, key: &str) {
+    if json.len() > 1 {
+        json.push(',');
+    }
+    write_text(json, key);
+    json.push(':');
 }
 
 /// The payload of a test: a made-up record that is in `scope` as far as that can be.
@@ -105,7 +133,7 @@ pub(crate) fn sample(id: Uuid, scope: &Scope, time_us: i64) -> Result<String, No
         cid: Some("bafyreib2rxk3rybk3aobmv5cjuql3bm2twh4jo5uwqf5z4p7y6l5sudoqq".to_owned()),
         record: Some(serde_json::value::to_raw_value(&record).map_err(|_| NoPayload::Unreadable)?),
     };
-    payload(id, scope.did.as_str(), &commit, time_us)
+    payload(scope.did.as_str(), &commit, time_us).map(|payload| payload.of(id))
 }
 
 /// The record in canonical JSON.

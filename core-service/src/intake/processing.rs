@@ -1,6 +1,7 @@
 //! From an event of the stream to what it changes. Pure but for its counters.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use jetstream::event::{Commit, Event, Kind, Operation};
 
@@ -174,21 +175,25 @@ impl Processing {
             effects.skipped.push("resync");
             return;
         }
-        for webhook in told {
-            let uri = format!("at://{}/{COLLECTION}/{}", webhook.owner, webhook.rkey);
-            let id = event_id(Recipient::Record(&uri), did, commit);
-            match payload(id, did, commit, time_us) {
-                Ok(payload) => effects.changes.push(Change::Matched(RecordEvent {
-                    id,
-                    webhook: webhook.id,
-                    operation: commit.operation,
-                    payload,
-                    time_us,
-                })),
-                Err(NoPayload::TooLarge) => effects.skipped.push("payload_large"),
-                Err(NoPayload::Unreadable) => effects.skipped.push("unreadable"),
-            }
+        if told.is_empty() {
+            return;
         }
+        let payload = match payload(did, commit, time_us) {
+            Ok(payload) => Arc::new(payload),
+            Err(NoPayload::TooLarge) => return effects.skipped.push("payload_large"),
+            Err(NoPayload::Unreadable) => return effects.skipped.push("unreadable"),
+        };
+        let events = told.into_iter().map(|webhook| {
+            let uri = format!("at://{}/{COLLECTION}/{}", webhook.owner, webhook.rkey);
+            Change::Matched(RecordEvent {
+                id: event_id(Recipient::Record(&uri), did, commit),
+                webhook: webhook.id,
+                operation: commit.operation,
+                payload: Arc::clone(&payload),
+                time_us,
+            })
+        });
+        effects.changes.extend(events);
     }
 }
 

@@ -30,6 +30,8 @@ use crate::error::Error;
 
 /// Events of one transaction.
 const BATCH_EVENTS: usize = 500;
+/// Bytes of its payloads, after which a transaction takes no further event.
+const BATCH_BYTES: usize = 8 << 20;
 /// How long what matched waits for more.
 const MATCHED_WAIT: Duration = Duration::from_millis(50);
 /// How often the place in the stream is stored where nothing matches.
@@ -78,6 +80,8 @@ struct Session<'a> {
     read: Option<Position>,
     batch: Batch,
     events: usize,
+    /// Of its payloads.
+    bytes: usize,
     /// What came of the stream and is not processed yet.
     waiting: VecDeque<Notice>,
     flush_at: Instant,
@@ -142,6 +146,7 @@ impl<'a> Session<'a> {
             read,
             batch: Batch::new(Some(holder)),
             events: 0,
+            bytes: 0,
             waiting: VecDeque::new(),
             flush_at: now + IDLE_WAIT,
             reload_at: now + RELOAD_INTERVAL,
@@ -258,8 +263,7 @@ impl<'a> Session<'a> {
                 }
                 Notice::CaughtUp { host } => tracing::debug!(%host, "caught up with the network"),
             }
-            if self.events >= BATCH_EVENTS
-                && !self.batch.changes.is_empty()
+            if self.is_full()
                 && let Some(ended) = self.flush().await?
             {
                 return Ok(Some(ended));
@@ -268,10 +272,17 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
+    /// Whether the batch is to be stored before more is read.
+    fn is_full(&self) -> bool {
+        let full = self.events >= BATCH_EVENTS || self.bytes >= BATCH_BYTES;
+        full && !self.batch.changes.is_empty()
+    }
+
     fn event(&mut self, event: &Event) {
         let Effects { changes, sync, renamed, skipped } =
             self.processing.event(event, &self.intake.lists.metrics);
         for change in changes {
+            self.bytes += change.payload_bytes();
             match change {
                 Change::Streamer(candidate) => {
                     let ready = self.pins.keep_back(*candidate, self.read.as_ref());

@@ -89,6 +89,8 @@ pub(super) mod update_webhook;
 mod waiting;
 mod writer;
 
+use std::sync::Arc;
+
 use process::traces::TraceContext;
 use uuid::Uuid;
 
@@ -226,7 +228,7 @@ pub(super) enum Job {
         reply: Reply<()>,
     },
     WriteIntake {
-        batch: Box<Batch>,
+        batch: Arc<Batch>,
         reply: Reply<Written>,
     },
     ExpireIntake {

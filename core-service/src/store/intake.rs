@@ -2,6 +2,7 @@
 //! [`commit::intake`](super::commit::intake).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sea_orm::sea_query::{Condition, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
@@ -54,8 +55,7 @@ impl Store {
     ///
     /// The database fails: then nothing is written, or it is unknown. Writing the same once more changes
     /// nothing that was written.
-    pub(crate) async fn write_intake(&self, batch: Batch) -> Result<Written, Error> {
-        let batch = Box::new(batch);
+    pub(crate) async fn write_intake(&self, batch: Arc<Batch>) -> Result<Written, Error> {
         self.commits.submit_of_engine(&KEY, |reply| Job::WriteIntake { batch, reply }).await
     }
 

@@ -22,7 +22,7 @@ fn commit(collection: &str, operation: Operation, record: Option<&str>) -> Commi
 
 /// The record of the payload for a record.
 fn record_in(collection: &str, record: &str) -> Result<String, NoPayload> {
-    let json = payload(ID, DID, &commit(collection, Operation::Create, Some(record)), TIME_US)?;
+    let json = payload(DID, &commit(collection, Operation::Create, Some(record)), TIME_US)?.of(ID);
     let begin = r#""record":"#;
     let end = r#","rkey":"3l6oveex3ii2k","timestamp":"2026-11-29T12:00:00.123Z"}"#;
     Ok(json.split_once(begin).unwrap().1.strip_suffix(end).unwrap().to_owned())
@@ -32,7 +32,7 @@ fn record_in(collection: &str, record: &str) -> Result<String, NoPayload> {
 fn whole() {
     let create = commit("a.b.c", Operation::Create, Some(r#"{"z":1,"a":["x"]}"#));
     assert_eq!(
-        payload(ID, DID, &create, TIME_US).unwrap(),
+        payload(DID, &create, TIME_US).unwrap().of(ID),
         concat!(
             r#"{"cid":"bafyrei","collection":"a.b.c","did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","event":"create","#,
             r#""id":"01930000-0000-8000-8000-000000000001","record":{"a":["x"],"z":1},"rkey":"3l6oveex3ii2k","#,
@@ -41,7 +41,7 @@ fn whole() {
     );
     let delete = commit("a.b.c", Operation::Delete, None);
     assert_eq!(
-        payload(ID, DID, &delete, -1).unwrap(),
+        payload(DID, &delete, -1).unwrap().of(ID),
         concat!(
             r#"{"collection":"a.b.c","did":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","event":"delete","#,
             r#""id":"01930000-0000-8000-8000-000000000001","rkey":"3l6oveex3ii2k","#,
@@ -49,7 +49,7 @@ fn whole() {
         )
     );
     // No calendar has it.
-    assert_eq!(payload(ID, DID, &delete, i64::MAX), Err(NoPayload::Unreadable));
+    assert_eq!(payload(DID, &delete, i64::MAX), Err(NoPayload::Unreadable));
 }
 
 #[test]
@@ -146,7 +146,8 @@ fn bounds() {
 
     let create = |bytes: usize| {
         let record = json!("x".repeat(bytes)).to_string();
-        payload(ID, DID, &commit("a.b.c", Operation::Create, Some(&record)), TIME_US)
+        payload(DID, &commit("a.b.c", Operation::Create, Some(&record)), TIME_US)
+            .map(|payload| payload.of(ID))
     };
     let others = create(0).unwrap().len();
     assert_eq!(create(MAX_BYTES - others).unwrap().len(), MAX_BYTES);

@@ -2,6 +2,7 @@
 //!
 //! A change that the database refuses again and again is set aside: reading goes on behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
@@ -38,6 +39,7 @@ impl Session<'_> {
     pub(super) async fn flush(&mut self) -> Result<Option<Ended>, Error> {
         let mut batch = std::mem::replace(&mut self.batch, Batch::new(Some(self.holder)));
         self.events = 0;
+        self.bytes = 0;
         self.flush_at = Instant::now() + IDLE_WAIT;
         batch.position = self.pins.done(self.read.as_ref());
         let position = batch.position.clone();
@@ -73,17 +75,20 @@ impl Session<'_> {
 
     /// Writes `batch`, for as long as it takes.
     async fn write(&self, batch: Batch) -> Result<Stored, NotWritten> {
+        let batch = Arc::new(batch);
         let mut pause = WRITE_RETRY;
         let mut refused = 0;
         loop {
-            match self.intake.store.write_intake(batch.clone()).await {
+            match self.intake.store.write_intake(Arc::clone(&batch)).await {
                 Ok(Written::LeaseLost) => return Err(NotWritten::LeaseLost),
                 Ok(Written::Stored(stored)) => return Ok(stored),
-                Err(Error::Internal) if batch.changes.len() > 1 => return self.write_one_by_one(batch).await,
+                Err(Error::Internal) if batch.changes.len() > 1 => {
+                    return self.write_one_by_one(Arc::unwrap_or_clone(batch)).await;
+                }
                 Err(Error::Internal) => {
                     refused += 1;
                     if refused >= REFUSED_TRIES {
-                        return self.write_without(batch).await;
+                        return self.write_without(Arc::unwrap_or_clone(batch)).await;
                     }
                 }
                 Err(_logged) => {}
@@ -123,7 +128,7 @@ impl Session<'_> {
             hash: hash.as_ref().try_into().expect("a SHA-256 has 32 bytes"),
             reason: "the database refuses what follows from it".to_owned(),
         });
-        match self.intake.store.write_intake(batch).await {
+        match self.intake.store.write_intake(Arc::new(batch)).await {
             Ok(Written::LeaseLost) => Err(NotWritten::LeaseLost),
             Ok(Written::Stored(stored)) => Ok(stored),
             // The next batch has its place in the stream as well.

@@ -26,6 +26,9 @@ use crate::store::table::{delivery, webhook, webhook_state};
 
 /// Deliveries of one record's webhook that wait for its secret; more are dropped.
 const MAX_WAITING_FOR_SECRET: u32 = 100;
+/// Bytes that the deliveries of one record's webhook that wait would have, were all like the next one. It is
+/// dropped above that.
+const MAX_PENDING_BYTES: usize = 32 << 20;
 
 /// The deliveries of new events.
 #[derive(Debug, Default)]
@@ -101,6 +104,7 @@ impl FanOut {
             let pending = state.row.pending.cast_unsigned();
             if pending >= context.settings.max_pending
                 || receiver.waits_for_secret() && pending >= MAX_WAITING_FOR_SECRET
+                || pending as usize * one.says.record_bytes() >= MAX_PENDING_BYTES
             {
                 state.row.dropped += 1;
                 context.metrics.dropped.inc();

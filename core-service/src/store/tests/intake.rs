@@ -1,6 +1,6 @@
 //! The jobs of the intake: the lease, what is judged how, wh records and their states.
 
-use jetstream::event::{Operation, Position, Wire};
+use jetstream::event::{Commit, Operation, Position, Wire};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -13,6 +13,7 @@ use crate::intake::batch::{
 };
 use crate::intake::derive::{Candidate, Check};
 use crate::intake::mirror::{AccessRule, Action, BLOCK, MirrorChange, MirrorKind, Mirrored, Subject};
+use crate::intake::payload::payload;
 use crate::intake::record::WhRecord;
 use crate::store::table::{event, intake as intake_table, mirror, record_webhook};
 
@@ -33,7 +34,7 @@ pub(super) fn position(cursor: i64) -> Position {
 
 pub(super) async fn stored(store: &Store, holder: Holder, changes: Vec<Change>) -> Stored {
     let batch = Batch { changes, position: Some(position(NOW_US)), ..Batch::new(Some(holder)) };
-    match store.write_intake(batch).await.unwrap() {
+    match store.write_intake(Arc::new(batch)).await.unwrap() {
         Written::Stored(stored) => stored,
         Written::LeaseLost => panic!("the lease is held"),
     }
@@ -115,11 +116,24 @@ pub(super) async fn states(store: &Store) -> Vec<String> {
 }
 
 pub(super) fn matched(id: u128, webhook: Uuid) -> Change {
+    matched_text(id, webhook, 1)
+}
+
+/// With a record that has a text of `bytes`.
+pub(super) fn matched_text(id: u128, webhook: Uuid, bytes: usize) -> Change {
+    let commit = Commit {
+        rev: "3l6oveex3ii2l".to_owned(),
+        operation: Operation::Create,
+        collection: "a.b.c".to_owned(),
+        rkey: "r".to_owned(),
+        cid: None,
+        record: Some(RawValue::from_string(json!({"text": "x".repeat(bytes)}).to_string()).unwrap()),
+    };
     Change::Matched(RecordEvent {
         id: Uuid::from_u128(id),
         webhook,
         operation: Operation::Create,
-        payload: r#"{"did":"did:plc:a"}"#.to_owned(),
+        payload: Arc::new(payload("did:plc:a", &commit, NOW_US).unwrap()),
         time_us: NOW_US,
     })
 }
@@ -149,14 +163,15 @@ async fn one_holder_writes_and_the_place_never_goes_back() {
     let other = Uuid::from_u128(8);
     assert_eq!(store.take_intake(other, false).await.unwrap(), LeaseReport::Elsewhere);
     for (cursor, expected) in [(NOW_US, NOW_US), (NOW_US + 5, NOW_US + 5), (NOW_US - HOUR_US, NOW_US + 5)] {
-        store.write_intake(batch(first, cursor, Vec::new())).await.unwrap();
+        store.write_intake(Arc::new(batch(first, cursor, Vec::new()))).await.unwrap();
         let row = intake_table::Entity::find().one(&store.database.reading).await.unwrap().unwrap();
         assert_eq!((row.cursor, row.time_us), (Some(expected), Some(expected)));
     }
     fixture.clock.advance(Duration::from_secs(31));
     let (epoch, place) = start(store.take_intake(other, false).await.unwrap());
     assert_eq!((epoch, place), (first.epoch + 1, StoredStart::At(position(NOW_US + 5))));
-    let lost = store.write_intake(batch(first, NOW_US + 9, vec![chat(1, "b")])).await.unwrap();
+    let late = Arc::new(batch(first, NOW_US + 9, vec![chat(1, "b")]));
+    let lost = store.write_intake(late).await.unwrap();
     assert_eq!(lost, Written::LeaseLost);
     assert_eq!(deliveries_of(store, 1).await, None);
     // A process that has just started is alone on the file.

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::deliveries::{NOW_MS, fixture};
 use super::intake::{
-    HOUR_US, NOW_US, at, chat, deliveries_of, holder, matched, record, row, states, stored, wh, with_a_record,
+    HOUR_US, NOW_US, at, chat, deliveries_of, holder, matched, matched_text, record, row, states, stored, wh,
+    with_a_record,
 };
 use super::*;
 use crate::intake::batch::{AccountChange, Change, Found, ListedRecords, RecordChange, RecordEvent};
-use crate::store::table::{delivery, record_webhook};
+use crate::store::table::{delivery, event, record_webhook};
 
 #[tokio::test]
 async fn records_of_strangers_do_not_count() {
@@ -91,6 +92,21 @@ async fn record_gets_its_payload_once_and_signed() {
     let row = row(&fixture.store, "r").await;
     assert!(!String::from_utf8_lossy(&row.sealed_secret.unwrap()).contains("a-token"));
     assert!(!String::from_utf8_lossy(&row.sealed_url.unwrap()).contains("r.example"));
+}
+
+#[tokio::test]
+async fn large_payloads_wait_up_to_a_size() {
+    let (mut fixture, _) = fixture(1).await;
+    let (holder, id) = with_a_record(&fixture, json!({})).await;
+    let mut changes: Vec<Change> = (1..71).map(|n| matched_text(n, id, 520_000)).collect();
+    changes.push(matched(71, id));
+    stored(&fixture.store, holder, changes).await;
+    let state = fixture.state(id).await;
+    assert_eq!((state.pending, state.dropped), (66, 5));
+    let payloads = event::Entity::find().all(&fixture.store.database.reading).await.unwrap();
+    let large = payloads.iter().filter_map(|row| row.payload.as_ref()).filter(|text| text.len() > 520_000);
+    assert!(large.clone().all(|text| text.contains("\"id\":\"00000000-0000-")));
+    assert_eq!((large.count(), fixture.taken().len()), (65, 1));
 }
 
 #[tokio::test]

@@ -18,9 +18,33 @@ use crate::store::commit::targets;
 use crate::store::row_of_record::ACTIVE;
 use crate::store::table::{event, record_webhook, reference};
 
+/// Bytes of payloads that are stored at once.
+const PAYLOADS_BYTES: usize = 4 << 20;
+
 impl Writing<'_> {
-    /// Stores the events that are new, each with a delivery for its webhook, if that is still active.
+    /// Stores the events that are new, each with a delivery for its webhook, if that is still active. Few
+    /// payloads are in memory at once.
     pub(super) async fn matched(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        events: &[&RecordEvent],
+    ) -> Result<(), DbErr> {
+        let mut rest = events;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |event: &&&RecordEvent| {
+                bytes += event.payload.len();
+                bytes <= PAYLOADS_BYTES
+            };
+            let fitting = rest.iter().take_while(fits).count();
+            let (some, others) = rest.split_at(fitting.max(1));
+            self.some_matched(transaction, some).await?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    async fn some_matched(
         &mut self,
         transaction: &DatabaseTransaction,
         events: &[&RecordEvent],
@@ -33,6 +57,8 @@ impl Writing<'_> {
                 in_order.push(*event);
             }
         }
+        let mut payloads: HashMap<Uuid, String> =
+            in_order.iter().map(|event| (event.id, event.payload.of(event.id))).collect();
         let webhooks = rows(transaction, &in_order).await?;
         in_order.retain(|event| {
             webhooks.get(&event.webhook).is_some_and(|row| is_its_own(row.since_us, event.time_us))
@@ -48,7 +74,7 @@ impl Writing<'_> {
                 let receiver = receivers.get(&event.webhook)?;
                 Some(Wanted {
                     event: event.id,
-                    says: Says::Record(&event.payload),
+                    says: Says::Record(payloads.get(&event.id)?),
                     traceparent: None,
                     stream_time_us: Some(event.time_us),
                     receiver,
@@ -62,7 +88,8 @@ impl Writing<'_> {
             .filter_map(|event| {
                 let owner = &webhooks.get(&event.webhook)?.owner_did;
                 let skipped = (!receivers.contains_key(&event.webhook)).then_some("inactive");
-                Some(NewRow { row: row(event, owner, self.now), skipped })
+                let payload = payloads.remove(&event.id)?;
+                Some(NewRow { row: row(event, payload, owner, self.now), skipped })
             })
             .collect();
         self.store(transaction, fan_out, rows).await
@@ -83,8 +110,8 @@ async fn rows(
     Ok(rows)
 }
 
-fn row(new: &RecordEvent, owner: &str, now: Now) -> event::Model {
-    let RecordEvent { id, webhook: _, operation, payload, time_us } = new;
+fn row(new: &RecordEvent, payload: String, owner: &str, now: Now) -> event::Model {
+    let RecordEvent { id, webhook: _, operation, payload: _, time_us } = new;
     event::Model {
         id: *id,
         publisher: PUBLISHER.to_owned(),
@@ -93,7 +120,7 @@ fn row(new: &RecordEvent, owner: &str, now: Now) -> event::Model {
         streamer_did: owner.to_owned(),
         r#type: operation_name(*operation).to_owned(),
         occurred_at_ms: time_us / 1000,
-        payload: Some(payload.clone()),
+        payload: Some(payload),
         deliveries: 0,
         created_at_ms: now.ms,
         traceparent: None,
