@@ -22,7 +22,8 @@ pub struct Position {
     pub wire: Wire,
     /// What the host counts by: microseconds since 1970 on v1, a sequence number on v2.
     pub cursor: i64,
-    /// When the host saw the event, in microseconds since 1970-01-01T00:00:00Z.
+    /// When the host saw the event, in microseconds since 1970-01-01T00:00:00Z. A time more than 10 minutes
+    /// ahead of our clock counts as now.
     pub time_us: i64,
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn is_nsid(text: &str) -> bool {
 }
 
 pub(crate) fn is_rkey(text: &str) -> bool {
-    is(text, RKEY_MAX_BYTES, b"._~:%@+-") && text != "." && text != ".."
+    is(text, RKEY_MAX_BYTES, b"._~:-") && text != "." && text != ".."
 }
 
 pub(crate) fn is_rev(text: &str) -> bool {
@@ -84,6 +84,9 @@ mod tests {
             (".", false),
             ("..", false),
             ("a/b", false),
+            ("a%b", false),
+            ("a@b", false),
+            ("a+b", false),
             ("a\0b", false),
             ("ä", false),
         ] {

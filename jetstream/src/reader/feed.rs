@@ -23,6 +23,8 @@ use crate::options::Timing;
 
 /// How long after the cursor of v1 the first event may be before that is a gap, in microseconds.
 const GAP_US: i64 = 60_000_000;
+/// How far ahead of our clock the time of an event may be, in microseconds.
+const AHEAD_US: i64 = 600_000_000;
 /// The longest name of an error that is repeated, in bytes.
 const ERROR_MAX_BYTES: usize = 64;
 
@@ -139,6 +141,19 @@ enum Passage {
     Renumbered,
 }
 
+impl Position {
+    /// Makes a time that can't be one of `now_us`.
+    fn not_of_the_future(&mut self, now_us: i64) {
+        if self.time_us <= now_us.saturating_add(AHEAD_US) {
+            return;
+        }
+        self.time_us = now_us;
+        if self.wire == Wire::V1 {
+            self.cursor = now_us;
+        }
+    }
+}
+
 impl Feed {
     pub(super) fn new(connection: Connection, cursor: Cursor, opened: Instant, overlapping: bool) -> Self {
         Self {
@@ -190,8 +205,14 @@ impl Feed {
         self.heard = Some(now);
         self.last_frame = now;
         match frame {
-            Frame::Event(event) => return self.event(reader, event, bytes),
-            Frame::Unreadable(unreadable) => {
+            Frame::Event(mut event) => {
+                event.position.not_of_the_future(reader.now_us());
+                return self.event(reader, event, bytes);
+            }
+            Frame::Unreadable(mut unreadable) => {
+                if let Some(position) = &mut unreadable.position {
+                    position.not_of_the_future(reader.now_us());
+                }
                 let passage = unreadable.position.as_ref().map_or(Passage::New, |at| self.passage(at));
                 match passage {
                     Passage::New => reader.push(Notice::Unreadable(unreadable), bytes),
@@ -332,4 +353,26 @@ impl Feed {
 
 pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_future() {
+        const NOW_US: i64 = 1_795_953_600_000_000;
+        let at = |wire, ahead_us| {
+            let (cursor, time_us) = (NOW_US + ahead_us, NOW_US + ahead_us);
+            let mut position = Position { host: "wss://a.example/subscribe".into(), wire, cursor, time_us };
+            position.not_of_the_future(NOW_US);
+            (position.cursor - NOW_US, position.time_us - NOW_US)
+        };
+        for wire in [Wire::V1, Wire::V2] {
+            assert_eq!(at(wire, -1), (-1, -1));
+            assert_eq!(at(wire, AHEAD_US), (AHEAD_US, AHEAD_US));
+        }
+        assert_eq!(at(Wire::V1, AHEAD_US + 1), (0, 0));
+        assert_eq!(at(Wire::V2, AHEAD_US + 1), (AHEAD_US + 1, 0));
+    }
 }
