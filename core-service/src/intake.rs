@@ -24,6 +24,7 @@ pub(crate) mod repo;
 pub(crate) mod scope;
 mod session;
 pub(crate) mod shown;
+pub(crate) mod syncs;
 
 use std::io;
 use std::sync::Arc;

@@ -192,7 +192,11 @@ pub async fn serve(
         lanes: lanes.clone(),
         leased: (mode != DeliveryMode::Off).then_some(leases),
         wake: wake.clone(),
-        records: RecordSettings { owners: intake.record_owners, limits: intake.limits },
+        records: RecordSettings {
+            owners: intake.record_owners,
+            limits: intake.limits,
+            network: intake.network,
+        },
         record_rates: RecordRates::new(intake.record_rate.get() as usize),
         metrics: Arc::clone(&delivery_metrics),
         traced: tracer.is_on(),

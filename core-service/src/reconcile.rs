@@ -133,7 +133,11 @@ async fn open(config: Config, metrics: &Metrics) -> Result<Store, ReconcileError
         lanes,
         leased: None,
         wake: Wake::default(),
-        records: RecordSettings { owners: config.intake.record_owners, limits: config.intake.limits },
+        records: RecordSettings {
+            owners: config.intake.record_owners,
+            limits: config.intake.limits,
+            network: config.intake.network,
+        },
         record_rates: RecordRates::new(config.intake.record_rate.get() as usize),
         metrics: Arc::new(delivery_metrics),
         traced: false,

@@ -137,8 +137,9 @@ pub(crate) struct RecordChange {
     pub(crate) owner: Did,
     pub(crate) rkey: String,
     pub(crate) rev: String,
-    /// When the stream had it, in microseconds since 1970.
-    pub(crate) time_us: i64,
+    /// When the stream had it, in microseconds since 1970; of one that was listed, the time of the stream
+    /// then. None before a first event was read.
+    pub(crate) time_us: Option<i64>,
     pub(crate) found: Found,
 }
 

@@ -147,7 +147,8 @@ impl Refusal {
 pub(crate) struct UnreadableRecord;
 
 /// The events that `commit` in the repository of `did` makes for the streamers of `interests`. `time_us` is
-/// when the stream had it, in microseconds since 1970-01-01T00:00:00Z.
+/// when the stream had it, in microseconds since 1970-01-01T00:00:00Z. Origins of who is `known` count also
+/// while nobody wants them: later ones are judged by them.
 ///
 /// # Errors
 ///
@@ -157,6 +158,7 @@ pub(crate) fn derive(
     commit: &Commit,
     time_us: i64,
     interests: &Interests,
+    known: bool,
 ) -> Result<Vec<Candidate>, UnreadableRecord> {
     let created = commit.operation == Operation::Create;
     let Some(record) = commit.record.as_deref() else { return Ok(Vec::new()) };
@@ -168,7 +170,7 @@ pub(crate) fn derive(
         LIVESTREAM if created && interests.wants(did, EventType::Livestream) => {
             source.livestream(&read(record)?)
         }
-        ORIGIN if interests.wants(did, EventType::StreamReceived) => source.origin(&read(record)?),
+        ORIGIN if known || interests.wants(did, EventType::StreamReceived) => source.origin(&read(record)?),
         _ => Ok(Vec::new()),
     }
 }
@@ -199,14 +201,16 @@ impl Source<'_> {
         }
         // In the streamer's own chat it is chat alone.
         let mentioned = message.facets.mentioned();
-        self.mentions(&message.text, mentioned.filter(|did| did.as_ref() != streamer), &mut candidates);
+        self.mentions(
+            message.text.as_deref().unwrap_or_default(),
+            mentioned.filter(|did| did.as_ref() != streamer),
+            &mut candidates,
+        );
         Ok(candidates)
     }
 
     fn chat_payload(&self, message: &ChatMessage<'_>) -> Result<Payload, Refusal> {
-        if message.text.is_empty() {
-            return Err(Refusal::EmptyText);
-        }
+        let text = message.text.as_deref().filter(|text| !text.is_empty()).ok_or(Refusal::EmptyText)?;
         if message.facets.has_script_link() {
             return Err(Refusal::ScriptLink);
         }
@@ -214,13 +218,13 @@ impl Source<'_> {
         if passed(created_us, self.time_us) > CHAT_AGE {
             return Err(Refusal::Old);
         }
-        let (author, text, uri) = (self.author()?, message.text.to_string(), self.uri());
+        let (author, text, uri) = (self.author()?, text.to_owned(), self.uri());
         Ok(Payload::Chat(event::Chat { author, text, uri }))
     }
 
     fn post(&self, post: &Post<'_>) -> Candidates {
         let mut candidates = Vec::new();
-        self.mentions(&post.text, post.facets.mentioned(), &mut candidates);
+        self.mentions(post.text.as_deref().unwrap_or_default(), post.facets.mentioned(), &mut candidates);
         Ok(candidates)
     }
 
@@ -273,10 +277,12 @@ impl Source<'_> {
         if Duration::from_micros(self.time_us.abs_diff(created_us)) > LIVESTREAM_AGE {
             return Err(Refusal::Old);
         }
-        let url = livestream.url.as_deref().filter(|url| !url.is_empty());
-        let url = url.or(livestream.canonical_url.as_deref().filter(|url| !url.is_empty()));
-        let url = url.map_or_else(|| format!("https://stream.place/{}", self.did), str::to_owned);
-        let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let urls = [&livestream.url, &livestream.canonical_url].into_iter().filter_map(|url| url.as_deref());
+        let mut urls = urls.filter_map(|text| Some((text, web_url(text)?)));
+        let (url, host) = match urls.next() {
+            Some((text, url)) => (text.to_owned(), url.host_str().map(str::to_owned)),
+            None => (format!("https://stream.place/{}", self.did), Some("stream.place".to_owned())),
+        };
         Ok(Payload::Livestream(event::Livestream {
             handle: None,
             title: livestream.title.to_string(),
@@ -327,6 +333,11 @@ impl Source<'_> {
         let Commit { collection, rkey, .. } = self.commit;
         format!("at://{}/{collection}/{rkey}", self.did)
     }
+}
+
+/// A URL that leads to a page, and runs nothing.
+fn web_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"))
 }
 
 /// How long after `then_us` it is at `now_us`, both in microseconds; zero where it is before.

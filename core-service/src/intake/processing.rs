@@ -16,6 +16,7 @@ use super::mirror::mirror;
 use super::payload::{NoPayload, payload};
 use super::record::{COLLECTION, WhRecord};
 use super::references::References;
+use super::syncs::Syncs;
 use crate::domain::did::Did;
 use crate::domain::webhook_url::Schemes;
 use crate::intake::owners::RecordOwners;
@@ -30,7 +31,7 @@ pub(super) struct Processing {
     pub(super) owners: RecordOwners,
     pub(super) schemes: Schemes,
     /// Revisions with which whole repositories come once more.
-    pub(super) syncs: HashSet<Sync>,
+    pub(super) syncs: Syncs,
     /// What records refer to, as of the events that are not stored yet and of those whose records are.
     pub(super) references: HashMap<RecordOf, References>,
 }
@@ -82,7 +83,7 @@ impl Processing {
             Kind::Sync { rev } => {
                 metrics.event("sync");
                 let sync = Sync { did: did.clone(), rev: rev.clone() };
-                self.syncs.insert(sync.clone());
+                self.syncs.insert(&sync);
                 Effects { sync: Some(sync), ..Effects::default() }
             }
         }
@@ -108,9 +109,9 @@ impl Processing {
             effects.changes.push(Change::Mirror(vec![change]));
         }
         // A create of a sync's revision is an old record, sent once more.
-        let resync = commit.operation == Operation::Create && self.is_of_sync(did, &commit.rev);
+        let resync = commit.operation == Operation::Create && self.syncs.contains(did, &commit.rev);
         if !resync {
-            match derive(did, commit, time_us, &self.interests) {
+            match derive(did, commit, time_us, &self.interests, self.known.contains(did)) {
                 Ok(candidates) => {
                     effects.changes.extend(candidates.into_iter().map(|one| Change::Streamer(Box::new(one))));
                 }
@@ -119,10 +120,6 @@ impl Processing {
         }
         self.records_told(did, commit, time_us, resync, &mut effects);
         effects
-    }
-
-    fn is_of_sync(&self, did: &str, rev: &str) -> bool {
-        !self.syncs.is_empty() && self.syncs.contains(&Sync { did: did.to_owned(), rev: rev.to_owned() })
     }
 
     fn record(&self, did: &str, commit: &Commit, time_us: i64) -> Option<Change> {
@@ -135,7 +132,7 @@ impl Processing {
             Some(_) | None => Found::Deleted,
         };
         let (rkey, rev) = (commit.rkey.clone(), commit.rev.clone());
-        Some(Change::Record(RecordChange { owner, rkey, rev, time_us, found }))
+        Some(Change::Record(RecordChange { owner, rkey, rev, time_us: Some(time_us), found }))
     }
 
     /// Whom of the wh records is told of `commit`, and what it refers to.

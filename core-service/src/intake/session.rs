@@ -24,6 +24,7 @@ use super::mirror::MirrorKind;
 use super::pins::Pins;
 use super::processing::{Effects, Processing};
 use super::references::References;
+use super::syncs::Syncs;
 use crate::domain::did::Did;
 use crate::domain::event_type::EventType;
 use crate::error::Error;
@@ -108,9 +109,12 @@ impl<'a> Session<'a> {
             known: store.record_owners().await?.into_iter().collect(),
             owners: intake.lists.owners,
             schemes: intake.lists.schemes,
-            syncs: store.syncs().await?.into_iter().collect(),
+            syncs: Syncs::default(),
             references: HashMap::new(),
         };
+        for sync in store.syncs().await? {
+            processing.syncs.insert(&sync);
+        }
         let mut records_of: HashMap<Did, Vec<Uuid>> = HashMap::new();
         for record in store.wanted_records().await? {
             records_of.entry(record.owner.clone()).or_default().push(record.id);
@@ -274,8 +278,9 @@ impl<'a> Session<'a> {
 
     /// Whether the batch is to be stored before more is read.
     fn is_full(&self) -> bool {
+        let Batch { changes, syncs, unreadable, .. } = &self.batch;
         let full = self.events >= BATCH_EVENTS || self.bytes >= BATCH_BYTES;
-        full && !self.batch.changes.is_empty()
+        full && !changes.is_empty() || syncs.len() + unreadable.len() >= BATCH_EVENTS
     }
 
     fn event(&mut self, event: &Event) {

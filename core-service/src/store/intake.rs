@@ -21,6 +21,7 @@ use crate::intake::interests::WantedRecord;
 use crate::intake::mirror::{ACCESS, MirrorKind};
 use crate::intake::record::named_operation;
 use crate::intake::scope::Scope;
+use crate::intake::syncs::MAX_SYNCS;
 
 /// All jobs of the intake go to one writer.
 const KEY: &str = "intake";
@@ -188,15 +189,19 @@ impl Store {
         Ok(rows.into_iter().filter_map(kind).collect())
     }
 
-    /// The revisions with which the stream sends whole repositories.
+    /// The last revisions with which the stream sends whole repositories, the oldest first.
     ///
     /// # Errors
     ///
     /// The database fails.
     pub(crate) async fn syncs(&self) -> Result<Vec<Sync>, Error> {
         let reading = &self.database.reading;
-        let rows = self.database.read(|| intake_sync::Entity::find().all(reading)).await?;
-        Ok(rows.into_iter().map(|intake_sync::Model { did, rev, at_ms: _ }| Sync { did, rev }).collect())
+        let last = || {
+            let newest_first = intake_sync::Entity::find().order_by_desc(intake_sync::Column::AtMs);
+            newest_first.limit(MAX_SYNCS as u64).all(reading)
+        };
+        let rows = self.database.read(last).await?.into_iter().rev();
+        Ok(rows.map(|intake_sync::Model { did, rev, at_ms: _ }| Sync { did, rev }).collect())
     }
 
     /// The wh records of `owner` that are active. One whose row can't be read is left out.

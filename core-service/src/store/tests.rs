@@ -89,6 +89,7 @@ pub(super) fn delivery_parts(clock: Clock) -> (DeliveryParts, UnboundedReceiver<
         records: RecordSettings {
             owners: RecordOwners::Known,
             limits: RecordLimits { of_owner: 3, in_all: 5 },
+            network: false,
         },
         traced: false,
     };

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::UnreadableRecord;
@@ -20,14 +20,33 @@ fn part<'a, T: Deserialize<'a>>(json: &'a RawValue) -> Option<T> {
     json.and_then(|json| serde_json::from_str(json).ok())
 }
 
+/// A text, if a field has one.
+#[derive(Default)]
+pub(super) struct Text<'a>(Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    pub(super) fn as_deref(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct IsText<'a>(#[serde(borrow)] Cow<'a, str>);
+        let json = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(json.get()).ok().map(|IsText(text)| text)))
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct ChatMessage<'a> {
     #[serde(borrow)]
     pub(super) streamer: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) text: Cow<'a, str>,
-    #[serde(rename = "createdAt", borrow)]
-    pub(super) created_at: Option<Cow<'a, str>>,
+    pub(super) text: Text<'a>,
+    #[serde(rename = "createdAt", borrow, default)]
+    pub(super) created_at: Text<'a>,
     #[serde(borrow, default)]
     pub(super) facets: Facets<'a>,
 }
@@ -35,7 +54,7 @@ pub(super) struct ChatMessage<'a> {
 #[derive(Deserialize)]
 pub(super) struct Post<'a> {
     #[serde(borrow, default)]
-    pub(super) text: Cow<'a, str>,
+    pub(super) text: Text<'a>,
     #[serde(borrow, default)]
     pub(super) facets: Facets<'a>,
 }
@@ -63,12 +82,12 @@ impl Origin<'_> {
 pub(super) struct Livestream<'a> {
     #[serde(borrow)]
     pub(super) title: Cow<'a, str>,
-    #[serde(rename = "createdAt", borrow)]
-    pub(super) created_at: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) url: Option<Cow<'a, str>>,
-    #[serde(rename = "canonicalUrl", borrow)]
-    pub(super) canonical_url: Option<Cow<'a, str>>,
+    #[serde(rename = "createdAt", borrow, default)]
+    pub(super) created_at: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) url: Text<'a>,
+    #[serde(rename = "canonicalUrl", borrow, default)]
+    pub(super) canonical_url: Text<'a>,
     #[serde(rename = "endedAt", borrow)]
     ended_at: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -120,9 +139,15 @@ impl Livestream<'_> {
 }
 
 /// What parts of a text mean: `place.stream.richtext.facet` and `app.bsky.richtext.facet`, which are alike.
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Facets<'a>(#[serde(borrow)] Option<Vec<&'a RawValue>>);
+#[derive(Default)]
+pub(super) struct Facets<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Facets<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(json.get()).unwrap_or_default()))
+    }
+}
 
 #[derive(Deserialize)]
 struct Facet<'a> {
@@ -134,16 +159,16 @@ struct Facet<'a> {
 struct Feature<'a> {
     #[serde(rename = "$type", borrow)]
     r#type: Cow<'a, str>,
-    #[serde(borrow)]
-    did: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    uri: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    did: Text<'a>,
+    #[serde(borrow, default)]
+    uri: Text<'a>,
 }
 
 impl<'a> Facets<'a> {
     /// The DIDs that are mentioned, as often as they are.
     pub(super) fn mentioned(&self) -> impl Iterator<Item = Cow<'a, str>> {
-        self.features("mention").filter_map(|feature| feature.did)
+        self.features("mention").filter_map(|feature| feature.did.0)
     }
 
     /// Whether a link would run a script. Browsers drop control characters and white space before the scheme
@@ -154,11 +179,11 @@ impl<'a> Facets<'a> {
             let scheme = seen.take("javascript:".len()).collect::<String>();
             scheme.eq_ignore_ascii_case("javascript:")
         };
-        self.features("link").filter_map(|feature| feature.uri).any(runs_a_script)
+        self.features("link").filter_map(|feature| feature.uri.0).any(runs_a_script)
     }
 
     fn features(&self, name: &'static str) -> impl Iterator<Item = Feature<'a>> {
-        let facets = self.0.iter().flatten().filter_map(|facet| part(facet));
+        let facets = self.0.iter().filter_map(|facet| part(facet));
         let features = facets.flat_map(|Facet { features }| features).filter_map(part);
         features.filter(move |feature: &Feature<'_>| {
             let lexicon = feature.r#type.strip_suffix(name).and_then(|rest| rest.strip_suffix('#'));

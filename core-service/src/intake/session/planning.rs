@@ -22,9 +22,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How often the filter becomes narrower.
 const NARROW_INTERVAL: Duration = Duration::from_hours(1);
 
-/// Revisions of syncs in memory before those that are kept no longer are forgotten.
-const MAX_SYNCS: usize = 100_000;
-
 impl Session<'_> {
     pub(super) async fn reload_records(&mut self, owner: Did) -> Result<(), Error> {
         for id in self.records_of.remove(&owner).unwrap_or_default() {
@@ -72,10 +69,6 @@ impl Session<'_> {
             self.plan();
         } else if self.reload_at.duration_since(self.narrowed_at) >= NARROW_INTERVAL {
             self.plan();
-        }
-        if self.processing.syncs.len() > MAX_SYNCS {
-            // Those that are kept no longer go.
-            self.processing.syncs = self.intake.store.syncs().await?.into_iter().collect();
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::intake::batch::{Batch, Stored, UnreadableFrame, Written};
 const WRITE_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_WRITE_RETRY: Duration = Duration::from_secs(5);
 /// Tries of one change that the database refuses, before it is set aside.
-const REFUSED_TRIES: u32 = 5;
+const REFUSED_TRIES: u32 = 2;
 
 /// Why a batch was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

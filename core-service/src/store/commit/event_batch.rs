@@ -75,6 +75,8 @@ pub(crate) struct RecordSettings {
     pub(crate) owners: RecordOwners,
     /// `--max-record-webhooks` and `--max-record-webhooks-in-all`.
     pub(crate) limits: RecordLimits,
+    /// `--intake-network`.
+    pub(crate) network: bool,
 }
 
 /// What a store needs for deliveries.

@@ -17,6 +17,7 @@ mod places;
 mod record_events;
 mod records;
 mod upkeep;
+mod withheld;
 
 use std::collections::HashSet;
 
@@ -41,6 +42,9 @@ use crate::store::table::{event, intake_gap, intake_sync, intake_unreadable};
 pub(crate) const PUBLISHER: &str = "athook-intake";
 /// An event that is older than a webhook by this much, in microseconds of the stream, is not the webhook's.
 const SINCE_TOLERANCE_US: i64 = 2_000_000;
+
+/// The most bytes of what is stored in the columns of an index together.
+const MAX_INDEXED_BYTES: usize = 2600;
 
 /// Writes `batch`, unless another process reads.
 pub(super) async fn write(
@@ -117,7 +121,7 @@ impl Writing<'_> {
                 Change::References(references) => {
                     record_events::replace_references(transaction, self.now, references).await?;
                 }
-                Change::Withheld(withheld) => records::withhold(transaction, withheld).await?,
+                Change::Withheld(withheld) => withheld::withhold(transaction, withheld).await?,
                 Change::Reread => lease::end(transaction).await?,
                 Change::Healed { before_us } => heal(transaction, self.now, *before_us).await?,
             }
@@ -197,6 +201,11 @@ async fn stored_events(
 /// Whether an event of the stream at `time_us` is one of a webhook that wants events since `since_us`.
 fn is_its_own(since_us: Option<i64>, time_us: i64) -> bool {
     since_us.is_none_or(|since| time_us.saturating_add(SINCE_TOLERANCE_US) >= since)
+}
+
+/// Whether an index of Postgres takes a row with these columns (its bound is 2,704 bytes).
+fn fits_an_index(columns: &[&str]) -> bool {
+    columns.iter().map(|column| column.len()).sum::<usize>() <= MAX_INDEXED_BYTES
 }
 
 async fn insert_syncs(

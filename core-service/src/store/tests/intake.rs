@@ -89,7 +89,7 @@ pub(super) fn mirrored(
 pub(super) fn wh(url: &str, more: &serde_json::Value) -> Found {
     let mut record = json!({
         "$type": "place.wisp.v2.wh",
-        "scope": {"aturi": "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz"},
+        "scope": {"aturi": "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/a.b.c"},
         "url": url,
         "createdAt": "2026-11-29T12:00:00Z",
     });
@@ -100,7 +100,7 @@ pub(super) fn wh(url: &str, more: &serde_json::Value) -> Found {
 
 pub(super) fn record(owner: &str, rkey: &str, rev: &str, found: Found) -> Change {
     let (owner, rkey, rev) = (did(owner), rkey.to_owned(), rev.to_owned());
-    Change::Record(RecordChange { owner, rkey, rev, time_us: NOW_US, found })
+    Change::Record(RecordChange { owner, rkey, rev, time_us: Some(NOW_US), found })
 }
 
 pub(super) async fn row(store: &Store, rkey: &str) -> record_webhook::Model {
@@ -295,6 +295,30 @@ async fn follows_and_streams_come_once_in_a_while() {
     let expected =
         [(1, Some(1)), (2, Some(0)), (3, Some(1)), (11, Some(1)), (12, None), (13, None), (14, Some(1))];
     for (id, deliveries) in expected {
+        assert_eq!(deliveries_of(store, id).await, deliveries, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn stream_goes_on_while_nobody_wants_it() {
+    let (fixture, webhooks) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let origin = |id, minutes: i64| {
+        let payload = Payload::StreamReceived(StreamReceived {});
+        let origin = candidate(id, "a", EventType::StreamReceived, Check::Origins, payload);
+        at(origin, NOW_US + minutes * 60_000_000)
+    };
+    let wants = async |name: &str| {
+        let events = Some(EventTypes::parse("events", &[name.to_owned()]).unwrap());
+        let change = crate::domain::webhook_change::WebhookChange { events, ..Default::default() };
+        store.update_webhook(&did("a"), webhooks[0].id, &change, NOW_MS).await.unwrap();
+    };
+    wants("chat").await;
+    stored(store, holder, vec![origin(1, 0), origin(2, 4)]).await;
+    wants("stream.received").await;
+    stored(store, holder, vec![origin(3, 8), origin(4, 13)]).await;
+    for (id, deliveries) in [(1, None), (2, None), (3, None), (4, Some(1))] {
         assert_eq!(deliveries_of(store, id).await, deliveries, "{id}");
     }
 }

@@ -8,7 +8,9 @@ use super::intake::{
     with_a_record,
 };
 use super::*;
-use crate::intake::batch::{AccountChange, Change, Found, ListedRecords, RecordChange, RecordEvent};
+use crate::intake::batch::{
+    AccountChange, Batch, Change, Found, ListedRecords, RecordChange, RecordEvent, References,
+};
 use crate::store::table::{delivery, event, record_webhook};
 
 #[tokio::test]
@@ -210,14 +212,14 @@ async fn records_of_a_deleted_account_do_not_come_back() {
         Change::Record(RecordChange { owner, rkey, rev, time_us, found })
     };
     // As they stand in the overlap after a reconnect.
-    let both = || vec![valid("1", NOW_US), account(Some("deleted"), NOW_US + 1)];
+    let both = || vec![valid("1", Some(NOW_US)), account(Some("deleted"), NOW_US + 1)];
     stored(store, holder, both()).await;
     stored(store, holder, both()).await;
     let records = vec![("r".to_owned(), wh("https://r.example/", &json!({})))];
     let listed = ListedRecords { owner: did("a"), rev: "1".to_owned(), records, all: None };
     stored(store, holder, vec![Change::Listed(listed)]).await;
     assert_eq!(states(store).await, Vec::<String>::new());
-    stored(store, holder, vec![account(None, NOW_US + 2), valid("2", NOW_US + 3)]).await;
+    stored(store, holder, vec![account(None, NOW_US + 2), valid("2", Some(NOW_US + 3))]).await;
     assert_eq!(states(store).await, ["r active"]);
 }
 
@@ -244,6 +246,67 @@ async fn list_of_records_heals_what_the_stream_missed() {
 }
 
 #[tokio::test]
+async fn deletions_push_out_no_record() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let deletions = (0..1002).map(|n| record("a", &format!("gone{n}"), "1", Found::Deleted)).collect();
+    stored(store, holder, deletions).await;
+    stored(store, holder, vec![record("a", "r", "2", wh("https://r.example/", &json!({})))]).await;
+    assert_eq!(row(store, "r").await.state, "active");
+    assert_eq!(states(store).await.len(), 1001);
+}
+
+#[tokio::test]
+async fn without_the_network_what_needs_it_has_no_place() {
+    let (fixture, _) = fixture(1).await;
+    let store = &fixture.store;
+    let holder = holder(store).await;
+    let of = |aturi: &str| wh("https://r.example/", &json!({"scope": {"aturi": aturi}}));
+    let uri = |rest: &str| format!("at://did:plc:ewvi7nxzyoun6zhxrhs64oiz{rest}");
+    let mut changes: Vec<Change> = (0..3).map(|n| record("a", &format!("n{n}"), "1", of(&uri("")))).collect();
+    changes.push(record("a", "r", "1", of(&uri("/a.b.c"))));
+    changes.push(record("a", "n0", "2", of(&uri(""))));
+    stored(store, holder, changes).await;
+    assert_eq!(states(store).await, ["n0 invalid", "n1 invalid", "n2 invalid", "r active"]);
+    let row = row(store, "n0").await;
+    assert_eq!(
+        (row.reason.as_deref(), row.rev.as_str()),
+        (Some(crate::intake::interests::NEEDS_NETWORK), "2")
+    );
+    assert!(row.sealed_url.is_some());
+}
+
+#[tokio::test]
+async fn records_listed_before_a_first_event_have_no_time() {
+    let (fixture, _) = fixture(1).await;
+    let holder = holder(&fixture.store).await;
+    let records = vec![("r".to_owned(), wh("https://r.example/", &json!({})))];
+    let listed = ListedRecords { owner: did("a"), rev: "5".to_owned(), records, all: None };
+    let batch = Batch { changes: vec![Change::Listed(listed)], ..Batch::new(Some(holder)) };
+    fixture.store.write_intake(Arc::new(batch)).await.unwrap();
+    let row = row(&fixture.store, "r").await;
+    assert_eq!((row.state.as_str(), row.since_us), ("active", None));
+}
+
+#[tokio::test]
+async fn references_too_long_for_an_index_are_left_out() {
+    let (fixture, _) = fixture(1).await;
+    let holder = holder(&fixture.store).await;
+    let uri = |length: usize| format!("at://did:web:a.example/a.b.c/{}", "r".repeat(length));
+    let references = References {
+        did: format!("did:plc:{}", "d".repeat(2040)),
+        collection: "a.b.c".to_owned(),
+        rkey: "r".to_owned(),
+        targets: vec![uri(500), uri(600)],
+    };
+    let key = (references.did.clone(), references.collection.clone(), references.rkey.clone());
+    stored(&fixture.store, holder, vec![Change::References(references)]).await;
+    let known = fixture.store.references_of(std::slice::from_ref(&key)).await.unwrap();
+    assert_eq!(known[&key], [uri(500)]);
+}
+
+#[tokio::test]
 async fn the_same_record_once_more_keeps_its_time() {
     let (fixture, _) = fixture(1).await;
     let (holder, id) = with_a_record(&fixture, json!({})).await;
@@ -252,7 +315,7 @@ async fn the_same_record_once_more_keeps_its_time() {
             owner: did("a"),
             rkey: "r".to_owned(),
             rev: "5".to_owned(),
-            time_us: NOW_US + HOUR_US,
+            time_us: Some(NOW_US + HOUR_US),
             found,
         })
     };

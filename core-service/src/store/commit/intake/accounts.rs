@@ -76,7 +76,7 @@ impl Writing<'_> {
         record_webhook::Entity::delete_many().filter(of_owner).exec(transaction).await?;
         cancel(transaction, ids, self.now.ms, true).await?;
         let owner = owner.parse().map_err(|_| DbErr::Custom("an owner is a DID".to_owned()))?;
-        self.after_change(transaction, &owner, time_us).await
+        self.after_change(transaction, &owner, Some(time_us)).await
     }
 }
 

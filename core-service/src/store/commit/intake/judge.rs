@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use super::mirror::access_rule;
-use super::{NewRow, PUBLISHER, is_its_own, stored_events};
+use super::{NewRow, PUBLISHER, fits_an_index, is_its_own, stored_events};
 use crate::delivery::event::{Message, Payload, Says};
 use crate::delivery::text::MuteText;
 use crate::intake::derive::{Candidate, Check, FOLLOWS_AGAIN, OFF_THE_AIR, Refusal, is_late};
@@ -44,14 +44,16 @@ pub(super) async fn judge(
         })
         .collect()
     };
-    new.retain(|one| !receivers(one).is_empty());
+    // An origin that nobody wants shows that later ones are not the first.
+    new.retain(|one| one.check == Check::Origins || !receivers(one).is_empty());
     let mut known = Known::read(transaction, &new).await?;
     let mut rows = Vec::new();
     let mut wanted = Vec::new();
     for one in new {
         let refusal = known.refusal(one, now);
         // An origin is written every 30 s; only the first of a stream is an event.
-        if refusal == Some(Refusal::Repeated) && one.check == Check::Origins {
+        let is_repeated = refusal == Some(Refusal::Repeated);
+        if one.check == Check::Origins && (is_repeated || receivers(one).is_empty()) {
             continue;
         }
         rows.push(NewRow { row: row(one, now), skipped: refusal.map(Refusal::as_str) });
@@ -191,7 +193,9 @@ impl Known {
     }
 
     async fn store(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        let follows = self.new_follows.into_iter().map(|((streamer_did, follower_did), time_us)| {
+        let follows = self.new_follows.into_iter();
+        let follows = follows.filter(|((streamer, follower), _)| fits_an_index(&[streamer, follower]));
+        let follows = follows.map(|((streamer_did, follower_did), time_us)| {
             recent_follow::ActiveModel::from(recent_follow::Model { streamer_did, follower_did, time_us })
         });
         let key = [recent_follow::Column::StreamerDid, recent_follow::Column::FollowerDid];

@@ -27,7 +27,7 @@ impl Writing<'_> {
         if !self.counts(transaction, owner).await? || deleted_us(transaction, owner).await?.is_some() {
             return Ok(());
         }
-        let time_us = stream_time_us(transaction).await?.unwrap_or(self.now.ms.saturating_mul(1000));
+        let time_us = stream_time_us(transaction).await?;
         let change = |rkey: &str, found: &Found| RecordChange {
             owner: owner.clone(),
             rkey: rkey.to_owned(),

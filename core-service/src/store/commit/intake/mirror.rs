@@ -3,6 +3,7 @@
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 
+use super::fits_an_index;
 use crate::domain::did::Did;
 use crate::intake::mirror::{AccessRule, Action, MirrorChange, MirrorKind, Mirrored, Subject};
 use crate::store::commit::STATEMENT_ROWS;
@@ -59,6 +60,8 @@ fn row(change: &MirrorChange) -> mirror::Model {
             (verifier, Some(action.to_owned()))
         }
     };
+    // So long a DID is nobody's.
+    let subject = subject.filter(|subject| fits_an_index(&[owner.as_str(), kind.collection(), subject]));
     mirror::Model {
         did: owner.to_string(),
         collection: kind.collection().to_owned(),

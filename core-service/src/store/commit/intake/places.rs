@@ -17,24 +17,24 @@ use crate::store::table::record_webhook;
 /// Records over the limit that are looked at for a place that has become free in all.
 const NEXT_ROWS: u64 = 64;
 
-/// Decides which valid records of `owner` are active.
+/// Decides which valid records of `owner` are active. Returns how many of all owners are, then.
 pub(super) async fn settle_owner(
     transaction: &DatabaseTransaction,
     limits: RecordLimits,
     owner: &str,
-    time_us: i64,
+    time_us: Option<i64>,
     now_ms: i64,
-) -> Result<(), DbErr> {
-    let rows: Vec<(Uuid, String)> = record_webhook::Entity::find()
+) -> Result<u64, DbErr> {
+    let rows: Vec<(Uuid, String, Option<String>)> = record_webhook::Entity::find()
         .select_only()
-        .columns([record_webhook::Column::Id, record_webhook::Column::State])
+        .columns([record_webhook::Column::Id, record_webhook::Column::State, record_webhook::Column::Reason])
         .filter(record_webhook::Column::OwnerDid.eq(owner))
         .filter(record_webhook::Column::State.is_in([ACTIVE, OVER_LIMIT]))
         .order_by_asc(record_webhook::Column::Id)
         .into_tuple()
         .all(transaction)
         .await?;
-    let before = rows.iter().filter(|(_, state)| state == ACTIVE).count();
+    let before = rows.iter().filter(|(_, state, _)| state == ACTIVE).count();
     let active = record_webhook::Entity::find()
         .filter(record_webhook::Column::State.eq(ACTIVE))
         .count(transaction)
@@ -42,17 +42,22 @@ pub(super) async fn settle_owner(
     let of_others = active.saturating_sub(before as u64);
     let room = u64::from(limits.in_all).saturating_sub(of_others);
     let (of_owner, in_all) = (limits.of_owner, limits.in_all);
-    for (index, (id, state)) in rows.into_iter().enumerate() {
+    let mut active = of_others;
+    for (index, (id, state, known_reason)) in rows.into_iter().enumerate() {
         let place = index as u64;
         let reason = if place >= u64::from(of_owner) {
             Some(format!("the limit of {of_owner} active records is reached"))
         } else if place >= room {
             Some(limit_of_all(in_all))
         } else {
+            active += 1;
             None
         };
         match (&*state, reason) {
-            (OVER_LIMIT, None) => set_state(transaction, id, ACTIVE, None, Some(time_us)).await?,
+            (OVER_LIMIT, None) => set_state(transaction, id, ACTIVE, None, time_us).await?,
+            (OVER_LIMIT, reason) if reason != known_reason => {
+                set_state(transaction, id, OVER_LIMIT, reason, None).await?;
+            }
             (ACTIVE, Some(reason)) => {
                 set_state(transaction, id, OVER_LIMIT, Some(reason), None).await?;
                 cancel(transaction, [id], now_ms, false).await?;
@@ -60,7 +65,7 @@ pub(super) async fn settle_owner(
             _ => {}
         }
     }
-    Ok(())
+    Ok(active)
 }
 
 /// Why a record of an owner who has room is not active.
@@ -68,13 +73,19 @@ fn limit_of_all(in_all: u32) -> String {
     format!("the limit of {in_all} active records of all owners is reached")
 }
 
-/// Gives places that are free in all to the records that were seen first. Returns whose records they may be.
+/// Gives places that are free in all, of which `active` are not, to the records that were seen first. Returns
+/// whose records they may be.
 pub(super) async fn fill_free_places(
     transaction: &DatabaseTransaction,
     limits: RecordLimits,
-    time_us: i64,
+    mut active: u64,
+    time_us: Option<i64>,
     now_ms: i64,
 ) -> Result<BTreeSet<String>, DbErr> {
+    let mut settled = BTreeSet::new();
+    if active >= u64::from(limits.in_all) {
+        return Ok(settled);
+    }
     let next: Vec<String> = record_webhook::Entity::find()
         .select_only()
         .column(record_webhook::Column::OwnerDid)
@@ -85,11 +96,13 @@ pub(super) async fn fill_free_places(
         .into_tuple()
         .all(transaction)
         .await?;
-    let owners: BTreeSet<String> = next.into_iter().collect();
-    for owner in &owners {
-        settle_owner(transaction, limits, owner, time_us, now_ms).await?;
+    for owner in next {
+        if active < u64::from(limits.in_all) && !settled.contains(&owner) {
+            active = settle_owner(transaction, limits, &owner, time_us, now_ms).await?;
+            settled.insert(owner);
+        }
     }
-    Ok(owners)
+    Ok(settled)
 }
 
 async fn set_state(

@@ -7,7 +7,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
-use super::{NewRow, PUBLISHER, Writing, is_its_own, stored_events};
+use super::{NewRow, PUBLISHER, Writing, fits_an_index, is_its_own, stored_events};
 use crate::delivery::event::Says;
 use crate::intake::batch::{RecordEvent, References};
 use crate::intake::record::operation_name;
@@ -128,7 +128,7 @@ fn row(new: &RecordEvent, payload: String, owner: &str, now: Now) -> event::Mode
     }
 }
 
-/// Writes what a record refers to now, in place of what it referred to.
+/// Writes what a record refers to now, in place of what it referred to. What is too long is left out.
 pub(super) async fn replace_references(
     transaction: &DatabaseTransaction,
     now: Now,
@@ -149,13 +149,15 @@ pub(super) async fn replace_references(
     ])
     .do_nothing()
     .to_owned();
+    let fits = |target: &&String| fits_an_index(&[did, collection, rkey, target]);
+    let targets: Vec<&String> = targets.iter().filter(fits).collect();
     for some in targets.chunks(STATEMENT_ROWS) {
         let rows = some.iter().map(|target| {
             reference::ActiveModel::from(reference::Model {
                 did: did.clone(),
                 collection: collection.clone(),
                 rkey: rkey.clone(),
-                target: target.clone(),
+                target: (*target).clone(),
                 stored_at_ms: now.ms,
             })
         });

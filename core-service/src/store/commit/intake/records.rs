@@ -4,9 +4,6 @@
 //! active, in the order in which they were first seen, up to the limit; a place that becomes free goes to the
 //! next.
 
-use std::collections::BTreeMap;
-
-use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _,
     IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -18,18 +15,19 @@ use super::accounts::{deleted_us, pause_new};
 use super::places::{cancel, fill_free_places, settle_owner};
 use crate::domain::did::Did;
 use crate::domain::webhook_url::WebhookUrl;
-use crate::intake::batch::{Found, RecordChange, Withheld};
+use crate::intake::batch::{Found, RecordChange};
+use crate::intake::interests::NEEDS_NETWORK;
 use crate::intake::owners::RecordOwners;
 use crate::intake::record::{RecordSecret, WhRecord, operation_name};
+use crate::intake::scope::Reading;
 use crate::seal::Purpose;
-use crate::store::commit::STATEMENT_ROWS;
 use crate::store::commit::locks::locked;
 use crate::store::commit::paused_origins::look_up;
 use crate::store::commit::states::States;
 use crate::store::row_of_record::{self, ACTIVE, DELETED, DISABLED, INVALID, OVER_LIMIT, OpenedRecord};
 use crate::store::table::{account, record_webhook};
 
-/// Rows of one owner. More records are not looked at.
+/// Records of one owner that are there. More of them are not looked at; and as many that are gone are known.
 const MAX_ROWS_OF_OWNER: u64 = 1000;
 
 /// What a valid record says, in the columns of its row.
@@ -63,21 +61,32 @@ impl Writing<'_> {
         }
         // The stream says some of it twice, after a reconnect.
         let deleted_us = deleted_us(transaction, &change.owner).await?;
-        if deleted_us.is_some_and(|deleted_us| change.time_us <= deleted_us) {
+        if deleted_us.is_some_and(|deleted_us| change.time_us.is_some_and(|time_us| time_us <= deleted_us)) {
             return Ok(());
         }
         let of_owner =
             record_webhook::Entity::find().filter(record_webhook::Column::OwnerDid.eq(change.owner.as_str()));
         let query = of_owner.clone().filter(record_webhook::Column::Rkey.eq(change.rkey.as_str()));
         let before = locked(transaction, query).one(transaction).await?;
-        match before {
-            // A revision is a TID: later ones are greater.
-            Some(before) if before.rev > change.rev => Ok(()),
-            Some(before) if before.rev == change.rev && wins == Wins::Later => Ok(()),
-            Some(before) => self.replace(transaction, change, before).await,
-            None if of_owner.count(transaction).await? >= MAX_ROWS_OF_OWNER => Ok(()),
-            None => self.insert(transaction, change).await,
+        // A revision is a TID: later ones are greater.
+        let is_old = |before: &record_webhook::Model| {
+            before.rev > change.rev || before.rev == change.rev && wins == Wins::Later
+        };
+        if before.as_ref().is_some_and(is_old) {
+            return Ok(());
         }
+        let is_there = !matches!(change.found, Found::Deleted);
+        if is_there && before.as_ref().is_none_or(|before| before.state == DELETED) {
+            let there = of_owner.filter(record_webhook::Column::State.ne(DELETED)).count(transaction);
+            if there.await? >= MAX_ROWS_OF_OWNER {
+                return Ok(());
+            }
+        }
+        match before {
+            Some(before) => self.replace(transaction, change, before).await?,
+            None => self.insert(transaction, change).await?,
+        }
+        if is_there { Ok(()) } else { forget_deleted(transaction, &change.owner).await }
     }
 
     /// Whether wh records of `owner` count.
@@ -146,7 +155,7 @@ impl Writing<'_> {
     ) -> Result<(), DbErr> {
         let opened = row_of_record::open(&before, &self.context.sealer.keys).ok();
         let mut after = self.row_after(change, &before)?;
-        if is_same(change, &before, opened.as_ref()) {
+        if self.is_same(change, &before, opened.as_ref()) {
             // Sent once more: nothing has changed for anybody.
             if before.rev == change.rev {
                 return Ok(());
@@ -220,16 +229,11 @@ impl Writing<'_> {
         before: &record_webhook::Model,
     ) -> Result<record_webhook::Model, DbErr> {
         let RecordChange { owner, rkey: _, rev, time_us, found } = change;
-        let (state, reason) = match found {
-            // Whether there is a place for it is decided later.
-            Found::Valid(record) => (if record.enabled { ACTIVE } else { DISABLED }, None),
-            Found::Invalid(reason) => (INVALID, Some(reason.clone())),
-            Found::Deleted => (DELETED, None),
-        };
+        let (state, reason) = self.state_of(found);
         let empty = record_webhook::Model {
             rev: rev.clone(),
             state: state.to_owned(),
-            reason,
+            reason: reason.map(str::to_owned),
             withheld_state: None,
             withheld_reason: None,
             sealed_url: None,
@@ -238,7 +242,7 @@ impl Writing<'_> {
             events: String::new(),
             secret_name: None,
             sealed_secret: None,
-            since_us: Some(*time_us),
+            since_us: *time_us,
             indexed_at_ms: self.now.ms,
             ..before.clone()
         };
@@ -254,6 +258,42 @@ impl Writing<'_> {
             sealed_secret,
             ..empty
         })
+    }
+
+    /// The state that a record is in if there is a place for it, and why.
+    fn state_of<'f>(&self, found: &'f Found) -> (&'static str, Option<&'f str>) {
+        match found {
+            Found::Valid(record) if !record.enabled => (DISABLED, None),
+            Found::Valid(record)
+                if !self.context.records.network && record.scope.reading() == Reading::Network =>
+            {
+                (INVALID, Some(NEEDS_NETWORK))
+            }
+            Found::Valid(_) => (ACTIVE, None),
+            Found::Invalid(reason) => (INVALID, Some(reason)),
+            Found::Deleted => (DELETED, None),
+        }
+    }
+
+    /// Whether `change` says nothing new.
+    fn is_same(
+        &self,
+        change: &RecordChange,
+        before: &record_webhook::Model,
+        opened: Option<&OpenedRecord>,
+    ) -> bool {
+        let same_state = match self.state_of(&change.found) {
+            (ACTIVE, _) => [ACTIVE, OVER_LIMIT].contains(&before.state.as_str()),
+            (state, reason) => before.state == state && before.reason.as_deref() == reason,
+        };
+        let Found::Valid(record) = &change.found else { return same_state };
+        let WhRecord { scope, url, events, secret, enabled: _ } = &**record;
+        let events: Vec<&str> = events.iter().map(operation_name).collect();
+        same_state
+            && before.scope.as_deref() == Some(&*scope.to_string())
+            && before.backlinks == scope.backlinks
+            && before.events == events.join(",")
+            && opened.is_some_and(|opened| opened.url == *url && opened.secret == *secret)
     }
 
     fn content(&self, owner: &Did, id: Uuid, record: &WhRecord) -> Result<Content, DbErr> {
@@ -282,12 +322,12 @@ impl Writing<'_> {
         &mut self,
         transaction: &DatabaseTransaction,
         owner: &Did,
-        time_us: i64,
+        time_us: Option<i64>,
     ) -> Result<(), DbErr> {
         self.stored.changed_owners.insert(owner.clone());
         let limits = self.context.records.limits;
-        settle_owner(transaction, limits, owner.as_str(), time_us, self.now.ms).await?;
-        let others = fill_free_places(transaction, limits, time_us, self.now.ms).await?;
+        let active = settle_owner(transaction, limits, owner.as_str(), time_us, self.now.ms).await?;
+        let others = fill_free_places(transaction, limits, active, time_us, self.now.ms).await?;
         self.stored.changed_owners.extend(others.into_iter().filter_map(|owner| owner.parse().ok()));
         Ok(())
     }
@@ -304,23 +344,25 @@ async fn turn_on(transaction: &DatabaseTransaction, webhook: Uuid) -> Result<(),
     states.store(transaction).await
 }
 
-/// Whether `change` says nothing new.
-fn is_same(change: &RecordChange, before: &record_webhook::Model, opened: Option<&OpenedRecord>) -> bool {
-    match &change.found {
-        Found::Deleted => before.state == DELETED,
-        Found::Invalid(reason) => before.state == INVALID && before.reason.as_ref() == Some(reason),
-        Found::Valid(record) => {
-            let WhRecord { scope, url, events, secret, enabled } = &**record;
-            let was_valid = [ACTIVE, OVER_LIMIT, DISABLED].contains(&before.state.as_str());
-            let events: Vec<&str> = events.iter().map(operation_name).collect();
-            was_valid
-                && *enabled == (before.state != DISABLED)
-                && before.scope.as_deref() == Some(&*scope.to_string())
-                && before.backlinks == scope.backlinks
-                && before.events == events.join(",")
-                && opened.is_some_and(|opened| opened.url == *url && opened.secret == *secret)
-        }
+/// Forgets which of the records of `owner` that are gone went first, if there are many.
+async fn forget_deleted(transaction: &DatabaseTransaction, owner: &Did) -> Result<(), DbErr> {
+    let first: Vec<Uuid> = record_webhook::Entity::find()
+        .select_only()
+        .column(record_webhook::Column::Id)
+        .filter(record_webhook::Column::OwnerDid.eq(owner.as_str()))
+        .filter(record_webhook::Column::State.eq(DELETED))
+        .order_by_desc(record_webhook::Column::IndexedAtMs)
+        .order_by_desc(record_webhook::Column::Id)
+        .offset(MAX_ROWS_OF_OWNER)
+        .limit(MAX_ROWS_OF_OWNER)
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    if first.is_empty() {
+        return Ok(());
     }
+    let delete = record_webhook::Entity::delete_many().filter(record_webhook::Column::Id.is_in(first));
+    delete.exec(transaction).await.map(drop)
 }
 
 /// Writes the columns of `row`, or all of them.
@@ -337,36 +379,4 @@ async fn update(
         active.reset(*column);
     }
     active.update(transaction).await.map(drop)
-}
-
-/// Notes which active records are not read, and why; all others are.
-pub(super) async fn withhold(transaction: &DatabaseTransaction, withheld: &[Withheld]) -> Result<(), DbErr> {
-    let all = Condition::all().add(record_webhook::Column::WithheldState.is_not_null());
-    set_withheld(transaction, all, None, None).await?;
-    let mut by_reason: BTreeMap<(&str, &str), Vec<Uuid>> = BTreeMap::new();
-    for Withheld { webhook, state, reason } in withheld {
-        by_reason.entry((state, reason)).or_default().push(*webhook);
-    }
-    for ((state, reason), ids) in by_reason {
-        for some in ids.chunks(STATEMENT_ROWS) {
-            let which = Condition::all().add(record_webhook::Column::Id.is_in(some.iter().copied()));
-            set_withheld(transaction, which, Some(state), Some(reason)).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn set_withheld(
-    transaction: &DatabaseTransaction,
-    which: Condition,
-    state: Option<&str>,
-    reason: Option<&str>,
-) -> Result<(), DbErr> {
-    record_webhook::Entity::update_many()
-        .col_expr(record_webhook::Column::WithheldState, Expr::val(state))
-        .col_expr(record_webhook::Column::WithheldReason, Expr::val(reason))
-        .filter(which)
-        .exec(transaction)
-        .await
-        .map(drop)
 }

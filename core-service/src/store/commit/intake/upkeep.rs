@@ -8,6 +8,7 @@ use sea_orm::{
 };
 
 use crate::intake::derive::FOLLOWS_AGAIN;
+use crate::intake::syncs::MAX_SYNCS;
 use crate::store::commit::event_batch::Now;
 use crate::store::row_of_record::DELETED;
 use crate::store::table::{
@@ -29,8 +30,18 @@ pub(in crate::store::commit) async fn expire_intake(
     now: Now,
 ) -> Result<(), DbErr> {
     let before = |kept: Duration| now.ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    let oldest: Option<i64> = intake_sync::Entity::find()
+        .select_only()
+        .column(intake_sync::Column::AtMs)
+        .order_by_desc(intake_sync::Column::AtMs)
+        .offset(MAX_SYNCS as u64)
+        .limit(1)
+        .into_tuple()
+        .one(transaction)
+        .await?;
+    let oldest = oldest.unwrap_or(i64::MIN).max(before(SYNC_RETENTION));
     intake_sync::Entity::delete_many()
-        .filter(intake_sync::Column::AtMs.lt(before(SYNC_RETENTION)))
+        .filter(intake_sync::Column::AtMs.lte(oldest))
         .exec(transaction)
         .await?;
     intake_unreadable::Entity::delete_many()
