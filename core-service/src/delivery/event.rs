@@ -109,9 +109,7 @@ impl StoredEvent {
             Self::Record(json) => Says::Record(json),
         }
     }
-}
 
-impl StoredEvent {
     /// Whether it was read from the public network, so that it has DIDs where a body has names.
     pub(crate) fn is_of_network(&self) -> bool {
         matches!(self, Self::Message { of_network: true, .. })
@@ -124,16 +122,6 @@ pub(crate) enum Says<'a> {
     Message(Message<'a>),
     /// The JSON that the receiver gets.
     Record(&'a str),
-}
-
-impl Says<'_> {
-    /// The bytes of a record's payload; zero of others.
-    pub(crate) fn record_bytes(&self) -> usize {
-        match self {
-            Self::Record(json) => json.len(),
-            Self::Message(_) => 0,
-        }
-    }
 }
 
 /// Who publishes: at most 64 bytes; the empty name is one like any other.

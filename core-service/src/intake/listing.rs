@@ -1,8 +1,8 @@
 //! Lists records at PDSes: the wh records of owners, and what events are judged by.
 //!
 //! A task of its own works through what is asked for, some at once; what it finds goes into the batches of
-//! the session, as parts that fit into a transaction. A host may be slow, or silent: what events wait for, what
-//! one owner has changed, and the round through all owners don't wait for each other.
+//! the session, as parts that fit into a transaction. A host may be slow, or silent: what events wait for,
+//! what one owner has changed, and the round through all owners don't wait for each other.
 
 mod to_do;
 

@@ -7,7 +7,6 @@ use jetstream::event::{Commit, Operation};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::interests::Interests;
 use crate::domain::did::Did;
 
 pub(crate) const BLOCK: &str = "app.bsky.graph.block";
@@ -90,10 +89,14 @@ pub(crate) enum Subject {
     Label,
 }
 
-/// What `commit` in the repository of `did` changes, if it is mirrored for somebody.
-pub(crate) fn mirror(did: &str, commit: &Commit, interests: &Interests) -> Option<MirrorChange> {
+/// What `commit` in the repository of `did` changes, if that kind of its records is mirrored for somebody.
+pub(crate) fn mirror(
+    did: &str,
+    commit: &Commit,
+    is_mirrored: impl FnOnce(MirrorKind, &str) -> bool,
+) -> Option<MirrorChange> {
     let kind = MirrorKind::of_collection(&commit.collection)?;
-    if !interests.mirrors(kind, did) {
+    if !is_mirrored(kind, did) {
         return None;
     }
     let owner = did.parse().ok()?;
@@ -183,6 +186,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::intake::interests::Interests;
 
     const STREAMER: &str = "did:plc:streamer";
     const VERIFIER: &str = "did:plc:verifier";
@@ -210,7 +214,7 @@ mod tests {
 
     fn change(did: &str, collection: &str, record: Option<&Value>) -> Option<MirrorChange> {
         let operation = if record.is_some() { Operation::Create } else { Operation::Delete };
-        mirror(did, &commit(collection, operation, record), &interests())
+        mirror(did, &commit(collection, operation, record), |kind, did| interests().mirrors(kind, did))
     }
 
     #[test]
@@ -225,7 +229,7 @@ mod tests {
             content: Some(Mirrored::Block(troll.clone())),
         };
         assert_eq!(change(STREAMER, BLOCK, Some(&block)), Some(expected.clone()));
-        let update = mirror(STREAMER, &commit(BLOCK, Operation::Update, Some(&block)), &interests());
+        let update = mirror(STREAMER, &commit(BLOCK, Operation::Update, Some(&block)), |_, _| true);
         assert_eq!(update, Some(expected.clone()));
         let gone = MirrorChange { content: None, ..expected };
         assert_eq!(change(STREAMER, BLOCK, None), Some(gone.clone()));

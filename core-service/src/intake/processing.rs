@@ -105,7 +105,7 @@ impl Processing {
         if commit.collection == COLLECTION {
             effects.changes.extend(self.record(did, commit, time_us));
         }
-        if let Some(change) = mirror(did, commit, &self.interests) {
+        if let Some(change) = mirror(did, commit, |kind, did| self.interests.mirrors(kind, did)) {
             effects.changes.push(Change::Mirror(vec![change]));
         }
         // A create of a sync's revision is an old record, sent once more.

@@ -229,8 +229,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Processes what waits. The batch is stored behind a wh record, as what follows may be for it, and behind
-    /// a rule of access, by which what follows is judged.
+    /// Processes what waits. The batch is stored behind a wh record, as what follows may be for it, and
+    /// behind a rule of access, by which what follows is judged.
     async fn process(&mut self) -> Result<Option<Ended>, Error> {
         while let Some(notice) = self.waiting.pop_front() {
             match notice {

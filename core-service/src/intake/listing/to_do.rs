@@ -48,8 +48,8 @@ impl Lane {
         }
     }
 
-    /// Waits for the next request that ends: for ever, if none runs. Returns what `list` did of it; `None`: it
-    /// has panicked.
+    /// Waits for the next request that ends: for ever, if none runs. Returns what `list` did of it; `None`:
+    /// it has panicked.
     pub(super) async fn next(&mut self) -> Option<(Request, bool)> {
         match self.running.join_next().await {
             Some(ended) => ended.ok(),
