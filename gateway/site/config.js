@@ -1,5 +1,7 @@
 // What the service tells its pages about itself.
 
+import { getJson } from "./xrpc.js";
+
 /**
  * @typedef {object} Oauth How to sign in at a PDS.
  * @property {string} clientId
@@ -29,18 +31,9 @@ let loading;
  * @returns {Promise<Config>}
  */
 export function loadConfig() {
-  loading ??= load().catch((error) => {
+  loading ??= getJson("/site/config.json", { cache: "no-store" }).catch((error) => {
     loading = undefined;
     throw error;
   });
   return loading;
-}
-
-/** @returns {Promise<Config>} */
-async function load() {
-  const response = await fetch("/site/config.json", { cache: "no-store" });
-  if (!response.ok) {
-    throw new Error(`The service answered ${response.status} when this page asked for its configuration.`);
-  }
-  return response.json();
 }

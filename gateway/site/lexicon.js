@@ -1,5 +1,7 @@
 // Lexicon documents of this service, as forms are made from them.
 
+import { getJson } from "./xrpc.js";
+
 /**
  * A definition of a lexicon, as far as forms look at it.
  *
@@ -48,12 +50,7 @@ const documents = new Map();
 function loadDocument(nsid) {
   let loading = documents.get(nsid);
   if (!loading) {
-    loading = fetch(`/lexicons/${nsid}.json`).then((response) => {
-      if (!response.ok) {
-        throw new Error(`The service answered ${response.status} when asked for the lexicon ${nsid}.`);
-      }
-      return response.json();
-    });
+    loading = getJson(`/lexicons/${nsid}.json`);
     loading.catch(() => documents.delete(nsid));
     documents.set(nsid, loading);
   }

@@ -1,5 +1,8 @@
 // Calls of this service, and their errors.
 
+/** What to tell when there is no answer at all. */
+export const NO_ANSWER = "The service did not answer. Is it running, and are you online?";
+
 /** A call that did not succeed. `message` is the service's own. */
 export class XrpcError extends Error {
   /**
@@ -82,6 +85,24 @@ export function requestOf({ nsid, type, params = {}, input, token }) {
 }
 
 /**
+ * Gets what belongs to the pages, as JSON.
+ *
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>}
+ * @throws {XrpcError}
+ */
+export async function getJson(path, init) {
+  const response = await fetch(path, init).catch(() => {
+    throw new XrpcError(0, "NoAnswer", NO_ANSWER);
+  });
+  if (!response.ok) {
+    throw new XrpcError(response.status, "UnknownError", `The service answered ${response.status} when asked for ${path}.`);
+  }
+  return response.json();
+}
+
+/**
  * Sends a call and gives whatever is answered, errors too.
  *
  * @param {Call} call
@@ -103,7 +124,7 @@ export async function send(call, fetcher = fetch) {
     const milliseconds = performance.now() - begun;
     return { status: response.status, headers: response.headers, text, milliseconds };
   } catch {
-    throw new XrpcError(0, "NoAnswer", "The service did not answer. Is it running, and are you online?");
+    throw new XrpcError(0, "NoAnswer", NO_ANSWER);
   }
 }
 
