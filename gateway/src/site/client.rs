@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use url::{Host, Url, form_urlencoded};
 
@@ -15,6 +16,11 @@ use crate::config::Config;
 
 /// Where the metadata is.
 pub(super) const METADATA_PATH: &str = "/oauth-client-metadata.json";
+/// The audience of any service.
+const ANY: &str = "*";
+/// What is encoded in a scope: the specification of permissions leaves `:` as it is.
+const IN_SCOPE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b':').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// Who the service is.
 pub(super) struct Service {
@@ -84,7 +90,7 @@ impl Service {
 
     /// [`METADATA_PATH`]; `None` where no authorization server could fetch it.
     pub(super) fn metadata(&self, methods: &[Described<'_>]) -> Option<Value> {
-        let scope = Self::scope(methods.iter().map(Described::nsid));
+        let scope = self.scope(methods.iter().map(Described::nsid));
         (self.reach == Reach::Https).then(|| {
             json!({
                 "client_id": format!("{}{METADATA_PATH}", self.url),
@@ -102,7 +108,7 @@ impl Service {
     }
 
     fn oauth(&self, methods: &[Value]) -> Option<Value> {
-        let scope = Self::scope(methods.iter().filter_map(|method| method["nsid"].as_str()));
+        let scope = self.scope(methods.iter().filter_map(|method| method["nsid"].as_str()));
         let redirect_uri = self.redirect_uri();
         let client_id = match self.reach {
             Reach::Https => format!("{}{METADATA_PATH}", self.url),
@@ -125,17 +131,19 @@ impl Service {
         }))
     }
 
-    /// The audience that pages ask tokens for: a bare DID, as `com.atproto.server.getServiceAuth` takes
-    /// nothing else.
+    /// The audience that pages ask tokens for. Scopes name a service of a DID, so it is one; on loopback they
+    /// name any, and there it is the bare DID, which every PDS takes.
     fn audience(&self) -> &str {
-        let bare = self.audiences.iter().find(|audience| !audience.contains('#'));
-        bare.or(self.audiences.first()).unwrap_or(&self.did)
+        let is_fit = |audience: &&String| audience.contains('#') != self.is_on_loopback();
+        let fit = self.audiences.iter().find(is_fit).or(self.audiences.first());
+        fit.unwrap_or(&self.did)
     }
 
-    /// The right to ask for tokens for each method, and nothing more. For any service: the only other kind of
-    /// scope names a DID with a service id, and a PDS compares that with the audience to the letter.
-    fn scope<'a>(nsids: impl Iterator<Item = &'a str>) -> String {
-        let scopes = nsids.map(|nsid| format!(" rpc:{nsid}?aud=*"));
+    /// The right to ask for tokens for each method with this audience, and nothing more.
+    fn scope<'a>(&self, nsids: impl Iterator<Item = &'a str>) -> String {
+        let audience = Some(self.audience()).filter(|audience| audience.contains('#'));
+        let audience = audience.map_or(ANY.to_owned(), |one| utf8_percent_encode(one, IN_SCOPE).to_string());
+        let scopes = nsids.map(|nsid| format!(" rpc:{nsid}?aud={audience}"));
         format!("atproto{}", scopes.collect::<String>())
     }
 

@@ -214,9 +214,10 @@ fn sign_in() {
     let metadata_at = |flags: &[&str]| Service::new(&config(flags)).metadata(&described);
 
     let public = config_at(&["--public-url", "https://hooks.example"]);
-    let scope = "atproto rpc:com.example.garden.look?aud=* rpc:com.example.garden.plant?aud=* \
-                 rpc:com.example.shed.rest?aud=*";
-    assert_eq!(public["audience"], "did:web:hooks.example");
+    let scope = "atproto rpc:com.example.garden.look?aud=did:web:hooks.example%23wisp_place \
+                 rpc:com.example.garden.plant?aud=did:web:hooks.example%23wisp_place \
+                 rpc:com.example.shed.rest?aud=did:web:hooks.example%23wisp_place";
+    assert_eq!(public["audience"], "did:web:hooks.example#wisp_place");
     assert_eq!(
         public["oauth"],
         serde_json::json!({
