@@ -113,13 +113,16 @@ impl Site {
         let Self { stored, config, handles, headers, further } = self;
         let pages = Router::new()
             .route("/", any(serve))
-            .route("/docs/{*nsid}", any(serve))
             .route("/console", any(serve))
-            .route("/lexicons/{*file}", any(serve))
             .route("/openapi.json", any(serve))
-            .route(client::METADATA_PATH, any(serve))
-            .route("/assets/{*file}", any(serve))
-            .with_state(Arc::new(stored));
+            .route(client::METADATA_PATH, any(serve));
+        // Paths below these that are nothing belong to the site as well.
+        let pages =
+            ["/console/", "/docs", "/docs/", "/docs/{*rest}", "/lexicons", "/lexicons/", "/lexicons/{*rest}"]
+                .into_iter()
+                .chain(["/assets", "/assets/", "/assets/{*rest}", "/site", "/site/", "/site/{*rest}"])
+                .fold(pages, |pages, path| pages.route(path, any(serve)))
+                .with_state(Arc::new(stored));
         let config = Router::new().route(CONFIG_PATH, any(serve_config)).with_state(Arc::from(config));
         let handles = Router::new().route(handles::PATH, any(handles::serve)).with_state(Arc::new(handles));
         let further = further.map(|further| further.layer(from_fn(in_the_log)));

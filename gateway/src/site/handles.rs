@@ -38,7 +38,7 @@ pub(super) const PATH: &str = "/site/resolve-handle";
 /// Requests of a client address in a minute.
 const MAX_A_MINUTE: u32 = 30;
 /// Look-ups at once.
-const MAX_LOOKUPS: usize = 16;
+const MAX_LOOKUPS: usize = 64;
 /// … of one client address.
 const MAX_LOOKUPS_OF_ADDRESS: usize = 4;
 /// The most handles whose answers are cached.
