@@ -27,7 +27,11 @@ pub(super) fn files(both: &Both) -> Vec<Finding> {
     let keys = if both.keys_file.exists() {
         Finding::ok("seal keys", format_args!("{file} is there"), "--seal-keys-file")
     } else {
-        Finding::ok("seal keys", format_args!("{file} is made at the first start"), "--seal-keys-file")
+        Finding::ok(
+            "seal keys",
+            format_args!("{file} is not there: the first start with a new database makes it"),
+            "--seal-keys-file",
+        )
     };
     let exposed = both.gateway.exposed_files.iter().chain(inspection::exposed_files(&both.core));
     let exposed = exposed.map(ExposedFile::path).map(|path| {

@@ -87,7 +87,8 @@ async fn all_is_well() {
     let made = "is made at the first start";
     let (free_gateway, free_core) =
         (format!("{gateway} is free: it does not run"), format!("{core} is free: it does not run"));
-    let before = lines("", made, made, &free_gateway, &free_core);
+    let keys = "is not there: the first start with a new database makes it";
+    let before = lines("", keys, made, &free_gateway, &free_core);
     assert_eq!(around.doctor(folder.path(), &[]), (0, before));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 

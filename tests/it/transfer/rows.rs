@@ -109,7 +109,7 @@ pub(super) async fn seed_intake(connection: &DatabaseConnection) {
         ("mirrored_owner", vec![vec![did(1).into(), text("app.bsky.graph.block"), ms()]]),
         ("on_air", vec![vec![did(1).into(), time()]]),
         ("recent_follow", vec![vec![did(1).into(), did(2).into(), time()]]),
-        ("owner_status", vec![vec![did(1).into(), text("suspended"), time(), None::<i64>.into()]]),
+        ("owner_status", vec![vec![did(1).into(), text("suspended"), time()]]),
         ("record_webhook", records),
         ("reference", vec![vec![did(2).into(), text(wh), text("a"), text("at://did:plc:x"), ms()]]),
     ];
