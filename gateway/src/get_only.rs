@@ -23,13 +23,28 @@ pub(crate) async fn get_only(
     request: Request,
     response: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    if let Some(context) = head.extensions.get::<Arc<RequestContext>>() {
-        context.set_route(route);
-    }
-    if head.method == Method::GET || head.method == Method::HEAD {
+    note(route, &request);
+    if request.method() == Method::GET || request.method() == Method::HEAD {
         return response.await;
     }
-    RequestBody::new(body, &head.headers).discard(Instant::now() + DISCARD_TIME).await;
+    discard(request).await;
     XrpcError::new(ErrorName::InvalidRequest, "call it with GET").allow("GET, HEAD").into_response()
+}
+
+/// Notes the `route` and responds with 404, whatever the verb.
+pub(crate) async fn nothing(route: Route, request: Request, message: &'static str) -> Response<Body> {
+    note(route, &request);
+    discard(request).await;
+    XrpcError::new(ErrorName::NotFound, message).into_response()
+}
+
+fn note(route: Route, request: &Request) {
+    if let Some(context) = request.extensions().get::<Arc<RequestContext>>() {
+        context.set_route(route);
+    }
+}
+
+async fn discard(request: Request) {
+    let (head, body) = request.into_parts();
+    RequestBody::new(body, &head.headers).discard(Instant::now() + DISCARD_TIME).await;
 }

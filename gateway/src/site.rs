@@ -42,13 +42,11 @@ use self::page::Frame;
 use self::stored::Stored;
 use crate::binding::Methods;
 use crate::config::Config;
-use crate::error_name::ErrorName;
-use crate::get_only::get_only;
+use crate::get_only::{get_only, nothing};
 use crate::lexicon::Lexicons;
 use crate::telemetry::RequestContext;
 use crate::telemetry::route::Route;
 use crate::xrpc;
-use crate::xrpc::error::XrpcError;
 
 const CONFIG_PATH: &str = "/site/config.json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -133,10 +131,10 @@ impl Site {
 
 /// What is stored for exactly this path. The raw path is used, as for methods.
 async fn serve(State(stored): State<Arc<HashMap<String, Stored>>>, request: Request) -> Response<Body> {
-    let response = match stored.get(request.uri().path()) {
-        Some(stored) => stored.answer(request.headers()),
-        None => XrpcError::new(ErrorName::NotFound, "nothing is here; the pages begin at /").into_response(),
+    let Some(stored) = stored.get(request.uri().path()) else {
+        return nothing(Route::Site, request, "nothing is here; the pages begin at /").await;
     };
+    let response = stored.answer(request.headers());
     get_only(Route::Site, request, async { response }).await
 }
 
