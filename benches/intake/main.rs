@@ -10,6 +10,7 @@
 //! All are measured in turn, in several rounds, and medians are reported. What was wanted and did not get its
 //! row is an error.
 
+mod beside;
 mod frames;
 mod parsing;
 #[path = "../load/programs.rs"]
@@ -67,6 +68,9 @@ struct Args {
     /// Whether what is wanted is delivered, too: `off` leaves that to another process
     #[arg(long, default_value = "off")]
     delivery: String,
+    /// Events a second beside which ordinary calls are measured; 0: they are not
+    #[arg(long, default_value_t = 10_000)]
+    pace: usize,
     /// The program to measure [default: the one built with this bench]
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_athook"), hide_default_value = true)]
     athook: PathBuf,
@@ -124,6 +128,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut aims = Vec::new();
+    let mut latencies = Vec::new();
     for wire in &args.wires {
         for wanted in &args.wanted {
             let mut frames = Frames::new(args.streamers, args.scopes, *wanted);
@@ -152,6 +157,27 @@ fn run(args: &Args) -> Result<(), Failure> {
                  {of_a_core:.0} | {peak:.0} |"
             );
             aims.push((format!("{wire}, {wanted} % wanted"), of_a_core, ratio, peak));
+            if args.pace > 0 {
+                let mut rounds = Vec::new();
+                for round in 0..args.rounds {
+                    let (items, _) = frames.next(beside::events(args.pace));
+                    rounds.push(runtime.block_on(beside::measure(&world, items, round))?);
+                }
+                latencies.push((format!("{wire}, {wanted} % wanted"), rounds));
+            }
+        }
+    }
+    for (name, rounds) in latencies {
+        println!("\n{name}: 200 calls/s, without the stream and beside {} events/s, in ms:", args.pace);
+        for [quiet, beside] in rounds {
+            println!(
+                "median {:.2} and {:.2}; p99 {:.2} and {:.2}, {:.1} times",
+                quiet.median_ms,
+                beside.median_ms,
+                quiet.p99_ms,
+                beside.p99_ms,
+                beside.p99_ms / quiet.p99_ms
+            );
         }
     }
     println!("\nCPU: of the core-service, all threads; with --delivery on, that of the deliveries, too\n");

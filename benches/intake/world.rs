@@ -1,6 +1,7 @@
 //! The core-service that reads, whom it reads for, and one replay.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,16 @@ impl World {
             Ok(count == expected)
         };
         until(active).await
+    }
+
+    /// Where the core-service listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.core.address()
+    }
+
+    /// Lets it happen now.
+    pub(crate) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        self.host.push(items);
     }
 
     /// Lets all of it happen at once, and waits until it is stored.
