@@ -30,6 +30,7 @@ import { rulesOf } from "./lexicon.js";
  * @property {number} [maxEntries]
  * @property {[value: string, text: string][]} [choices] The values that there are, and how they are shown.
  * @property {string} [placeholder]
+ * @property {boolean} [lines] A text of several lines.
  * @property {boolean} [plain] It is a page for people who don't read lexicons: no type, and nothing can be
  *   sent empty.
  * @property {boolean} [noEmpty] An empty value can't be sent, so that there is no box for it.

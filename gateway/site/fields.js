@@ -63,7 +63,7 @@ function textField(origin) {
     placeholder: extra.placeholder,
   };
   const control =
-    (limits.maxLength ?? 0) >= LONG_TEXT && !schema.format
+    extra.lines || ((limits.maxLength ?? 0) >= LONG_TEXT && !schema.format)
       ? h("textarea", { ...shared, rows: 3 })
       : h("input", { ...shared, type: "text", inputmode: schema.format === "uri" ? "url" : undefined });
   const known = schema.knownValues && suggestions(parts.id, schema.knownValues);
@@ -71,8 +71,11 @@ function textField(origin) {
     // Not one of the attributes of `h`: it names an element of ours.
     control.setAttribute("list", known.id);
   }
+  // Controls change line ends, or drop them. What nobody has edited stays as it was.
+  let [filled, shown] = ["", ""];
+  const written = () => (control.value === shown ? filled : control.value);
   const count = () => {
-    const { text, fits } = byteCount(control.value, limits);
+    const { text, fits } = byteCount(written(), limits);
     parts.count.textContent = text;
     parts.count.classList.toggle("over", !fits);
   };
@@ -87,9 +90,11 @@ function textField(origin) {
     parts,
     control,
     {
-      value: () => (control.value === "" && !required && !empty?.box.checked ? undefined : control.value),
+      value: () => (written() === "" && !required && !empty?.box.checked ? undefined : written()),
       set: (value) => {
-        control.value = typeof value === "string" ? value : "";
+        filled = typeof value === "string" ? value : "";
+        control.value = filled;
+        shown = control.value;
         if (empty) {
           empty.box.checked = value === "";
         }

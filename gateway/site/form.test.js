@@ -49,7 +49,9 @@ class FakeElement extends EventTarget {
     return this.#value ?? this.attributes.value ?? (this.tag === "select" ? this.children[0].value : "");
   }
   set value(value) {
-    this.#value = value;
+    // As browsers do.
+    const lineEnd = { input: "", textarea: "\n" }[this.tag];
+    this.#value = lineEnd === undefined ? value : value.replace(/\r\n?|\n/g, lineEnd);
   }
   get selectedIndex() {
     return this.children.findIndex((option) => option.value === this.value);
@@ -154,6 +156,17 @@ test("every kind of value goes in and comes out", () => {
 
 test("an empty form has what is required, and nothing else", () => {
   assert.deepEqual(make().value, { text: "", flag: false, kinds: [] });
+});
+
+test("line ends that nobody has edited stay as they were", () => {
+  const form = make();
+  const value = { text: "a\nb", long: "a\r\nb", flag: true, kinds: [], words: ["a\nb", "c"], rules: [{ from: "\n", to: "x\r\n" }] };
+  form.value = value;
+  assert.deepEqual(form.value, value);
+  assert.equal(control(form, "long").value, "a\nb");
+  control(form, "words[1]").value = "d";
+  control(form, "text").value = "abc";
+  assert.deepEqual(form.value, { ...value, text: "abc", words: ["a\nb", "d"] });
 });
 
 test("setting a value takes the one before away", () => {

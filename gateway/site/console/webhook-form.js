@@ -70,8 +70,8 @@ function extras(secrets) {
       ],
       plain: true,
     },
-    prefix: { label: "Prefix", plain: true },
-    suffix: { label: "Suffix", plain: true },
+    prefix: { label: "Prefix", lines: true, plain: true },
+    suffix: { label: "Suffix", lines: true, plain: true },
     rewrite: { label: "Rewrite", maxEntries: 50, plain: true },
     muteWords: { label: "Mute words", maxEntries: 100, plain: true },
     streamplaceFormat: { label: "Streamplace's format", plain: true },
@@ -97,8 +97,9 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
     without: ["id"],
     extras: extras(secrets.map(({ name }) => name)),
   });
-  const before = /** @type {{[key: string]: import("../values.js").Json}} */ (webhook ?? { active: true });
-  form.value = before;
+  form.value = /** @type {{[key: string]: import("../values.js").Json}} */ (webhook ?? { active: true });
+  // What the form makes of it: only what somebody edits differs from that.
+  const filled = form.value;
   keepDraft(id ? `webhook ${id}` : "webhook", form);
 
   const submit = h("button", { type: "submit", class: "primary" }, id ? "Save" : "Create webhook");
@@ -113,7 +114,7 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
             return;
           }
           try {
-            await whileBusy(element, () => save(id, before, form), submit);
+            await whileBusy(element, () => save(id, filled, form), submit);
             announce(id ? "The webhook is saved." : "The webhook is created.");
             go(hashOf("webhooks"));
           } catch (error) {
@@ -131,15 +132,15 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
 
 /**
  * @param {string | undefined} id
- * @param {{[key: string]: import("../values.js").Json}} before
+ * @param {{[key: string]: import("../values.js").Json}} filled What the form had before anybody edited it.
  * @param {Form} form
  */
-async function save(id, before, form) {
+async function save(id, filled, form) {
   if (!id) {
     await createWebhook(form.value);
     return;
   }
-  const changed = changes(before, form.value, form.names);
+  const changed = changes(filled, form.value, form.names);
   // Without a change there is nothing to save.
   if (Object.keys(changed).length > 0) {
     await updateWebhook({ id, ...changed });
