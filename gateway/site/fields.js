@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { frame, single } from "./field.js";
-import { byteCount, parseInteger, parseLocalTime, toLocalTime } from "./values.js";
+import { byteCount, isSecretName, parseInteger, parseLocalTime, toLocalTime } from "./values.js";
 
 /** @typedef {import("./field.js").Field} Field */
 /** @typedef {import("./field.js").Origin} Origin */
@@ -10,6 +10,9 @@ import { byteCount, parseInteger, parseLocalTime, toLocalTime } from "./values.j
 
 /** From how many bytes on a text gets several lines. */
 const LONG_TEXT = 300;
+
+/** What stands below a field that has a secret. */
+const NOT_KEPT = "Write it last: it is not kept if you go elsewhere, such as to sign in.";
 
 /**
  * @param {Origin} origin
@@ -100,7 +103,7 @@ function textField(origin) {
         }
       },
     },
-    [known, empty?.element],
+    [known, empty?.element, isSecretName(origin.name) && h("p", { class: "hint" }, NOT_KEPT)],
   );
 }
 

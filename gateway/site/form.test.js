@@ -160,7 +160,8 @@ test("an empty form has what is required, and nothing else", () => {
 
 test("line ends that nobody has edited stay as they were", () => {
   const form = make();
-  const value = { text: "a\nb", long: "a\r\nb", flag: true, kinds: [], words: ["a\nb", "c"], rules: [{ from: "\n", to: "x\r\n" }] };
+  const texts = { text: "a\nb", long: "a\r\nb", words: ["a\nb", "c"], rules: [{ from: "\n", to: "x\r\n" }] };
+  const value = { ...texts, flag: true, kinds: [] };
   form.value = value;
   assert.deepEqual(form.value, value);
   assert.equal(control(form, "long").value, "a\nb");

@@ -62,7 +62,13 @@ export class PastedToken {
   }
 }
 
-/** The account of this page. Tells of changes by the events `change` and `notice`. */
+/** Tells the other tabs whose session of `athook dev` has ended: each tab has its own. */
+const CHANNEL = "athook.sign-out";
+
+/**
+ * The account of this page. Tells of changes by the events `change` and `notice`, and by `leave` once somebody
+ * has signed out or another has signed in, here or elsewhere: what belongs to them is to go.
+ */
 class Account extends EventTarget {
   /** @type {Way | undefined} */
   #way;
@@ -72,6 +78,8 @@ class Account extends EventTarget {
   #asks;
   /** @type {Promise<boolean> | undefined} */
   #asking;
+  /** @type {BroadcastChannel | undefined} */
+  #others;
   /** What the page is to tell. */
   notice = "";
 
@@ -103,7 +111,22 @@ class Account extends EventTarget {
     sessionStorage.removeItem(NOTICE);
     this.#restore(config);
     watchOtherTabs(() => this.#restore(config));
+    addEventListener("pageshow", ({ persisted }) => {
+      const did = this.#way?.did;
+      if (persisted) {
+        this.#restore(config);
+        if (this.#way?.did !== did) {
+          location.reload();
+        }
+      }
+    });
     if (config.development) {
+      this.#others = new BroadcastChannel(CHANNEL);
+      this.#others.addEventListener("message", () => {
+        if (this.#way?.kind === "development") {
+          void this.#end();
+        }
+      });
       // The link may be opened where the page is open already, which loads nothing.
       addEventListener("hashchange", () => void this.#exchange(takeCode()));
       await this.#exchange(code);
@@ -138,10 +161,11 @@ class Account extends EventTarget {
 
   /** @param {import("./config.js").Config} config */
   #restore(config) {
-    const before = this.#way?.did;
-    this.#way = (config.development ? restoreDevelopment() : undefined) ?? restoreOauth(config);
-    if (this.#way?.did !== before) {
-      this.#changed();
+    const way = (config.development ? restoreDevelopment() : undefined) ?? restoreOauth(config);
+    if (way?.did !== this.#way?.did) {
+      this.#set(way);
+    } else {
+      this.#way = way;
     }
   }
 
@@ -151,16 +175,31 @@ class Account extends EventTarget {
    * @param {Way} way
    */
   signedIn(way) {
-    this.#way = way;
-    this.#changed();
+    this.#set(way);
   }
 
   async signOut() {
+    if (this.#way?.kind === "development") {
+      this.#others?.postMessage("");
+    }
+    await this.#end();
+  }
+
+  async #end() {
     const way = this.#way;
-    this.#way = undefined;
-    forgetDrafts();
-    this.#changed();
+    this.#set(undefined);
     await way?.signOut();
+  }
+
+  /** @param {Way | undefined} way */
+  #set(way) {
+    const before = this.#way?.did;
+    this.#way = way;
+    if (before !== undefined && before !== way?.did) {
+      forgetDrafts();
+      this.dispatchEvent(new Event("leave"));
+    }
+    this.dispatchEvent(new Event("change"));
   }
 
   /**
@@ -198,10 +237,6 @@ class Account extends EventTarget {
   /** @param {string} why */
   async #ask(why) {
     return (await this.#asks?.(why)) ?? false;
-  }
-
-  #changed() {
-    this.dispatchEvent(new Event("change"));
   }
 }
 

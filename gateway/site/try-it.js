@@ -3,12 +3,13 @@
 import { loadConfig } from "./config.js";
 import { copyButton } from "./copy.js";
 import { announce, button, fill, focusOn, h, uniqueId, whileBusy } from "./dom.js";
-import { keepDraft } from "./drafts.js";
+import { keepDraft, withoutSecrets } from "./drafts.js";
 import { Form } from "./form.js";
 import { loadLexicon } from "./lexicon.js";
 import { PastedToken, account } from "./session.js";
 import { canSignIn, openSignIn } from "./sign-in.js";
 import { durationText } from "./time.js";
+import { same } from "./values.js";
 import { XrpcError, outputOf, requestOf, send, sendAs } from "./xrpc.js";
 
 /** Headers of an answer that are worth showing. */
@@ -54,6 +55,8 @@ class TryIt {
   #switch = button("Edit as JSON", () => this.#toggle());
   #fields = h("div");
   #answer = h("div", { class: "answer" });
+  /** Counts calls: the answer to one that was forgotten is not shown. */
+  #calls = 0;
 
   /**
    * @param {string} nsid
@@ -89,11 +92,31 @@ class TryIt {
       this.#answer,
     );
     this.element.querySelector("form")?.setAttribute("novalidate", "");
+    // An answer may have a token in it. It is nobody else's, and no page that one comes back to shows it.
+    account.addEventListener("leave", () => this.#forget());
+    addEventListener("pagehide", () => this.#forget());
+  }
+
+  #forget() {
+    this.#calls += 1;
+    fill(this.#answer);
+    this.#who.forget();
+    this.value = /** @type {Value} */ (withoutSecrets(this.value));
   }
 
   /** What was written, as a draft: the text where JSON is edited. */
   get value() {
-    return this.#asJson ? { json: this.#json.value } : { fields: this.#form.value };
+    if (!this.#asJson) {
+      return { fields: this.#form.value };
+    }
+    try {
+      // As an object it is known what in it is secret.
+      const value = JSON.parse(this.#json.value);
+      const open = withoutSecrets(value);
+      return { json: same(value, open) ? this.#json.value : JSON.stringify(open, null, 2) };
+    } catch {
+      return { json: /token|secret|password/i.test(this.#json.value) ? "" : this.#json.value };
+    }
   }
 
   set value(/** @type {Value} */ draft) {
@@ -169,14 +192,20 @@ class TryIt {
       params: this.#type === "query" ? value : undefined,
       input: hasInput ? value : undefined,
     };
+    this.#calls += 1;
+    const mine = this.#calls;
     try {
       const pasted = this.#who.pasted;
       const answer = pasted
         ? await send({ ...call, token: await pasted.tokenFor() })
         : await sendAs(account, call);
-      this.#show(call, answer);
+      if (mine === this.#calls) {
+        this.#show(call, answer);
+      }
     } catch (error) {
-      this.#showProblem(/** @type {Error} */ (error).message);
+      if (mine === this.#calls) {
+        this.#showProblem(/** @type {Error} */ (error).message);
+      }
     }
   }
 
@@ -305,6 +334,12 @@ class Who {
   /** The token that is to be used, if one is pasted rather than made. */
   get pasted() {
     return account.way && !this.#paste ? undefined : new PastedToken(this.#input.value);
+  }
+
+  /** Takes away the token that is pasted. */
+  forget() {
+    this.#input.value = "";
+    this.#describe();
   }
 
   #describe() {

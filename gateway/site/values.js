@@ -125,6 +125,15 @@ export function changes(before, after, fields) {
 }
 
 /**
+ * Whether a field of this name has a secret.
+ *
+ * @param {string} name
+ */
+export function isSecretName(name) {
+  return /^(token|secret|password|.*(Token|Secret|Password))$/.test(name);
+}
+
+/**
  * The field that an error's message names, such as `rewrite[2].from` in `input.rewrite[2].from: required`.
  *
  * @param {string} message

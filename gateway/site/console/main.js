@@ -1,6 +1,7 @@
 // The console: shows the view that the fragment of the address names, to whoever is signed in.
 
 import { loadConfig } from "../config.js";
+import { holdDrafts } from "../drafts.js";
 import { fill, focusOn, h, whileBusy } from "../dom.js";
 import { account } from "../session.js";
 import { signInForm } from "../sign-in.js";
@@ -8,6 +9,7 @@ import { showDeliveries, showDelivery } from "./deliveries.js";
 import { problem } from "./parts.js";
 import { showRecords } from "./records.js";
 import { showSecrets } from "./secrets.js";
+import { shownTokens } from "./tokens.js";
 import { showWebhookForm } from "./webhook-form.js";
 import { showWebhooks } from "./webhooks.js";
 import { routeOf } from "./words.js";
@@ -63,6 +65,7 @@ async function show(moveFocus) {
       ...TABS.map(([name, href, text]) => h("a", { href, "aria-current": name === tab && "page" }, text)),
     ),
     heading,
+    shownTokens,
     body,
   );
   if (moveFocus) {
@@ -85,7 +88,10 @@ async function show(moveFocus) {
 
 try {
   await account.start();
-  addEventListener("hashchange", () => void show(true));
+  addEventListener("hashchange", () => {
+    holdDrafts();
+    void show(true);
+  });
   let who = account.way?.did;
   account.addEventListener("change", () => {
     // The same person once more: what they were writing stays.

@@ -1,15 +1,14 @@
 // Signing secrets: made, given a new token, deleted. A token is shown once.
 
-import { copyButton } from "../copy.js";
 import { ask } from "../dialog.js";
 import { announce, button, fill, focusOn, h, uniqueId, whileBusy } from "../dom.js";
-import { keepDraft } from "../drafts.js";
+import { dropDraft, keepDraft } from "../drafts.js";
 import { Form } from "../form.js";
 import { loadLexicon } from "../lexicon.js";
-import { verifyLines } from "../verify-lines.js";
 import { XrpcError } from "../xrpc.js";
 import { CREATE_SECRET, createSecret, deleteSecret, listSecrets, rotateSecret } from "./methods.js";
 import { attempt, facts, pagedList, timeOr } from "./parts.js";
+import { tokenShower } from "./tokens.js";
 
 /** @typedef {import("./methods.js").Secret} Secret */
 
@@ -20,27 +19,26 @@ import { attempt, facts, pagedList, timeOr } from "./parts.js";
  */
 const FIELDS = { AlreadyExists: "name" };
 
+/** The key of what is written in the form. */
+const DRAFT = "secret";
+
 /** @returns {Promise<HTMLElement>} */
 export async function showSecrets() {
-  const shown = h("div", { class: "shown" });
   /** @type {import("./parts.js").Paged} */
   const list = pagedList({
     label: "Secrets",
     load: async () => ({ entries: await listSecrets() }),
-    show: (secret) => card(secret, shown, () => list.reload()),
+    show: (secret) => card(secret, () => list.reload()),
     empty: [
       h("p", {}, "You have no secrets yet. With one, receivers can verify that a delivery is from here."),
     ],
   });
-  const [form] = await Promise.all([createForm(shown, () => list.reload()), list.ready]);
-  return h("div", {}, shown, list.element, form);
+  const [form] = await Promise.all([createForm(() => list.reload()), list.ready]);
+  return h("div", {}, list.element, form);
 }
 
-/**
- * @param {HTMLElement} shown Where a token is shown.
- * @param {() => Promise<void>} changed
- */
-async function createForm(shown, changed) {
+/** @param {() => Promise<void>} changed */
+async function createForm(changed) {
   const { main, resolve } = await loadLexicon(CREATE_SECRET);
   const form = new Form(main.input.schema, {
     resolve,
@@ -74,9 +72,12 @@ async function createForm(shown, changed) {
           event.preventDefault();
           form.clearErrors();
           try {
+            const show = tokenShower();
             const made = await whileBusy(element, () => createSecret(form.value), submit);
             form.value = {};
-            showToken(shown, made, `The secret ${made.name} is made.`);
+            dropDraft(DRAFT);
+            keepDraft(DRAFT, form);
+            show(made, `The secret ${made.name} is made.`);
             await changed();
           } catch (error) {
             showFormError(form, error, FIELDS);
@@ -89,7 +90,7 @@ async function createForm(shown, changed) {
     h("div", { class: "actions" }, submit),
   );
   element.setAttribute("novalidate", "");
-  keepDraft("secret", form);
+  keepDraft(DRAFT, form);
   return element;
 }
 
@@ -105,10 +106,9 @@ export function showFormError(form, error, fields) {
 
 /**
  * @param {Secret} secret
- * @param {HTMLElement} shown
  * @param {() => Promise<void>} changed
  */
-function card(secret, shown, changed) {
+function card(secret, changed) {
   const { name, createdAt, lastRotatedAt } = secret;
   const error = h("div");
   const element = h("article", { class: "card", "aria-label": `Secret ${name}` });
@@ -126,8 +126,8 @@ function card(secret, shown, changed) {
     });
     if (agreed) {
       await attempt(error, element, rotate, async () => {
-        const made = await rotateSecret({ name });
-        showToken(shown, made, `The secret ${name} has a new token.`);
+        const show = tokenShower();
+        show(await rotateSecret({ name }), `The secret ${name} has a new token.`);
         await changed();
       });
     }
@@ -170,52 +170,4 @@ function card(secret, shown, changed) {
     error,
   );
   return element;
-}
-
-/**
- * Shows a token, which can't be seen again.
- *
- * @param {HTMLElement} place
- * @param {{name: string, token: string}} made
- * @param {string} title
- */
-function showToken(place, { name, token }, title) {
-  const heading = h("h3", { id: uniqueId("token") }, title);
-  const element = h(
-    "section",
-    { class: "card token-shown", "aria-labelledby": heading.id },
-    heading,
-    h(
-      "p",
-      {},
-      "This is its token. ",
-      h("strong", {}, "It is shown now and never again:"),
-      " put it where the receiver finds it.",
-    ),
-    h("p", { class: "token" }, h("code", {}, token), copyButton(token, "Copy the token")),
-    h("p", {}, "With it a receiver verifies a delivery, from the body as it came and its headers:"),
-    ...verifyLines(token).map(({ language, install, code }, index) =>
-      h(
-        "details",
-        { open: index === 0 },
-        h("summary", {}, language),
-        h("pre", { tabindex: 0 }, h("code", {}, code)),
-        h("p", { class: "hint" }, "Install it with ", h("code", {}, install), "."),
-        copyButton(code, "Copy the code"),
-      ),
-    ),
-    h(
-      "div",
-      { class: "actions" },
-      button(`I have kept the token of ${name}`, () => {
-        fill(place);
-        const next = document.querySelector("#console h2");
-        if (next instanceof HTMLElement) {
-          focusOn(next);
-        }
-      }),
-    ),
-  );
-  fill(place, element);
-  focusOn(heading);
 }

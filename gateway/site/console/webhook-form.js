@@ -1,7 +1,7 @@
 // The form of a webhook, to create one or to change it.
 
 import { announce, h, whileBusy } from "../dom.js";
-import { keepDraft } from "../drafts.js";
+import { dropDraft, keepDraft } from "../drafts.js";
 import { Form } from "../form.js";
 import { loadLexicon } from "../lexicon.js";
 import { changes } from "../values.js";
@@ -100,8 +100,13 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
   form.value = /** @type {{[key: string]: import("../values.js").Json}} */ (webhook ?? { active: true });
   // What the form makes of it: only what somebody edits differs from that.
   const filled = form.value;
-  keepDraft(id ? `webhook ${id}` : "webhook", form);
+  const draft = id ? `webhook ${id}` : "webhook";
+  keepDraft(draft, form);
 
+  const cancel = link(hashOf("webhooks"), "Cancel", {
+    class: "button",
+    on: { click: () => dropDraft(draft) },
+  });
   const submit = h("button", { type: "submit", class: "primary" }, id ? "Save" : "Create webhook");
   const element = h(
     "form",
@@ -116,7 +121,11 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
           try {
             await whileBusy(element, () => save(id, filled, form), submit);
             announce(id ? "The webhook is saved." : "The webhook is created.");
-            go(hashOf("webhooks"));
+            dropDraft(draft);
+            // They may have gone elsewhere meanwhile.
+            if (element.isConnected) {
+              go(hashOf("webhooks"));
+            }
           } catch (error) {
             showFormError(form, error, FIELDS);
           }
@@ -124,7 +133,7 @@ export async function showWebhookForm(id, go = (hash) => location.assign(hash)) 
       },
     },
     form.element,
-    h("div", { class: "actions" }, link(hashOf("webhooks"), "Cancel", { class: "button" }), submit),
+    h("div", { class: "actions" }, cancel, submit),
   );
   element.setAttribute("novalidate", "");
   return element;
