@@ -1,5 +1,7 @@
 // What people write to say who they are, and what they read when signing in fails.
 
+import { XrpcError } from "./xrpc.js";
+
 /** @typedef {typeof import("./vendor/oauth-client-browser.js")} Package */
 
 /**
@@ -48,15 +50,19 @@ export function accountInput(text, loopback) {
  */
 export function explain(error, errors, who) {
   const chain = chainOf(error);
+  if (isUnknown(error)) {
+    return "This sign-in was begun in another browser, or has been used or is too old. Sign in once more.";
+  }
   if (error instanceof errors.OAuthCallbackError && error.params.get("error") === "access_denied") {
     return "You did not agree at your PDS, so you are not signed in. Nothing has changed; sign in to be asked again.";
-  }
-  if (chain.some((one) => /Unknown authorization session/.test(one.message))) {
-    return "This sign-in was begun in another browser, or has been used or is too old. Sign in once more.";
   }
   const limited = chain.find((one) => /** @type {any} */ (one).status === 429);
   if (limited) {
     return `Too many handles were looked up: ${limited.message}. Wait a minute, or give your DID or the host of your PDS.`;
+  }
+  const failed = chain.find((one) => one instanceof XrpcError && (one.status === 0 || one.status >= 500));
+  if (failed) {
+    return `Looking up the handle failed: ${failed.message} Try again, or give your DID or the host of your PDS.`;
   }
   const refused = chain.find((one) => one instanceof errors.OAuthResponseError);
   if (refused instanceof errors.OAuthResponseError) {
@@ -78,6 +84,50 @@ export function explain(error, errors, who) {
       : `Your PDS can't be reached. Try again later. (${last(chain)})`;
   }
   return `Signing in failed: ${last(chain)}`;
+}
+
+/**
+ * Whether an answer of an authorization server belongs to no sign-in that was begun here.
+ *
+ * @param {unknown} error
+ */
+export function isUnknown(error) {
+  return chainOf(error).some((one) => /Unknown authorization session/.test(one.message));
+}
+
+/**
+ * Why a PDS gave no service token.
+ *
+ * @param {object} answer
+ * @param {number} answer.status
+ * @param {any} answer.body As JSON, if it was any.
+ * @param {string} answer.nsid What the token was to be for.
+ * @param {string} answer.audience
+ * @returns {{text: string, signIn: boolean}} `signIn`: signing in once more may help.
+ */
+export function refusalOf({ status, body, nsid, audience }) {
+  const words = body?.message ?? body?.error_description ?? `it answered ${status}`;
+  if (status === 401) {
+    const text = `Your PDS does not take this session any more (${words}). Sign in again to go on.`;
+    return { text, signIn: true };
+  }
+  const [did, serviceId] = audience.split("#");
+  // A PDS that leaves the service id out finds that nobody has agreed to the rest.
+  const isBare = words.includes(did) && !/(#|%23)/.test(words);
+  const isInvalid = status === 400 && [undefined, "InvalidRequest"].includes(body?.error);
+  if (serviceId && (status === 500 || isInvalid || (status === 403 && isBare))) {
+    const text =
+      `Your PDS gave no token for ${nsid} (${words}). It seems too old for this service: it takes no service id, ` +
+      `here #${serviceId}, in the audience of a token (atproto pull request 4992). Ask whoever runs it for a newer ` +
+      `version. Until then a token for ${did} that you make with an app password works: paste it on a ` +
+      "method's page, under Try it.";
+    return { text, signIn: false };
+  }
+  if (status === 403 || body?.error === "insufficient_scope") {
+    const text = `Your PDS gives no token for ${nsid} to this session (${words}). Sign in again and agree to it.`;
+    return { text, signIn: true };
+  }
+  return { text: `Your PDS gave no token for ${nsid}: ${words}`, signIn: false };
 }
 
 /**

@@ -2,9 +2,9 @@
 // this service gets are service tokens, each for one of its methods and for a minute.
 
 import { saveDrafts } from "./drafts.js";
-import { accountInput, explain } from "./oauth-words.js";
+import { accountInput, explain, isUnknown, refusalOf } from "./oauth-words.js";
 import { TokenCache } from "./token-cache.js";
-import { SignInNeeded, XrpcError } from "./xrpc.js";
+import { NO_ANSWER, SignInNeeded, XrpcError, outputOf } from "./xrpc.js";
 
 /** Whose session this browser has: `{did, name}`. */
 const KEY = "athook.oauth";
@@ -53,15 +53,15 @@ async function loadClient({ oauth, plcUrl }) {
  * @returns {Promise<string | null>} `null`: nobody's.
  */
 async function resolveHandle(handle, signal) {
-  const response = await fetch(`/site/resolve-handle?handle=${encodeURIComponent(handle)}`, { signal });
+  const path = `/site/resolve-handle?handle=${encodeURIComponent(handle)}`;
+  const response = await fetch(path, { signal }).catch((error) => {
+    throw signal?.aborted ? error : new XrpcError(0, "NoAnswer", NO_ANSWER);
+  });
   if (response.status === 404) {
     return null;
   }
-  const body = await response.json();
-  if (!response.ok) {
-    throw new XrpcError(response.status, body.error, body.message, response.headers.get("retry-after"));
-  }
-  return body.did;
+  const { status, headers } = response;
+  return outputOf({ status, headers, text: await response.text(), milliseconds: 0 }).did;
 }
 
 /**
@@ -110,12 +110,17 @@ export function isCallback() {
  *   signed in.
  */
 export async function finish(config) {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
   const { client, errors } = await load(config);
   try {
     const { session, state } = await client.initCallback();
     localStorage.setItem(KEY, JSON.stringify({ did: session.did, name: await nameOf(config, session.did) }));
     return { returnTo: state };
   } catch (error) {
+    // A link that somebody made, or the page of a sign-in that has long ended.
+    if (isUnknown(error) && (restoreOauth(config) || !code)) {
+      return { returnTo: null };
+    }
     const returnTo = error instanceof errors.OAuthCallbackError ? (error.state ?? null) : null;
     return { returnTo, problem: explain(error, errors) };
   }
@@ -237,21 +242,7 @@ export class Oauth {
     if (response.ok && typeof body?.token === "string") {
       return body.token;
     }
-    const words = body?.message ?? body?.error_description ?? `it answered ${response.status}`;
-    if (response.status === 401) {
-      throw new SignInNeeded(
-        `Your PDS does not take this session any more (${words}). Sign in again to go on.`,
-      );
-    }
-    if (response.status === 403 || body?.error === "insufficient_scope") {
-      throw new SignInNeeded(
-        `Your PDS gives no token for ${nsid} to this session (${words}). Sign in again and agree to it.`,
-      );
-    }
-    throw new XrpcError(
-      response.status,
-      body?.error ?? "UnknownError",
-      `Your PDS gave no token for ${nsid}: ${words}`,
-    );
+    const { text, signIn } = refusalOf({ status: response.status, body, nsid, audience: this.#config.audience });
+    throw signIn ? new SignInNeeded(text) : new XrpcError(response.status, body?.error ?? "UnknownError", text);
   }
 }

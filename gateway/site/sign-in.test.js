@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { codeOf } from "./development.js";
-import { accountInput, explain } from "./oauth-words.js";
+import { accountInput, explain, refusalOf } from "./oauth-words.js";
 import { loopbackAddress, returnPath } from "./return-path.js";
+import { XrpcError } from "./xrpc.js";
 
 const ORIGIN = "https://hooks.example";
 const CODE = "0123456789abcdef0123456789abcdef";
@@ -129,10 +130,43 @@ test("what people read when signing in fails", () => {
       }),
       /^Too many handles were looked up: too many/,
     ],
+    [
+      new OAuthCallbackError({ error: "access_denied" }, 'Unknown authorization session "x"'),
+      /^This sign-in was begun in another browser/,
+    ],
+    [
+      new OAuthResolverError("Failed to resolve identity: a.example", {
+        cause: new XrpcError(503, "UpstreamFailure", "DNS did not answer."),
+      }),
+      /^Looking up the handle failed: DNS did not answer. Try again/,
+    ],
     [new Error("something"), /^Signing in failed: something$/],
     ["text", /^Signing in failed: text$/],
   ];
   for (const [error, expected] of cases) {
     assert.match(explain(error, /** @type {any} */ (errors), "a.example"), expected);
   }
+});
+
+test("why a PDS gave no token", () => {
+  const audience = "did:web:hooks.example#wisp_place";
+  const scope = "Missing required scope rpc:a.b.c?aud=did:web:hooks.example";
+  /** @type {[number, any, RegExp, boolean][]} */
+  const cases = [
+    [401, { message: "expired" }, /any more \(expired\)/, true],
+    [500, undefined, /too old .* here #wisp_place, .* a token for did:web:hooks\.example that/, false],
+    [400, { error: "InvalidRequest", message: "aud" }, /too old/, false],
+    [400, { error: "AccountDeactivated", message: "gone" }, /: gone$/, false],
+    [403, { error: "ScopeMissingError", message: scope }, /too old/, false],
+    [403, { error: "ScopeMissingError", message: `${scope}#wisp_place` }, /agree to it/, true],
+    [503, undefined, /: it answered 503$/, false],
+  ];
+  for (const [status, body, words, signIn] of cases) {
+    const refusal = refusalOf({ status, body, nsid: "a.b.c", audience });
+    assert.match(refusal.text, words);
+    assert.equal(refusal.signIn, signIn, refusal.text);
+  }
+  // On loopback there is no service id.
+  const bare = { status: 500, body: undefined, nsid: "a.b.c", audience: "did:web:hooks.example" };
+  assert.doesNotMatch(refusalOf(bare).text, /too old/);
 });
