@@ -9,6 +9,7 @@ import { NARROW, ZONE } from "./browser.js";
 import * as does from "./console.js";
 import { assertGood, checkPages } from "./every-page.js";
 import { HOSTILE } from "./foreign.js";
+import { checkKept } from "./kept.js";
 import { keyboard } from "./keyboard.js";
 import { Program } from "./program.js";
 
@@ -296,6 +297,7 @@ export async function checkDevelopment(world) {
     await does.deleteWebhook(page, "kept");
   });
 
+  await checkKept({ runner, dev, hook });
   await checkPages(world, "athook", ORIGIN);
 
   await runner.check("the console, signed out and signed in", async () => {

@@ -107,6 +107,7 @@ export async function checkForeign(world) {
     await field(page, "season").selectOption("autumn");
     await field(page, "plantedAt").fill(NOON.written);
     await page.getByText(`sent as ${NOON.sent}`).waitFor();
+    await page.getByRole("button", { name: "Add soil" }).click();
     await field(page, "soil.kind").fill("clay");
     await field(page, "soil.acidity").fill("-7");
     await add(page, "beds");
@@ -163,6 +164,7 @@ export async function checkForeign(world) {
     await field(page, "name").fill("x");
     await add(page, "tags");
     await add(page, "beds");
+    await page.getByRole("button", { name: "Add soil" }).click();
     for (const path of ["name", "tags[0]", "soil.kind", "beds[0].name"]) {
       await field(page, path).fill("no");
       const { status, shown } = await call(page, PLANT);

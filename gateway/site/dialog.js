@@ -4,7 +4,7 @@ import { button, h, uniqueId } from "./dom.js";
 
 /**
  * @typedef {object} Question
- * @property {string} title
+ * @property {import("./dom.js").Child | import("./dom.js").Child[]} title
  * @property {import("./dom.js").Child[]} text
  * @property {string} action What the button says that goes on.
  * @property {boolean} [danger] Whether something is lost.
@@ -37,7 +37,7 @@ export function ask({ title, text, action, danger = false }) {
 /**
  * Opens a dialog. Escape closes it, and the focus goes back to where it was.
  *
- * @param {string} title
+ * @param {import("./dom.js").Child | import("./dom.js").Child[]} title
  * @param {import("./dom.js").Child[]} content
  * @param {(answer: unknown) => void} onClose Gets what `close` was given, `undefined` after Escape.
  * @returns {(answer?: unknown) => void} `close`.

@@ -10,34 +10,61 @@ import { emptyBox } from "./fields.js";
 /** @typedef {(origin: Origin) => Field} Make Makes a field of any kind. */
 
 /**
- * An object. One that is optional and whose fields are all left out is left out itself.
+ * An object. One that is optional has no fields until it is added, so that a schema that holds itself ends; where
+ * all of them are left out it is left out itself.
  *
  * @param {Origin} origin
- * @param {Field[]} inside Those of its properties.
+ * @param {() => Field[]} makeInside Those of its properties.
  * @param {string[]} names Of the same.
  * @returns {Field}
  */
-export function objectField(origin, inside, names) {
+export function objectField(origin, makeInside, names) {
+  const { required, extra } = origin;
   const parts = frame(origin, { group: true });
+  /** @type {Field[]} */
+  let inside = [];
+  let isThere = false;
+  const content = h("div");
+  const label = extra.label ?? origin.name;
+  const add = button(`Add ${label}`, () => {
+    show(true);
+    field.focus();
+  });
+  const remove = button(`Remove ${label}`, () => {
+    show(false);
+    add.focus();
+  });
+  const show = (/** @type {boolean} */ wanted) => {
+    if (wanted !== isThere) {
+      isThere = wanted;
+      inside = wanted ? makeInside() : [];
+    }
+    const change = !required && h("div", { class: "actions" }, isThere ? remove : add);
+    fill(content, ...inside.map((one) => one.element), change);
+  };
   const element = h(
     "fieldset",
     { class: "field group", "aria-describedby": parts.describedBy },
     parts.label,
     parts.hint,
-    ...inside.map((field) => field.element),
+    content,
     parts.error,
   );
   /** @type {Field} */
   const field = {
     path: origin.path,
     element,
-    value: () => objectValue(inside, names, origin.required),
-    set: (value) => setObject(inside, names, value),
+    value: () => (isThere ? objectValue(inside, names, required) : undefined),
+    set: (value) => {
+      show(required || (value !== undefined && value !== null));
+      setObject(inside, names, value);
+    },
     fields: () => [field, ...inside.flatMap((one) => one.fields())],
     showError: (text) => mark(parts.error, [], text),
     problem: () => "",
-    focus: () => inside[0]?.focus(),
+    focus: () => (isThere ? inside[0]?.focus() : add.focus()),
   };
+  show(required);
   return field;
 }
 

@@ -134,19 +134,20 @@ function maker(resolve) {
     }
     if (schema.type === "object" && schema.properties) {
       const names = Object.keys(schema.properties);
-      const inside = names.map((name) =>
-        make(
-          {
-            path: () => `${path()}.${name}`,
-            name,
-            schema: /** @type {{[name: string]: Schema}} */ (schema.properties)[name],
-            within,
-            required: schema.required?.includes(name) ?? false,
-            extra: { plain: extra.plain },
-          },
-          depth + 1,
-        ),
-      );
+      const inside = () =>
+        names.map((name) =>
+          make(
+            {
+              path: () => `${path()}.${name}`,
+              name,
+              schema: /** @type {{[name: string]: Schema}} */ (schema.properties)[name],
+              within,
+              required: schema.required?.includes(name) ?? false,
+              extra: { plain: extra.plain },
+            },
+            depth + 1,
+          ),
+        );
       return objectField(origin, inside, names);
     }
     if (schema.type === "array" && schema.items) {

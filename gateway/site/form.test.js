@@ -273,6 +273,15 @@ test("a schema that holds itself ends somewhere", () => {
   assert.deepEqual(form.value, { again: { again: { text: "t" } } });
 });
 
+test("a schema that holds itself many times has no fields until somebody adds them", () => {
+  const again = { type: "ref", ref: "#self" };
+  const names = Array.from({ length: 40 }, (_, index) => `again${index}`);
+  const self = { type: "object", properties: Object.fromEntries(names.map((name) => [name, again])) };
+  const form = make(self, { resolve: resolver({ "a.b.c": { id: "a.b.c", defs: { self } } }) });
+  assert.ok(/** @type {any} */ (form.element).all().length < 1_000);
+  assert.deepEqual(form.value, {});
+});
+
 test("what others wrote stays text", () => {
   const hostile = '<script>alert(1)</script>" onload="x';
   const form = make({ type: "object", properties: { text: { type: "string", description: hostile } } });

@@ -168,7 +168,7 @@ export async function showAccount(place) {
     if (way) {
       fill(
         place,
-        h("span", { class: "who", title: way.did }, way.name),
+        h("span", { class: "who", title: way.did }, h("bdi", {}, way.name)),
         button("Sign out", async () => {
           await account.signOut();
           place.querySelector("button")?.focus();

@@ -355,7 +355,7 @@ class Who {
           "p",
           {},
           "You call as ",
-          h("strong", { title: way.did }, way.name),
+          h("strong", { title: way.did }, h("bdi", {}, way.name)),
           ". A token is made for each call.",
         ),
         button("Paste a token instead", () => this.#choose(true)),

@@ -74,7 +74,7 @@ async function about(webhookId) {
       "p",
       {},
       "Of ",
-      link(hashOf("webhook", webhookId), titleOf(webhook)),
+      link(hashOf("webhook", webhookId), h("bdi", {}, titleOf(webhook))),
       ", ",
       h("code", {}, webhook.url),
     );

@@ -1,6 +1,6 @@
 // The wh records of an account: webhooks that it keeps in its own repository.
 
-import { h } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { listRecords } from "./methods.js";
 import { badge, facts, link, pagedList, timeOr } from "./parts.js";
 import { testParts } from "./send-test.js";
@@ -34,13 +34,42 @@ export async function showRecords() {
 }
 
 /** @param {WhRecord} record */
-function card({ uri, state, reason, url, scope, secretId, lastTriggered, errorCount }) {
+function card(record) {
+  const { uri, state } = record;
   const title = partsOfUri(uri)?.rkey ?? uri;
-  const test = testParts(uri, { title });
+  const about = h("div", {}, ...aboutRecord(record));
+  const refresh = async () => {
+    const now = await findRecord(uri).catch(() => undefined);
+    if (now) {
+      fill(about, ...aboutRecord(now));
+    }
+  };
+  // There is nowhere to send a test of an invalid one.
+  const test = state === "invalid" ? undefined : testParts(uri, { title, done: () => void refresh() });
   return h(
     "article",
     { class: "card", "aria-label": `Record ${title}` },
-    h("h3", {}, title, " ", badge(state)),
+    about,
+    h(
+      "div",
+      { class: "actions" },
+      link(hashOf("deliveries", uri), "Deliveries", {
+        class: "button",
+        "aria-label": `Deliveries of ${title}`,
+      }),
+      test?.control,
+    ),
+    test?.place,
+  );
+}
+
+/**
+ * @param {WhRecord} record
+ * @returns {import("../dom.js").Child[]}
+ */
+function aboutRecord({ uri, state, reason, url, scope, secretId, lastTriggered, errorCount }) {
+  return [
+    h("h3", {}, h("bdi", {}, partsOfUri(uri)?.rkey ?? uri), " ", badge(state)),
     h("p", { class: "url" }, h("code", {}, uri)),
     reason && h("p", { class: "notice" }, reason),
     facts([
@@ -51,15 +80,25 @@ function card({ uri, state, reason, url, scope, secretId, lastTriggered, errorCo
       ["Last delivered", timeOr(lastTriggered) ?? "never"],
       ["Errors in a row", String(errorCount ?? 0)],
     ]),
-    h(
-      "div",
-      { class: "actions" },
-      link(hashOf("deliveries", uri), "Deliveries", {
-        class: "button",
-        "aria-label": `Deliveries of ${title}`,
-      }),
-      test.control,
-    ),
-    test.place,
-  );
+  ];
+}
+
+/**
+ * A record as it is now.
+ *
+ * @param {string} uri
+ * @returns {Promise<WhRecord | undefined>}
+ */
+async function findRecord(uri) {
+  let cursor;
+  do {
+    /** @type {{records: WhRecord[], cursor?: string}} */
+    const page = await listRecords(cursor);
+    const found = page.records.find((record) => record.uri === uri);
+    if (found) {
+      return found;
+    }
+    cursor = page.cursor;
+  } while (cursor);
+  return undefined;
 }

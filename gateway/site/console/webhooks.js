@@ -69,7 +69,7 @@ class Card {
     } = this.#webhook;
     fill(
       this.#head,
-      h("h3", {}, titleOf(this.#webhook), " ", badge(active ? "active" : "disabled")),
+      h("h3", {}, h("bdi", {}, titleOf(this.#webhook)), " ", badge(active ? "active" : "disabled")),
       h("p", { class: "url" }, h("code", {}, url)),
       description && h("p", {}, description),
       disabledReason &&
@@ -134,7 +134,7 @@ class Card {
   async #delete(pressed) {
     const title = titleOf(this.#webhook);
     const agreed = await ask({
-      title: `Delete ${title}?`,
+      title: ["Delete ", h("bdi", {}, title), "?"],
       text: [
         h(
           "p",
