@@ -62,6 +62,19 @@ export async function checkKept({ runner, dev, hook }) {
     await does.deleteWebhook(page, "renamed");
   });
 
+  await runner.check("a new link in the address bar lets a call go on, as it is", async () => {
+    const page = await dev.page();
+    await does.fillWebhook(page, { url: hook("address"), name: "address" });
+    await dev.restart();
+    await page.getByRole("button", { name: "Create webhook" }).click();
+    await page.getByText("The session of athook dev has ended").waitFor();
+    await page.evaluate((link) => (location.href = link), dev.link);
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await does.card(page, "Webhook address").waitFor();
+    await dev.keepSession(page);
+    await does.deleteWebhook(page, "address");
+  });
+
   await runner.check("a page that comes back after a sign-out shows nobody", async () => {
     const page = await dev.page();
     await does.tab(page, "Secrets");

@@ -128,7 +128,14 @@ class Account extends EventTarget {
         }
       });
       // The link may be opened where the page is open already, which loads nothing.
-      addEventListener("hashchange", () => void this.#exchange(takeCode()));
+      addEventListener("hashchange", (event) => {
+        const code = takeCode(event.oldURL);
+        if (code) {
+          // The view that is shown stays.
+          event.stopImmediatePropagation();
+          void this.#exchange(code);
+        }
+      });
       await this.#exchange(code);
     }
   }
@@ -243,11 +250,13 @@ class Account extends EventTarget {
 /**
  * The code of `athook dev` in the address bar, from which it is taken out at once: nobody who looks at the
  * screen or at the history later shall see it.
+ *
+ * @param {string} [address] What is put there instead.
  */
-function takeCode() {
+function takeCode(address = location.pathname + location.search) {
   const code = codeOf(location.hash);
   if (code) {
-    history.replaceState(null, "", location.pathname + location.search);
+    history.replaceState(null, "", address);
   }
   return code;
 }

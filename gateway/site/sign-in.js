@@ -104,7 +104,7 @@ function developmentForm(done) {
           fill(error);
           const code = codeOf(input.value);
           if (!code) {
-            error.textContent = "This is no link of athook dev: it ends with #code= and letters and digits.";
+            error.textContent = "This is no link of athook dev. Such a link ends with #code= and letters and digits.";
             input.focus();
             return;
           }
@@ -151,8 +151,14 @@ export function openSignIn(config, why) {
           button("Cancel", () => close(false)),
         ),
       ],
-      (answer) => resolve(answer === true),
+      (answer) => {
+        account.removeEventListener("change", changed);
+        resolve(answer === true);
+      },
     );
+    // The link of athook dev may be opened in this tab, or somebody signs in in another.
+    const changed = () => account.way && close(true);
+    account.addEventListener("change", changed);
   });
 }
 
