@@ -138,6 +138,8 @@ export async function checkOauth(world) {
     await works.getByRole("button", { name: "Send test to works" }).click();
     await works.getByText("Delivered at the first attempt.").waitFor();
     assert.equal(receiver.all("/record").length, 1);
+    await works.locator("dt", { hasText: "Last delivered" }).locator("+ dd time").waitFor();
+    assert.equal(await invalid.getByRole("button", { name: /^Send test/ }).count(), 0);
     await assertGood(page, seen, "console-records-two");
     await works.getByRole("link", { name: "Deliveries of works" }).click();
     await page.locator("details.card").first().waitFor();
@@ -158,6 +160,18 @@ export async function checkOauth(world) {
     const body = JSON.parse(await page.locator(".answer-body").textContent());
     assert.equal(body.name, "from-try-it");
     assert.match(body.token, /^whsec_/);
+    await page.goto(`${ORIGIN}/#state=nobody-began-it&error=access_denied`);
+    await page.waitForURL(`${ORIGIN}/`);
+    await does.assertSignedIn(page, "alice.test");
+    assert.equal(await page.getByRole("alert").filter({ hasText: /agree|begun/ }).count(), 0);
+    await page.goto(`${ORIGIN}/docs/${CREATE}`);
+    await page.getByText("You call as alice.test").waitFor();
+    await field(page, "name").fill("shown-once");
+    await page.getByRole("button", { name: "Call", exact: true }).click();
+    await page.getByText(/whsec_/).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Service token").waitFor();
+    assert.equal(await page.getByText(/whsec_/).count(), 0, "the answer is there still");
   });
 
   await runner.check("what was written as JSON is kept too", async () => {
