@@ -1,6 +1,8 @@
-//! Ordinary calls beside the stream: how long they take while nothing comes, and while events come at a pace.
+//! Ordinary calls beside the stream: how long they take while nothing comes, and while events come at a
+//! pace.
 //!
-//! Calls begin at fixed times, whether or not those before have ended, so that a stall counts for all of them.
+//! Calls begin at fixed times, whether or not those before have ended, so that a stall counts for all of
+//! them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
